@@ -1,0 +1,1 @@
+"""Ids, units, limits, errors, and what clock and randomness look like: the ground floor."""

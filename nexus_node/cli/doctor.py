@@ -1,0 +1,217 @@
+"""Verb: doctor. Each check is one function that yields findings; none needs a running node."""
+
+import glob
+import grp
+import os
+import shutil
+import stat
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import NamedTuple
+
+import click
+
+from nexus_node.base.errors import ConfigError, IdentityError
+from nexus_node.base.limits import DISK_RESERVE
+from nexus_node.client.errors import ControlError, NodeNotRunning
+from nexus_node.client.path import SOCKET_NAME
+from nexus_node.client.sync import ControlClient
+from nexus_node.config import NodeConfig, load_config
+from nexus_node.crypto.keyfile_format import public_part
+
+from .app import App, Item, json_option, pass_app
+from .errors import FAILED
+from .home import CONFIG, IDENTITY, read_identity
+from .text import clean
+
+DRIVERS = "nexus_node.drivers"
+SERIAL_PORTS = ("/dev/ttyUSB*", "/dev/ttyACM*", "/dev/ttyAMA*", "/dev/serial[0-9]*")
+NODE_TIMEOUT_S = 5.0
+EARLIEST_YEAR = 2025
+"""Before this software was written, so a clock that says so has lost the time."""
+
+
+class Finding(NamedTuple):
+    """One line: what was looked at, whether it is well, what was found, and what to do about it."""
+
+    check: str
+    ok: bool
+    found: str
+    do: str = ""
+
+
+@click.command()
+@json_option
+@click.pass_context
+@pass_app
+def doctor(app: App, ctx: click.Context) -> None:
+    """Look for what keeps this node from working."""
+    findings = list(examine(app.home))
+    app.answer_each(
+        ({"check": each.check, "ok": each.ok, "found": each.found, "do": each.do} for each in findings), _show
+    )
+    if not all(each.ok for each in findings):
+        ctx.exit(FAILED)
+
+
+def _show(items: Iterable[Item]) -> None:
+    from . import render
+
+    render.table(
+        ("check", "", "found", "do"),
+        (
+            (item["check"], render.verdict(item["ok"]), clean(item["found"]), clean(item["do"]))
+            for item in items
+        ),
+    )
+
+
+def examine(home: Path) -> Iterator[Finding]:
+    """Every finding about a home and the machine it is on."""
+    yield _check_python()
+    yield _check_home(home)
+    yield _check_identity(home)
+    try:
+        config = load_config(home / CONFIG)
+        yield Finding("config", True, f"{len(config.carriers)} carriers")
+    except ConfigError as error:
+        config = NodeConfig()
+        yield Finding("config", False, *_split_cure(str(error)))
+    yield from _check_drivers(config)
+    yield _check_node(home)
+    yield _check_disk(home, config)
+    yield _check_clock()
+    yield from _check_serial_ports(config)
+
+
+def _split_cure(sentence: str) -> tuple[str, str]:
+    """Our errors name the thing, then the cure after a semicolon."""
+    found, _, do = sentence.rpartition("; ")
+    return (found, do) if found else (sentence, "correct it")
+
+
+def _check_python() -> Finding:
+    found = ".".join(map(str, sys.version_info[:3]))
+    return Finding(
+        "python",
+        sys.version_info >= (3, 11),
+        found,
+        "" if sys.version_info >= (3, 11) else "install Python 3.11 or newer",
+    )
+
+
+def _check_home(home: Path) -> Finding:
+    if not home.is_dir():
+        return Finding("home", False, f"{home} does not exist", "nexus init")
+    if not os.access(home, os.R_OK | os.W_OK | os.X_OK):
+        return Finding(
+            "home", False, f"{home} cannot be written", "check whose it is, and whether the disk is read-only"
+        )
+    return _check_mode("home", home, 0o700)
+
+
+def _check_identity(home: Path) -> Finding:
+    try:
+        _, is_sealed = public_part(read_identity(home))
+    except IdentityError as error:
+        return Finding("identity", False, *_split_cure(str(error)))
+    return _check_mode("identity", home / IDENTITY, 0o600, ", sealed" if is_sealed else ", no passphrase")
+
+
+def _check_mode(check: str, path: Path, mode: int, more: str = "") -> Finding:
+    """Whether only the owner gets at a file or folder."""
+    is_mode = stat.S_IMODE(path.stat().st_mode)
+    do = f"chmod {mode:o} {path}" if is_mode & 0o077 else ""
+    return Finding(check, not do, f"{path}, mode {is_mode:04o}{more}", do)
+
+
+def _check_drivers(config: NodeConfig) -> Iterator[Finding]:
+    """Whether each driver loads, which matters only if it is configured, and takes its configuration."""
+    wanted = {carrier.driver for carrier in config.carriers}
+    installed = {entry.name: entry for entry in entry_points(group=DRIVERS)}
+    for name in sorted(wanted | set(installed)):
+        if name not in installed:
+            yield Finding(
+                f"driver {name}", False, "not installed", f"use one of: {', '.join(sorted(installed))}"
+            )
+            continue
+        try:
+            driver = installed[name].load()
+            for carrier in config.carriers:
+                if carrier.driver == name:
+                    driver.from_config(carrier.table)
+        except ConfigError as error:
+            yield Finding(f"driver {name}", False, *_split_cure(str(error)))
+        except (ImportError, AttributeError) as error:
+            yield Finding(f"driver {name}", name not in wanted, str(error), "pip install 'nexus-node[radio]'")
+        else:
+            yield Finding(f"driver {name}", True, "loads")
+
+
+def _check_node(home: Path) -> Finding:
+    if not (home / SOCKET_NAME).exists():
+        return Finding("node", True, "not running", "nexus run")
+    try:
+        with ControlClient(home, timeout_s=NODE_TIMEOUT_S) as node:
+            node.request("id")
+    except NodeNotRunning as error:
+        # A socket without anybody behind it is what a killed node leaves.
+        stale = isinstance(error.__cause__, ConnectionRefusedError)
+        found = "not running; its last run was cut off" if stale else str(error)
+        return Finding("node", False, found, "nexus run")
+    except ControlError as error:
+        return Finding("node", False, str(error), "stop the node and start it again")
+    return Finding("node", True, "running")
+
+
+def _check_disk(home: Path, config: NodeConfig) -> Finding:
+    there = next(path for path in (home, *home.parents) if path.exists())
+    free = shutil.disk_usage(there).free
+    found = f"{free // 10**6} MB free, the store may take {config.store.quota_mb} MB"
+    return Finding(
+        "disk",
+        free > DISK_RESERVE,
+        found,
+        "" if free > DISK_RESERVE else "make room: nothing more is taken in",
+    )
+
+
+def _check_clock() -> Finding:
+    now = time.gmtime()
+    found = time.strftime("%Y-%m-%d %H:%M:%S UTC", now)
+    ok = now.tm_year >= EARLIEST_YEAR
+    return Finding(
+        "clock", ok, found, "" if ok else "set the clock, or let it be set: sudo timedatectl set-ntp true"
+    )
+
+
+def _check_serial_ports(config: NodeConfig) -> Iterator[Finding]:
+    """Whether the configured serial ports are there, and all that are there can be used."""
+    ports = {port for pattern in SERIAL_PORTS for port in glob.glob(pattern)}
+    configured = {carrier.table.get("port") for carrier in config.carriers}
+    ports |= {port for port in configured if isinstance(port, str) and port.startswith("/dev/")}
+    for port in sorted(ports):
+        check = f"port {port}"
+        if not os.path.exists(port):
+            yield Finding(check, False, "not there", "plug the radio in, or correct port in config.toml")
+        elif os.access(port, os.R_OK | os.W_OK):
+            yield Finding(check, True, "usable")
+        else:
+            group = _group_of(port)
+            yield Finding(
+                check,
+                port not in configured,
+                f"belongs to group {group}, which you are not in",
+                f"sudo usermod -aG {group} $USER, then log in again",
+            )
+
+
+def _group_of(port: str) -> str:
+    number = os.stat(port).st_gid
+    try:
+        return grp.getgrgid(number).gr_name
+    except KeyError:
+        return str(number)

@@ -1,0 +1,101 @@
+"""Verbs: status, events."""
+
+from collections.abc import Iterable
+
+import click
+
+from .app import App, Item, json_option, pass_app
+from .text import clean
+
+
+@click.command()
+@json_option
+@pass_app
+def status(app: App) -> None:
+    """Show what the node is doing."""
+    with app.node() as node:
+        app.answer(node.request("status"), _show_status)
+
+
+def _show_status(result: Item) -> None:
+    from . import render
+
+    queue, store, relay = result["queue"], result["store"], result["relay"]
+    room = f"{render.size(store['bytes'])} of {render.size(store['quota_bytes'])}"
+    kept = f"keeps {relay['messages']} messages, {render.size(relay['bytes'])}"
+    counters = (f"{clean(name)} {number}" for name, number in sorted(result["counters"].items()) if number)
+    render.table(
+        ("", ""),
+        [
+            ("address", result["address"]),
+            ("node", f"version {clean(result['version'])}, up {render.duration(result['uptime_s'])}"),
+            ("queue", f"{queue['queued']} queued, {queue['held']} held"),
+            ("store", f"{store['objects']} objects, {room}"),
+            ("relay", kept if relay["enabled"] else "off"),
+            ("counters", ", ".join(counters) or "-"),
+        ],
+    )
+    if result["carriers"]:
+        render.line("")
+    render.table(
+        ("carrier", "driver", "state", "rate", "mtu", "in", "out", "airtime", "why"),
+        (
+            (
+                clean(carrier["label"]),
+                clean(carrier["driver"]),
+                render.state(carrier["state"]),
+                render.rate(carrier["bps"]),
+                _number(carrier["mtu"]),
+                render.size(carrier["rx_bytes"]),
+                render.size(carrier["tx_bytes"]),
+                _airtime(carrier),
+                clean(carrier["why"] or ""),
+            )
+            for carrier in result["carriers"]
+        ),
+    )
+    if result["links"]:
+        render.line("")
+    render.table(
+        ("link", "carrier", "state", "rate", "round trip", "rssi", "snr"),
+        (
+            (
+                clean(link.get("name") or link["peer"]),
+                clean(link["carrier"]),
+                render.state(link["state"]),
+                render.rate(link["bps"]),
+                _number(link["rtt_ms"], " ms"),
+                _number(link["rssi_dbm"], " dBm"),
+                _number(link["snr_db"], " dB"),
+            )
+            for link in result["links"]
+        ),
+    )
+
+
+def _number(value: float | None, unit: str = "") -> str:
+    return "-" if value is None else f"{value:g}{unit}"
+
+
+def _airtime(carrier: Item) -> str:
+    used, limit = carrier["airtime_used_s"], carrier["airtime_limit_s"]
+    return "-" if limit is None else f"{used or 0:.1f} of {limit:.1f} s"
+
+
+@click.command()
+@click.option("--follow", is_flag=True, help="Go on with new events as they happen.")
+@json_option
+@pass_app
+def events(app: App, follow: bool) -> None:
+    """Show what happens in the node."""
+    with app.node() as node:
+        app.answer_each(node.stream("events", {"follow": follow}), _show_events)
+
+
+def _show_events(items: Iterable[Item]) -> None:
+    from . import render
+
+    for item in items:
+        at = [render.when(item["at_ms"])] if "at_ms" in item else []
+        rest = (f"{clean(key)}={clean(str(item[key]))}" for key in item if key not in ("event", "at_ms"))
+        render.line(*at, f"{clean(item['event']):<20}", *rest)

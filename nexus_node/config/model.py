@@ -1,0 +1,77 @@
+"""What an owner may set, with its defaults (contract.md, Configuration)."""
+
+import getpass
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class StoreConfig:
+    """`quota_mb` bounds what the store holds, in units of 10^6 bytes."""
+
+    quota_mb: int = 512
+
+
+@dataclass(frozen=True, slots=True)
+class RelayConfig:
+    """Keeping others' messages. `enabled` is refused until this node can relay."""
+
+    enabled: bool = False
+    serve: str = "contacts"
+    memory_only: bool = False
+    ttl_days: int = 30
+    quota_mb: int = 256
+
+
+@dataclass(frozen=True, slots=True)
+class MessagesConfig:
+    """`read_receipts`: whether senders learn that their message was read."""
+
+    read_receipts: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LogConfig:
+    """`level` is one of debug, info, warning, error."""
+
+    level: str = "info"
+
+
+@dataclass(frozen=True, slots=True)
+class CarrierConfig:
+    """One `[[carrier]]`: what the node itself takes, and in `table` what its driver's `from_config` gets.
+
+    `bps` (bits per second), `mtu` (bytes) and `duty_cycle` (fraction of time) override what the driver
+    knows; None leaves it.
+    """
+
+    driver: str
+    table: Mapping[str, Any] = field(default_factory=dict)
+    label: str | None = None
+    bps: int | None = None
+    mtu: int | None = None
+    duty_cycle: float | None = None
+
+
+def default_name() -> str:
+    """What to call a node whose owner chose no name: the user's name, else the host's."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a user id without an entry, as in containers
+        user = "root"
+    name = os.uname().nodename.partition(".")[0] if user == "root" else user
+    return "".join(letter for letter in name if letter.isprintable()).strip()[:32] or "node"
+
+
+@dataclass(frozen=True, slots=True)
+class NodeConfig:
+    """A whole `config.toml`."""
+
+    name: str = field(default_factory=default_name)
+    store: StoreConfig = StoreConfig()
+    relay: RelayConfig = RelayConfig()
+    messages: MessagesConfig = MessagesConfig()
+    log: LogConfig = LogConfig()
+    carriers: tuple[CarrierConfig, ...] = ()

@@ -1,0 +1,55 @@
+"""The commented `config.toml` that `init` writes."""
+
+import json
+
+TEMPLATE = """\
+# Nexus Node. Every key is shown; those commented out stand at their defaults.
+# A changed file takes effect when the node is started again.
+
+# What your contact link suggests to others as your name.
+name = {name}
+
+[store]
+# Space for messages and objects, in megabytes (10^6 bytes). A full store refuses new ones and says so.
+# quota_mb = 512
+
+[relay]
+# Keeping messages for others while they are away. Not in this version: `enabled` must stay false.
+# enabled = false
+# serve = "contacts"            # contacts | trusted | anyone
+# memory_only = false           # true: never write others' messages to disk
+# ttl_days = 30                 # how long they are kept
+# quota_mb = 256                # how much of them, in megabytes
+
+[messages]
+# Tell senders when you have read their message (that it arrived they always learn).
+# read_receipts = false
+
+[log]
+# debug | info | warning | error, on standard error. Texts, names and keys are never logged.
+# level = "info"
+
+# Carriers: the media and connections this node has. Remove the leading "# " of one to use it, copy it for
+# more. Each also takes:
+#   label = "roof"              what `nexus status` calls it
+#   bps = 1200                  bits per second; the node then paces itself to it
+#   mtu = 484                   largest frame in bytes
+#   duty_cycle = 0.01           largest share of time spent sending
+
+# [[carrier]]
+# driver = "tcp"
+# listen = "0.0.0.0:4001"       # wait for others here ...
+# connect = "192.0.2.7:4001"    # ... or, in another [[carrier]], go to them
+
+# [[carrier]]
+# driver = "udp"
+# bind = "0.0.0.0:5001"
+# peers = ["192.0.2.7:5001"]    # who to talk to ...
+# lan = true                    # ... and whether to look for nodes on the local network
+"""
+
+
+def write_template(name: str) -> str:
+    """The text of a new `config.toml` for a node called `name`."""
+    # A printable JSON string without escapes beyond \\" and \\\\ is a TOML basic string as well.
+    return TEMPLATE.format(name=json.dumps(name, ensure_ascii=False))

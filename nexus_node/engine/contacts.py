@@ -1,0 +1,110 @@
+"""Contacts and strangers: whose keys this node knows (N1, N15)."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from nexus_node.base.errors import BadWire, InputError, UnknownContact
+from nexus_node.base.ids import NodeId
+from nexus_node.base.limits import NAME_MAX
+from nexus_node.crypto.address import address_of
+from nexus_node.crypto.identity import agreement_key_of
+from nexus_node.engine.events import Value
+from nexus_node.ports.store import Correspondent, Store
+from nexus_node.wire.uri import parse_uri_untrusted
+
+TRUST_LEVELS = ("untrusted", "trusted", "verified")
+_SEEN_EVERY_MS = 24 * 3600 * 1000
+"""A stranger's last sighting is written at most once a day, to spare the disk."""
+
+
+class Contacts:
+    """The correspondents of one node, with the order in which envelopes are tried against them."""
+
+    def __init__(self, store: Store, own: NodeId, emit: Callable[[str, dict[str, Value]], None]) -> None:
+        self._store = store
+        self._own = own
+        self._emit = emit
+        self._candidates: list[NodeId] | None = None
+
+    def add(self, name: str, uri: str, now_ms: int) -> Correspondent:
+        """Add a contact from its URI. Raises BadUri and InputError with words."""
+        if not name or len(name.encode()) > NAME_MAX or not name.isprintable() or name != name.strip():
+            raise InputError(
+                f"A contact's name is 1 to {NAME_MAX} printable characters; choose another than {name!r}."
+            )
+        node_id = parse_uri_untrusted(uri).node_id
+        try:
+            agreement_key_of(node_id)
+        except BadWire:
+            raise InputError("That link holds no valid key; ask the other person for theirs again.") from None
+        if node_id == self._own:
+            raise InputError("That link is this node's own; ask the other person for theirs.")
+        taken = self._store.contact(name)
+        if taken is not None and taken.node_id != node_id:
+            raise InputError(
+                f"There is a contact {name!r} already, with another key; choose another name or remove it."
+            )
+        known = self._store.correspondent(node_id)
+        if known is not None and known.name not in (None, name):
+            raise InputError(f"You have that node already as {known.name!r}; remove it first to rename it.")
+        base = known or Correspondent(node_id, address_of(node_id))
+        contact = replace(base, name=name, seen_ms=now_ms)
+        self._put(contact)
+        self._emit("contact_added", {"name": name, "address": contact.address.hex()})
+        return contact
+
+    def get(self, name: str) -> Correspondent:
+        """Raises UnknownContact, which names the nearest one."""
+        contact = self._store.contact(name)
+        if contact is None:
+            raise UnknownContact(
+                f"There is no contact {name!r}; see 'nexus contact list', or add it with its link."
+            )
+        return contact
+
+    def remove(self, name: str) -> Correspondent:
+        """The node stays known as a stranger, so that mail on its way can still be read."""
+        contact = self.get(name)
+        self._put(replace(contact, name=None, trust="untrusted"))
+        self._emit("contact_removed", {"name": name, "address": contact.address.hex()})
+        return contact
+
+    def trust(self, name: str, level: str) -> Correspondent:
+        """Set how far a contact is trusted (N15). Raises InputError."""
+        if level not in TRUST_LEVELS:
+            raise InputError(f"Trust is one of {', '.join(TRUST_LEVELS)}, not {level!r}.")
+        contact = replace(self.get(name), trust=level)
+        self._put(contact)
+        return contact
+
+    def all(self) -> list[Correspondent]:
+        return [one for one in self._store.correspondents() if one.name is not None]
+
+    def name_of(self, node_id: NodeId) -> str | None:
+        known = self._store.correspondent(node_id)
+        return known.name if known is not None else None
+
+    def met(self, node_id: NodeId, now_ms: int) -> None:
+        """That node has proved that it knows our key: from now on envelopes to it are the short ones."""
+        known = self._store.correspondent(node_id)
+        if known is not None and known.knows_us and now_ms - known.seen_ms < _SEEN_EVERY_MS:
+            return
+        base = known or Correspondent(node_id, address_of(node_id))
+        self._put(replace(base, knows_us=True, seen_ms=now_ms))
+
+    def forgot_us(self, node_id: NodeId) -> Correspondent:
+        """That node no longer knows our key: the next envelope introduces us again."""
+        known = self._store.correspondent(node_id) or Correspondent(node_id, address_of(node_id))
+        changed = replace(known, knows_us=False)
+        self._put(changed)
+        return changed
+
+    def candidates(self, first: NodeId | None) -> list[NodeId]:
+        """Who may have sealed an envelope to us, the likeliest first."""
+        if self._candidates is None:
+            self._candidates = [one.node_id for one in self._store.correspondents()]
+        return self._candidates if first is None else [first, *self._candidates]
+
+    def _put(self, who: Correspondent) -> None:
+        self._store.put_correspondent(who)
+        self._candidates = None

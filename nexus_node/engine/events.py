@@ -1,0 +1,18 @@
+"""What the node tells its faces. An event is only handed out once what it says is durable."""
+
+from dataclasses import dataclass, field
+
+Value = str | int | float | bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """`event` names it; `fields` are JSON values.
+
+    message_state {id, to, state, by} · message_received {id, from} · link_up, link_down {peer, carrier, why} ·
+    contact_added, contact_removed {name} · message_refused {id, why}
+    """
+
+    event: str
+    at_ms: int
+    fields: dict[str, Value] = field(default_factory=dict)

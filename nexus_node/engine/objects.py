@@ -1,0 +1,45 @@
+"""Objects people put and get: immutable, addressed by content (N7)."""
+
+from collections.abc import Iterator
+
+from nexus_node.base.errors import InputError
+from nexus_node.base.ids import ObjectId
+from nexus_node.base.limits import MIB, OBJECT_MAX
+from nexus_node.ports.store import Store, StoredObject
+from nexus_node.wire.dataobject import KIND_BLOB, describe
+
+
+class Objects:
+    """The node's own objects."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def put(
+        self, content: bytes, *, now_ms: int, min_bandwidth: int = 0, ttl_s: int | None = None
+    ) -> StoredObject:
+        """Store a blob; the same content is the same object. Raises InputError and StoreFull."""
+        if len(content) > OBJECT_MAX:
+            raise InputError(f"The file has {len(content)} bytes; an object takes {OBJECT_MAX // MIB} MB.")
+        header, chunks = describe(KIND_BLOB, content)
+        total = len(chunks)
+        expires_ms = now_ms + ttl_s * 1000 if ttl_s is not None else None
+        stored = StoredObject(
+            header.id, header.kind, header.size, header.root, now_ms, expires_ms, min_bandwidth, total, total
+        )
+        self._store.put_object(stored, chunks)
+        return self._store.get_object(header.id) or stored
+
+    def get(self, object_id: ObjectId) -> StoredObject:
+        """Raises InputError when it is not here."""
+        stored = self._store.get_object(object_id)
+        if stored is None:
+            raise InputError(f"There is no object {object_id.hex()} here; see 'nexus objects'.")
+        return stored
+
+    def read(self, object_id: ObjectId) -> Iterator[bytes]:
+        """Yield the content chunk by chunk."""
+        return self._store.read_object(object_id)
+
+    def all(self) -> Iterator[StoredObject]:
+        return self._store.objects()

@@ -1,0 +1,1 @@
+"""What the node asks of the world: drivers, a store, heavy lifting. Types only."""

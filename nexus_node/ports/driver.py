@@ -1,0 +1,121 @@
+"""The driver port: a driver is one coroutine that attaches carriers and moves frames.
+
+A driver never decides what to send: it asks its carrier for the next frame when the medium is free
+(links pull, nobody pushes). See docs/drivers.md.
+"""
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol, Self
+
+
+@dataclass(frozen=True, slots=True)
+class LinkProfile:
+    """What a carrier can do.
+
+    `mtu` is the largest frame in bytes; `bps` bits per second. `shared` media let several
+    neighbours hear each frame; `ordered` ones deliver in order and lose nothing while they live.
+    `duty_cycle` is the fraction of time that may be spent sending, `airtime(n)` the seconds that
+    n bytes take.
+    """
+
+    mtu: int
+    bps: float
+    half_duplex: bool = False
+    shared: bool = False
+    ordered: bool = False
+    duty_cycle: float | None = None
+    cost_per_byte: int = 0
+    airtime: Callable[[int], float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """How well a frame was heard."""
+
+    rssi_dbm: float
+    snr_db: float
+
+
+class Carrier(Protocol):
+    """An attached medium or connection, as its driver sees it."""
+
+    async def next_frame(self) -> bytes:
+        """Wait until something may go *now*, and return it.
+
+        Raises `CarrierClosed` when the node has given this carrier up; the driver then closes it.
+        What is returned counts as sent: it is transmitted at once or lost.
+        """
+        ...
+
+    def next_frame_nowait(self) -> bytes | None:
+        """Return a further frame if one may go now, else None: for filling one write with several."""
+        ...
+
+    def deliver(self, frame: bytes, signal: Signal | None = None) -> None:
+        """Hand up a received frame. Never raises because of what the frame holds."""
+        ...
+
+    def retune(self, profile: LinkProfile) -> None:
+        """Say that what the carrier can do has changed."""
+        ...
+
+    def billed(self, seconds: float) -> None:
+        """Say how much airtime the last frame really took."""
+        ...
+
+
+class DriverPort(Protocol):
+    """What the node gives a driver."""
+
+    def attach(
+        self, profile: LinkProfile, label: str, *, dialed: bool
+    ) -> AbstractAsyncContextManager[Carrier]:
+        """Attach a carrier for as long as the context lasts.
+
+        `label` names the far end or medium for people and remembers who was met there, such as
+        `tcp:192.0.2.7:4001`. `dialed` is true on the side that should open the handshake.
+        Leaving the context, by any exception, detaches the carrier.
+        """
+        ...
+
+    def knock(self, source: bytes, frame: bytes) -> bytes | bool:
+        """Judge a frame from an unattached datagram source, keeping no state about it (N3).
+
+        Returns bytes to send back to that source, True to attach a carrier for it and deliver this
+        frame there, or False to drop it.
+        """
+        ...
+
+    def report(self, state: str, why: str | None = None) -> None:
+        """Set what `status` shows for this driver: `listening`, `connecting`, `waiting`, and why."""
+        ...
+
+
+class Driver(Protocol):
+    """A link driver, registered under the entry-point group `nexus_node.drivers`."""
+
+    scheme: ClassVar[str]
+    """The name used in configuration, such as `tcp`."""
+
+    @classmethod
+    def from_config(cls, table: Mapping[str, Any]) -> Self:
+        """Make a driver from its `[[carrier]]` table without the keys the node itself takes
+        (`driver`, `label`, `bps`, `mtu`, `duty_cycle`).
+
+        Raises `ConfigError` that names the key, the value and the cure.
+        """
+        ...
+
+    @property
+    def label(self) -> str:
+        """What to call this driver in `status` when the owner gave no label."""
+        ...
+
+    async def run(self, port: DriverPort) -> None:
+        """Work until cancelled. Returning, or raising, makes the supervisor start it again after a pause.
+
+        `CarrierLost` is the ordinary way to say that the medium went away.
+        """
+        ...

@@ -1,0 +1,1 @@
+"""trio: tasks, clocks, sockets and signals around the engine."""

@@ -1,0 +1,99 @@
+"""The runtime's side of the driver port."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import trio
+
+from nexus_node.config.model import CarrierConfig
+from nexus_node.ports.driver import Driver, LinkProfile, Signal
+from nexus_node.runtime.pump import Pump
+
+
+class NodeCarrier:
+    """A `Carrier`: pulls from the engine when the medium is free, at the owner's pace if one is set."""
+
+    def __init__(self, pump: Pump, cid: int, paced_bps: float | None) -> None:
+        self._pump = pump
+        self._cid = cid
+        self._bell = pump.bell(cid)
+        self._paced_bps = paced_bps
+        self._free_at = 0.0
+
+    async def next_frame(self) -> bytes:
+        while True:
+            if self._paced_bps is not None:
+                await trio.sleep_until(self._free_at)
+            frame = self.next_frame_nowait()
+            if frame is not None:
+                return frame
+            await self._bell.wait()
+
+    def next_frame_nowait(self) -> bytes | None:
+        now = self._pump.now()
+        if self._paced_bps is not None and now < self._free_at:
+            return None
+        frame = self._pump.core.next_frame(self._cid, now)
+        if frame is not None:
+            if self._paced_bps is not None:
+                self._free_at = now + len(frame) * 8 / self._paced_bps
+            self._pump.after()
+        return frame
+
+    def deliver(self, frame: bytes, signal: Signal | None = None) -> None:
+        self._pump.core.deliver(self._cid, frame, signal, self._pump.now())
+        self._pump.after()
+
+    def retune(self, profile: LinkProfile) -> None:
+        self._pump.core.retune(self._cid, profile)
+        self._pump.after()
+
+    def billed(self, seconds: float) -> None:
+        self._pump.core.billed(self._cid, seconds)
+
+
+class Slot:
+    """One configured driver: its state for `status`, and the port it works through."""
+
+    def __init__(self, pump: Pump, driver: Driver, config: CarrierConfig) -> None:
+        self._pump = pump
+        self.driver = driver
+        self.config = config
+        self.label = config.label or driver.label
+        self.state = "starting"
+        self.why: str | None = None
+        self.cids: set[int] = set()
+        """Carriers now attached."""
+
+    def report(self, state: str, why: str | None = None) -> None:
+        self.state, self.why = state, why
+
+    def knock(self, source: bytes, frame: bytes) -> bytes | bool:
+        return self._pump.core.knock(source, frame, self._pump.now())
+
+    @asynccontextmanager
+    async def attach(self, profile: LinkProfile, label: str, *, dialed: bool) -> AsyncIterator[NodeCarrier]:
+        config = self.config
+        profile = replace(
+            profile,
+            bps=config.bps or profile.bps,
+            mtu=min(config.mtu or profile.mtu, profile.mtu),
+            duty_cycle=config.duty_cycle or profile.duty_cycle,
+        )
+        core = self._pump.core
+        cid = core.carrier_up(profile, label, dialed=dialed, now=self._pump.now())
+        self.cids.add(cid)
+        carrier = NodeCarrier(self._pump, cid, config.bps)
+        self._pump.after()
+        why = "the carrier was detached"
+        try:
+            yield carrier
+        except Exception as error:
+            why = str(error) or type(error).__name__
+            raise
+        finally:
+            self.cids.discard(cid)
+            core.carrier_down(cid, why, self._pump.now())
+            self._pump.drop_bell(cid)
+            self._pump.after()

@@ -1,0 +1,115 @@
+"""One running node: the engine, its pump, and its supervised drivers."""
+
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import trio
+
+from nexus_node.base.rng import Rng
+from nexus_node.config.model import CarrierConfig
+from nexus_node.crypto.identity import Identity
+from nexus_node.engine.core import NodeCore
+from nexus_node.ports.driver import Driver
+from nexus_node.ports.store import Store
+from nexus_node.runtime.carrier import Slot
+from nexus_node.runtime.pump import Pump
+from nexus_node.runtime.supervise import supervise
+
+LEAVE_S = 0.3
+"""How long a stopping node lets its last frames go."""
+
+
+class Node:
+    """What `open_node` yields."""
+
+    def __init__(
+        self, core: NodeCore, pump: Pump, name: str, slots: list[Slot], recovered: str | None
+    ) -> None:
+        self.core = core
+        self.pump = pump
+        self.name = name
+        self.recovered = recovered
+        """What was saved from a damaged store at this start, in words."""
+        self.started = pump.now()
+        self._slots = slots
+
+    def now(self) -> float:
+        return self.pump.now()
+
+    def wall_ms(self) -> int:
+        return self.core.wall.ms(self.now())
+
+    def send(self, name: str, text: str, *, min_bandwidth: int = 0) -> bytes:
+        """Send a text, durable on return; its id. For programs that embed a node."""
+        row = self.core.send(name, text, min_bandwidth=min_bandwidth, now=self.now())
+        self.core.commit()
+        self.pump.after()
+        return row.id
+
+    async def leave(self) -> None:
+        """Tell the neighbours, and wait until the frames are out or `LEAVE_S` are over."""
+        self.core.close_links()
+        self.pump.after()
+        with trio.move_on_after(LEAVE_S):
+            while any(one.link.must_send for one in self.core.attachments.values()):
+                await trio.sleep(0.01)
+
+    def carriers(self) -> list[dict[str, Any]]:
+        """For `status`: each driver, with what is attached through it."""
+        rows = []
+        for slot in self._slots:
+            own = {"label": slot.label, "driver": slot.driver.scheme, "state": slot.state, "why": slot.why}
+            attached = [
+                self.core.attachments[cid] for cid in sorted(slot.cids) if cid in self.core.attachments
+            ]
+            if len(attached) != 1 or attached[0].label != slot.label:
+                rows.append(own | _figures(None))
+            for one in attached:
+                state = one.link.state
+                why = one.link.closed or (None if state == "up" else "no link there yet")
+                row = own | {"label": one.label, "state": state, "why": why}
+                rows.append(row | _figures(one))
+        return rows
+
+
+def _figures(attachment: Any) -> dict[str, Any]:
+    profile = attachment.profile if attachment is not None else None
+    return {
+        "bps": profile.bps if profile else None,
+        "mtu": profile.mtu if profile else None,
+        "airtime_used_s": round(attachment.airtime_s, 3) if attachment is not None else 0,
+        "airtime_limit_s": profile.duty_cycle * 3600 if profile and profile.duty_cycle else None,
+        "rx_bytes": attachment.rx_bytes if attachment is not None else 0,
+        "tx_bytes": attachment.tx_bytes if attachment is not None else 0,
+    }
+
+
+@asynccontextmanager
+async def open_node(
+    identity: Identity,
+    store: Store,
+    rng: Rng,
+    drivers: Sequence[tuple[Driver, CarrierConfig]],
+    *,
+    name: str = "node",
+    read_receipts: bool = False,
+    wall: Callable[[], float] = time.time,
+    recovered: str | None = None,
+) -> AsyncIterator[Node]:
+    """Run a node inside the context. The caller closes the store.
+
+    The simulator gives its own drivers, store, rng and wall clock; everything else is what people run.
+    A failing store ends the context with its StoreError.
+    """
+    core = NodeCore(identity, store, rng, now=trio.current_time(), read_receipts=read_receipts)
+    pump = Pump(core, wall)
+    pump.now()
+    slots = [Slot(pump, driver, config) for driver, config in drivers]
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(pump.run)
+        for slot in slots:
+            nursery.start_soon(supervise, slot)
+        yield Node(core, pump, name, slots, recovered)
+        nursery.cancel_scope.cancel()

@@ -1,0 +1,133 @@
+"""Keeps the engine going: rings carriers, runs its timer, commits, and hands its events out."""
+
+from collections import deque
+from collections.abc import AsyncGenerator, Callable
+
+import trio
+
+from nexus_node.base.limits import EVENTS_BUFFERED, EVENTS_RECENT
+from nexus_node.engine.core import NodeCore
+from nexus_node.engine.events import Event
+
+_TIMER_STEP_S = 0.001
+
+
+class Bell:
+    """Wakes one waiting task; a ring while nobody waits is kept."""
+
+    def __init__(self) -> None:
+        self._rung = False
+        self._event: trio.Event | None = None
+
+    def ring(self) -> None:
+        self._rung = True
+        if self._event is not None:
+            self._event.set()
+
+    async def wait(self) -> None:
+        if not self._rung:
+            self._event = trio.Event()
+            await self._event.wait()
+            self._event = None
+        self._rung = False
+
+
+class Pump:
+    """One engine's surroundings. Call `after` after every call into the engine."""
+
+    def __init__(self, core: NodeCore, wall: Callable[[], float]) -> None:
+        """`wall` gives seconds since 1970."""
+        self.core = core
+        self._wall = wall
+        self._bells: dict[int, Bell] = {}
+        self._timer = Bell()
+        self._armed = float("inf")
+        self._flush = Bell()
+        self.recent: deque[Event] = deque(maxlen=EVENTS_RECENT)
+        """What `nexus events` shows of the time before it was called."""
+        self._followers: dict[int, trio.MemorySendChannel[Event]] = {}
+        self._next_follower = 0
+        self._watchers: dict[str, list[Bell]] = {}
+
+    def now(self) -> float:
+        """Monotonic seconds; keeps the engine's wall clock true on the way."""
+        now = trio.current_time()
+        self.core.wall.offset_s = self._wall() - now
+        return now
+
+    def bell(self, cid: int) -> Bell:
+        """The bell of a carrier, which rings when it may have something to send."""
+        return self._bells.setdefault(cid, Bell())
+
+    def drop_bell(self, cid: int) -> None:
+        self._bells.pop(cid, None)
+
+    def after(self) -> None:
+        """Pass on what the engine wants: frames pulled, its timer set, commits made."""
+        core = self.core
+        while core.ready:
+            bell = self._bells.get(core.ready.pop())
+            if bell is not None:
+                bell.ring()
+        if core.wake_at < self._armed:
+            self._armed = core.wake_at
+            self._timer.ring()
+        if core.has_events or core.store.dirty:
+            self._flush.ring()
+
+    async def run(self) -> None:
+        """Timer and flush, until cancelled."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._run_timer)
+            nursery.start_soon(self._run_flush)
+
+    async def _run_timer(self) -> None:
+        while True:
+            now = self.now()
+            if now >= self.core.wake_at:
+                self.core.expire(now)
+                self.after()
+            self._armed = max(self.core.wake_at, now + _TIMER_STEP_S)
+            with trio.move_on_at(self._armed):
+                await self._timer.wait()
+
+    async def _run_flush(self) -> None:
+        while True:
+            await self._flush.wait()
+            await trio.lowlevel.checkpoint()  # whatever else is runnable joins this commit
+            self.core.commit()
+            while (event := self.core.poll_event()) is not None:
+                self._publish(event)
+
+    def _publish(self, event: Event) -> None:
+        self.recent.append(event)
+        if event.event == "message_state":
+            for bell in self._watchers.get(str(event.fields["id"]), ()):
+                bell.ring()
+        for number, channel in list(self._followers.items()):
+            try:
+                channel.send_nowait(event)
+            except (trio.WouldBlock, trio.BrokenResourceError):
+                self._followers.pop(number).close()
+
+    async def changes(self, message_id: str) -> AsyncGenerator[None, None]:
+        """Yield at once, and again each time that message's state has changed durably."""
+        bell = Bell()
+        bell.ring()
+        watchers = self._watchers.setdefault(message_id, [])
+        watchers.append(bell)
+        try:
+            while True:
+                await bell.wait()
+                yield
+        finally:
+            watchers.remove(bell)
+            if not watchers:
+                self._watchers.pop(message_id, None)
+
+    def follow(self) -> trio.MemoryReceiveChannel[Event]:
+        """Events from now on. The channel ends if its reader falls behind by `limits.EVENTS_BUFFERED`."""
+        send, receive = trio.open_memory_channel[Event](EVENTS_BUFFERED)
+        self._followers[self._next_follower] = send
+        self._next_follower += 1
+        return receive

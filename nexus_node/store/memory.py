@@ -1,0 +1,16 @@
+"""The store without a disk: the same tables in memory, for the simulator (docs/adr/0002-store.md)."""
+
+import sqlite3
+
+from nexus_node.store.migrations import migrate
+from nexus_node.store.sqlite import SqlStore
+
+
+class MemoryStore(SqlStore):
+    """The store port in memory; `commit` makes nothing durable."""
+
+    def __init__(self, quota_bytes: int) -> None:
+        connection = sqlite3.connect(":memory:", isolation_level=None)
+        connection.execute("PRAGMA page_size = 1024")  # an empty table or index takes a page
+        migrate(connection)
+        super().__init__(connection, quota_bytes, None)

@@ -1,0 +1,137 @@
+"""Saving what can be read from a damaged database, row by row, into a new one."""
+
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from blake3 import blake3
+
+from nexus_node.base.errors import StoreCorrupt
+from nexus_node.base.limits import CHUNK_SIZE
+from nexus_node.store.database import STATES, Row
+from nexus_node.store.files import open_read_only, replace_database, set_aside
+from nexus_node.store.migrations import VERSION, migrate, version_of
+from nexus_node.store.objects import hashes_in
+
+_TABLES = ("meta", "objects", "chunks", "outbox", "facts", "inbox", "correspondents", "neighbours")
+_MISSES_MAX = 20_000
+"""Row numbers tried in vain before the rest counts as lost; one damaged inner page hides some 4,000 rows."""
+_SEQ_MAX = 1 << 40
+"""A larger row number is damage."""
+
+
+@dataclass
+class _Tally:
+    saved: dict[str, int] = field(default_factory=dict)
+    lost: dict[str, int] = field(default_factory=dict)
+
+    def lose(self, table: str, rows: int) -> None:
+        self.lost[table] = self.lost.get(table, 0) + rows
+
+
+def recover(path: Path, fault: str, stamp: str) -> str:
+    """Replace the damaged database by one with every row that can still be read; says what that came to.
+
+    The damaged files are kept, unchanged, under a name with `stamp`. Raises `StoreCorrupt` when not one
+    row can be read.
+    """
+    damaged = open_read_only(path)
+    tally = _Tally()
+
+    def fill(new: sqlite3.Connection) -> None:
+        migrate(new, version_of(damaged) or VERSION)
+        new.execute("BEGIN")
+        for table in _TABLES:
+            _copy(damaged, new, table, tally)
+        strange = new.execute(f"DELETE FROM outbox WHERE state NOT IN {tuple(STATES)}").rowcount
+        tally.saved["outbox"] -= strange
+        tally.lose("outbox", strange)
+        _mend_objects(new, tally)
+        orphans = new.execute("DELETE FROM facts WHERE message NOT IN (SELECT seq FROM outbox)").rowcount
+        tally.saved["facts"] -= orphans
+        if not any(tally.saved.values()):
+            raise _NothingReadable
+        new.execute("COMMIT")
+
+    try:
+        # Without this, SQLite refuses to look at a truncated file at all.
+        damaged.execute("PRAGMA writable_schema = ON")
+        aside = replace_database(path, stamp, fill)
+    except _NothingReadable:
+        aside = set_aside(path, stamp)
+        raise StoreCorrupt(
+            f"{path} is damaged ({fault}) and nothing in it can be read; it stands now at {aside}: "
+            f"put a backup at {path}, or start again to begin with an empty store"
+        ) from None
+    finally:
+        damaged.close()
+    lost = _words(tally.lost)
+    return (
+        f"{path} was damaged ({fault}) and is kept as {aside}; saved {_words(tally.saved)}; "
+        f"lost, as far as can be told: {lost or 'nothing'}"
+    )
+
+
+class _NothingReadable(Exception):
+    pass
+
+
+def _words(rows: dict[str, int]) -> str:
+    return ", ".join(f"{count} {table}" for table, count in rows.items() if count)
+
+
+def _copy(damaged: sqlite3.Connection, new: sqlite3.Connection, table: str, tally: _Tally) -> None:
+    tally.saved[table] = 0
+    for row in _readable(damaged, table, tally):
+        try:
+            new.execute(f"INSERT INTO {table} VALUES ({', '.join('?' * len(row))})", row)
+            tally.saved[table] += 1
+        except sqlite3.IntegrityError:  # of a type or value that this column cannot have
+            tally.lose(table, 1)
+
+
+def _readable(damaged: sqlite3.Connection, table: str, tally: _Tally) -> Iterator[Row]:
+    """Yield every row that can be read, stepping over row numbers where nothing can."""
+    last = tried = 0
+    while tried - last < _MISSES_MAX:
+        try:
+            for row in damaged.execute(f"SELECT * FROM {table} WHERE seq > ? ORDER BY seq", (tried,)):
+                if last < row[0] < _SEQ_MAX:
+                    if tried > last:
+                        tally.lose(table, row[0] - last - 1)
+                    last = tried = row[0]
+                    yield row
+            return
+        except sqlite3.DatabaseError:
+            tried += 1
+    tally.lose(table, 1)
+
+
+def _mend_objects(new: sqlite3.Connection, tally: _Tally) -> None:
+    """Keep only chunks that are what their hash says and objects that are whole; count references anew."""
+
+    def drop(table: str, seq: int) -> None:
+        new.execute(f"DELETE FROM {table} WHERE seq = ?", (seq,))
+        tally.saved[table] -= 1
+        tally.lose(table, 1)
+
+    known = set()
+    for seq, digest, content in new.execute("SELECT seq, hash, content FROM chunks"):
+        if blake3(content).digest() == digest:
+            known.add(digest)
+        else:
+            drop("chunks", seq)
+    new.execute("UPDATE chunks SET refs = 0")
+    for seq, size, content in new.execute("SELECT seq, size, content FROM objects").fetchall():
+        if size <= CHUNK_SIZE:
+            whole = len(content) == size
+            hashes = []
+        else:
+            hashes = hashes_in(content)
+            whole = len(hashes) == -(-size // CHUNK_SIZE) and known.issuperset(hashes)
+        if not whole:
+            drop("objects", seq)
+        for digest in hashes if whole else ():
+            new.execute("UPDATE chunks SET refs = refs + 1 WHERE hash = ?", (digest,))
+    tally.saved["chunks"] -= new.execute("DELETE FROM chunks WHERE refs = 0").rowcount

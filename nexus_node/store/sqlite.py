@@ -1,0 +1,134 @@
+"""The store on disk: opening it, with every check that comes before the first row is trusted."""
+
+import sqlite3
+import time
+from pathlib import Path
+
+from nexus_node.base.errors import StoreCorrupt, StoreUnavailable
+from nexus_node.base.limits import MIB
+from nexus_node.store.database import STATES, translate
+from nexus_node.store.files import (
+    APPLICATION_ID,
+    WAL,
+    beside,
+    finish_swap,
+    keep_private,
+    make_database,
+    open_read_only,
+)
+from nexus_node.store.inbox import InboxTable
+from nexus_node.store.migrations import VERSION, migrate, version_of
+from nexus_node.store.outbox import OutboxTable
+from nexus_node.store.people import PeopleTable
+from nexus_node.store.recover import recover
+
+CHECK_MAX = 64 * MIB
+"""A larger database that was closed properly is opened unchecked: a card reads 40 MB a second."""
+_LOCK_WAIT_S = 1.0
+"""A process being replaced may still be closing the database."""
+
+
+class SqlStore(OutboxTable, InboxTable, PeopleTable):
+    """All tables together: the whole store port on any SQLite connection."""
+
+
+class SqliteStore(SqlStore):
+    """The store port on a file, durable at each commit (WAL, synchronous FULL). One process at a time."""
+
+    recovered: str | None = None
+    """What was saved and what lost, when `open` found the database damaged."""
+
+    @classmethod
+    def open(cls, path: Path, quota_bytes: int) -> "SqliteStore":
+        """Open the database, making or migrating it as needed.
+
+        A damaged one is set aside under a name with the time, and what is readable goes on in a new
+        one (`recovered`). Raises `StoreCorrupt` when nothing is readable or the file is not ours,
+        `StoreUnavailable` for rights, another process or a newer version, `StoreFull`.
+        """
+        try:
+            recovered = _prepare(path)
+            store = cls(_connect(path), quota_bytes, path)
+        except sqlite3.DatabaseError as error:
+            raise translate(error, path) from error
+        except OSError as error:
+            raise StoreUnavailable(
+                f"{error.filename or path} cannot be used as the database ({error.strerror}); "
+                "give this user the right to write there, or choose another home"
+            ) from error
+        store.recovered = recovered
+        return store
+
+
+def _prepare(path: Path) -> str | None:
+    """Leave a sound database of ours at `path`; returns what a recovery did."""
+    stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
+    finish_swap(path, stamp)
+    if not path.exists():
+        make_database(path, migrate)
+        return None
+    keep_private(path)
+    with path.open("rb") as file:
+        header = file.read(100)
+    if header[:16] != b"SQLite format 3\0" or int.from_bytes(header[68:72], "big") != APPLICATION_ID:
+        raise StoreCorrupt(
+            f"{path} is not a Nexus Node database, or its first page is damaged; it was left alone: "
+            "put a backup in its place, or move it away to begin with an empty store"
+        )
+    fault = _examine(path)
+    if fault is None:
+        return None
+    return recover(path, fault, stamp)
+
+
+def _examine(path: Path) -> str | None:
+    """Return what is wrong with the database, changing nothing.
+
+    After a crash, which a leftover WAL tells, indexes are compared with their tables as well: a WAL
+    that was damaged after part of it had been copied leaves pages that are sound one by one.
+    """
+    wal = beside(path, WAL)
+    crashed = wal.exists() and wal.stat().st_size > 0
+    connection = open_read_only(path)
+    try:
+        version = version_of(connection)
+        if version > VERSION:
+            raise StoreUnavailable(
+                f"{path} was written by a newer Nexus Node (layout {version}, this one knows {VERSION}); "
+                "install the newer version"
+            )
+        if not crashed and path.stat().st_size > CHECK_MAX:
+            return None
+        check = "integrity_check" if crashed else "quick_check"
+        found: str = connection.execute(f"PRAGMA {check}(1)").fetchone()[0]
+        strange = connection.execute(f"SELECT count(*) FROM outbox WHERE state NOT IN {tuple(STATES)}")
+        if strange.fetchone()[0]:
+            found = "a message in a state that does not exist"
+    except sqlite3.DatabaseError as error:
+        if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            raise
+        return str(error)
+    finally:
+        connection.close()
+    return None if found == "ok" else " ".join(found.split())
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=_LOCK_WAIT_S, isolation_level=None)
+    try:
+        for setting in (
+            "locking_mode = EXCLUSIVE",  # one process, so no shared memory file and fewer system calls
+            "journal_mode = WAL",
+            "synchronous = FULL",
+            "temp_store = MEMORY",  # undoing an inner atomic() needs no file
+            "secure_delete = FAST",  # the cells of deleted rows are zeroed where the page is written anyway
+            f"journal_size_limit = {8 * MIB}",
+        ):
+            connection.execute(f"PRAGMA {setting}").fetchall()
+        migrate(connection)
+        connection.execute("BEGIN IMMEDIATE")  # takes the lock, and finds out now whether writing works
+        connection.execute("ROLLBACK")
+    except BaseException:
+        connection.close()
+        raise
+    return connection

@@ -1,0 +1,131 @@
+"""Packets: what crosses hops. They carry the destination, never the source (N2, docs/protocol/packet.md)."""
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import ClassVar
+
+from nexus_node.base.errors import BadWire
+from nexus_node.base.ids import ADDRESS_SIZE, Address
+from nexus_node.wire.tlv import Tlvs, encode_tlvs, parse_tlvs_untrusted
+
+HEADER_SIZE = 3
+"""Flags u8, hops u8, context u8; the destination stands between hops and context when present."""
+MAX_HOPS = 32
+
+_VERSION_BITS = 0xC0
+_HAS_TLVS = 0x20
+_ELIDED = 0x10
+_PRIORITY_SHIFT = 2
+
+
+class Context(IntEnum):
+    """What a packet's data is."""
+
+    MESSAGE = 1
+    """time u32 | envelope: the object of kind 2 without its destination."""
+    RECEIPTS = 2
+    """One or more receipts of 16 bytes."""
+    REFUSAL = 3
+    """See `Refusal`."""
+
+
+class Priority(IntEnum):
+    """The four classes of N6; a lower number goes first."""
+
+    REAL_TIME = 0
+    INTERACTIVE = 1
+    STANDARD = 2
+    BULK = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Packet:
+    """One packet. `destination` None means the neighbour that receives it: the last hop need not repeat it."""
+
+    context: int
+    data: bytes
+    destination: Address | None = None
+    hops: int = MAX_HOPS
+    priority: Priority = Priority.STANDARD
+    tlvs: Tlvs = ()
+
+    def encode(self) -> bytes:
+        flags = self.priority << _PRIORITY_SHIFT
+        if self.destination is None:
+            flags |= _ELIDED
+        extension = b""
+        if self.tlvs:
+            flags |= _HAS_TLVS
+            block = encode_tlvs(self.tlvs)
+            extension = bytes((len(block),)) + block
+        head = bytes((flags, self.hops)) + (self.destination or b"")
+        return head + bytes((self.context,)) + extension + self.data
+
+
+def parse_packet_untrusted(data: bytes) -> Packet:
+    """Raises BadWire("bad_packet"), BadWire("packet_version") or BadWire("bad_tlv")."""
+    if len(data) < HEADER_SIZE:
+        raise BadWire("bad_packet")
+    flags = data[0]
+    if flags & _VERSION_BITS:
+        raise BadWire("packet_version")
+    at = 2
+    destination = None
+    if not flags & _ELIDED:
+        destination = Address(data[at : at + ADDRESS_SIZE])
+        at += ADDRESS_SIZE
+    if at >= len(data):
+        raise BadWire("bad_packet")
+    context = data[at]
+    at += 1
+    tlvs: Tlvs = ()
+    if flags & _HAS_TLVS:
+        if at >= len(data) or at + 1 + data[at] > len(data):
+            raise BadWire("bad_tlv")
+        end = at + 1 + data[at]
+        tlvs = parse_tlvs_untrusted(data[at + 1 : end])
+        at = end
+    priority = Priority((flags >> _PRIORITY_SHIFT) & 0x03)
+    return Packet(context, data[at:], destination, data[1], priority, tlvs)
+
+
+class Reason(IntEnum):
+    """Why a node refused a message."""
+
+    STORE_FULL = 1
+    UNKNOWN_SENDER = 2
+    """The short envelope's sender is not known here: seal an introduction instead."""
+    UNREADABLE = 3
+    NOT_HERE = 4
+    """Addressed to somebody else, and this node does not relay."""
+    TOO_OLD = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Data of a REFUSAL packet: reason u8, the first 8 bytes of the refused object's id."""
+
+    reason: int
+    object_prefix: bytes
+
+    PREFIX_SIZE: ClassVar[int] = 8
+
+    def encode(self) -> bytes:
+        return bytes((self.reason,)) + self.object_prefix
+
+
+def parse_refusal_untrusted(data: bytes) -> Refusal:
+    """Raises BadWire("bad_refusal")."""
+    if len(data) != 1 + Refusal.PREFIX_SIZE:
+        raise BadWire("bad_refusal")
+    return Refusal(data[0], data[1:])
+
+
+RECEIPT_SIZE = 16
+
+
+def parse_receipts_untrusted(data: bytes, most: int) -> list[bytes]:
+    """Split into receipts of 16 bytes, at most `most`. Raises BadWire("bad_receipts")."""
+    if not data or len(data) % RECEIPT_SIZE or len(data) > most * RECEIPT_SIZE:
+        raise BadWire("bad_receipts")
+    return [data[at : at + RECEIPT_SIZE] for at in range(0, len(data), RECEIPT_SIZE)]
