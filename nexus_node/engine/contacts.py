@@ -30,23 +30,23 @@ class Contacts:
         """Add a contact from its URI. Raises BadUri and InputError with words."""
         if not name or len(name.encode()) > NAME_MAX or not name.isprintable() or name != name.strip():
             raise InputError(
-                f"A contact's name is 1 to {NAME_MAX} printable characters; choose another than {name!r}."
+                f"a contact's name is 1 to {NAME_MAX} printable characters; choose another than {name!r}"
             )
         node_id = parse_uri_untrusted(uri).node_id
         try:
             agreement_key_of(node_id)
         except BadWire:
-            raise InputError("That link holds no valid key; ask the other person for theirs again.") from None
+            raise InputError("that link holds no valid key; ask the other person for theirs again") from None
         if node_id == self._own:
-            raise InputError("That link is this node's own; ask the other person for theirs.")
+            raise InputError("that link is this node's own; ask the other person for theirs")
         taken = self._store.contact(name)
         if taken is not None and taken.node_id != node_id:
             raise InputError(
-                f"There is a contact {name!r} already, with another key; choose another name or remove it."
+                f"there is a contact {name!r} already, with another key; choose another name or remove it"
             )
         known = self._store.correspondent(node_id)
         if known is not None and known.name not in (None, name):
-            raise InputError(f"You have that node already as {known.name!r}; remove it first to rename it.")
+            raise InputError(f"you have that node already as {known.name!r}; remove it first to rename it")
         base = known or Correspondent(node_id, address_of(node_id))
         contact = replace(base, name=name, seen_ms=now_ms)
         self._put(contact)
@@ -58,7 +58,7 @@ class Contacts:
         contact = self._store.contact(name)
         if contact is None:
             raise UnknownContact(
-                f"There is no contact {name!r}; see 'nexus contact list', or add it with its link."
+                f"there is no contact {name!r}; see: nexus contact list; or add it with its link"
             )
         return contact
 
@@ -72,7 +72,7 @@ class Contacts:
     def trust(self, name: str, level: str) -> Correspondent:
         """Set how far a contact is trusted (N15). Raises InputError."""
         if level not in TRUST_LEVELS:
-            raise InputError(f"Trust is one of {', '.join(TRUST_LEVELS)}, not {level!r}.")
+            raise InputError(f"trust is one of {', '.join(TRUST_LEVELS)}, not {level!r}")
         contact = replace(self.get(name), trust=level)
         self._put(contact)
         return contact

@@ -119,7 +119,7 @@ class NodeCore:
             self._link_down(attachment, attachment.link.peer, why)
 
     def knock(self, source: bytes, frame: bytes, now: float) -> bytes | bool:
-        """Judge a frame from a source without a carrier, keeping nothing about it (N3): see DriverPort.knock."""
+        """Judge a frame from a source without a carrier, keeping nothing about it (N3); see DriverPort."""
         try:
             parsed = parse_frame_untrusted(frame)
         except BadWire as error:
@@ -280,10 +280,10 @@ class NodeCore:
         to = self.contacts.get(name)
         raw = text.encode()
         if not raw:
-            raise InputError("The message is empty; give it a text.")
+            raise InputError("the message is empty; give it a text")
         if len(raw) > TEXT_MAX:
             raise InputError(
-                f"The text has {len(raw)} bytes and a message takes {TEXT_MAX}; send it as a file."
+                f"the text has {len(raw)} bytes and a message takes {TEXT_MAX}; shorten or split it"
             )
         created_ms = self.wall.ms(now)
         trusted = self.wall.trusted(now)

@@ -1,4 +1,4 @@
-"""From outbox to receipt: what goes to which neighbour, when it is repeated, and what proves it arrived (N9, M5)."""
+"""From outbox to receipt: what goes to whom, when it is repeated, what proves it arrived (N9, M5)."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -103,7 +103,7 @@ class Delivery:
 
     # --- pulling --------------------------------------------------------------------------------
     def fill(self, link: Attachment, packer: ItemPacker, now: float) -> None:
-        """Fill a frame: receipts first, then texts, then fragments (every eighth frame the other way round)."""
+        """Fill a frame: receipts, then texts, then fragments (these two swapped in every eighth frame)."""
         peer = link.link.peer
         mailbox = self._mailboxes.get(peer) if peer is not None else None
         if mailbox is None or mailbox.best is not link or mailbox.idle:

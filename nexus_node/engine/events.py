@@ -9,8 +9,8 @@ Value = str | int | float | bool | None
 class Event:
     """`event` names it; `fields` are JSON values.
 
-    message_state {id, to, state, by} · message_received {id, from} · link_up, link_down {peer, carrier, why} ·
-    contact_added, contact_removed {name} · message_refused {id, why}
+    message_state {id, to, state, by} · message_received {id, from} · message_refused {id, why} ·
+    link_up {peer, carrier} · link_down {peer, carrier, why} · contact_added, contact_removed {name, address}
     """
 
     event: str

@@ -20,7 +20,7 @@ class Objects:
     ) -> StoredObject:
         """Store a blob; the same content is the same object. Raises InputError and StoreFull."""
         if len(content) > OBJECT_MAX:
-            raise InputError(f"The file has {len(content)} bytes; an object takes {OBJECT_MAX // MIB} MB.")
+            raise InputError(f"the file is larger than the {OBJECT_MAX // MIB} MiB an object takes")
         header, chunks = describe(KIND_BLOB, content)
         total = len(chunks)
         expires_ms = now_ms + ttl_s * 1000 if ttl_s is not None else None
@@ -34,7 +34,7 @@ class Objects:
         """Raises InputError when it is not here."""
         stored = self._store.get_object(object_id)
         if stored is None:
-            raise InputError(f"There is no object {object_id.hex()} here; see 'nexus objects'.")
+            raise InputError(f"there is no object {object_id.hex()} here; see: nexus objects")
         return stored
 
     def read(self, object_id: ObjectId) -> Iterator[bytes]:

@@ -24,7 +24,7 @@ class Attachment:
         """Forget what belonged to the previous link session."""
         self.reassembly = Reassembly()
         self.receipt_of: dict[int, bytes] = {}
-        """Receipt for each message that came as fragments, by transfer number, should the receipt get lost."""
+        """Receipts of messages that came as fragments, by transfer number, should one get lost."""
         self.next_transfer = 0
         self.unacknowledged = 0
         """Bytes sent in messages and fragments that nothing has answered yet."""

@@ -27,7 +27,7 @@ class CookieJar:
 
     def accepts(self, source: bytes, cookie: bytes, now: float) -> bool:
         self._rotate(now)
-        return any([hmac.compare_digest(self._cookie(secret, source), cookie) for secret in self._secrets])
+        return any(hmac.compare_digest(self._cookie(secret, source), cookie) for secret in self._secrets)
 
     def _rotate(self, now: float) -> None:
         if self._rotate_at is None:

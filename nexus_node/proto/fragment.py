@@ -73,7 +73,7 @@ class OutgoingTransfer:
         self._again = sorted(gaps)
 
     def timed_out(self) -> None:
-        """Nothing was heard: repeat one fragment, which makes the receiver say what it lacks or has answered."""
+        """Nothing was heard: repeat one fragment, so that the receiver says what it lacks or has."""
         if self._next:
             sent = [index for index in self._missing if index < self._next]
             self._again = [max(sent, default=self._next - 1)]

@@ -45,12 +45,12 @@ class _OpenKey:
 
 
 class Session:
-    """The keys of one established link. Frames are ChaCha20-Poly1305 with the counter as nonce (Noise order)."""
+    """The keys of one established link: ChaCha20-Poly1305 with the counter as nonce (Noise order)."""
 
     def __init__(
         self, send_key: bytes, open_key: bytes, binding: bytes, index: int | None, now: float
     ) -> None:
-        """`binding` is the handshake hash, to which rekeys are bound; `index` the receiver's, on shared media."""
+        """`binding` is the handshake hash, which rekeys build on; `index` the receiver's, on shared media."""
         self.binding = binding
         self.index = index
         self.epoch = 0

@@ -91,7 +91,7 @@ class _Client:
             try:
                 requests = lines.feed(bytes(block))
             except BadWire:
-                await self._send(encode_line(_error(None, UsageError("The request line is too long."))))
+                await self._send(encode_line(_error(None, UsageError("the request line is too long"))))
                 return
             answers = [self._take(line, nursery) for line in requests if line.strip()]
             self._node.core.commit()  # durable before visible
@@ -103,24 +103,23 @@ class _Client:
         try:
             request = parse_line_untrusted(line)
         except BadWire:
-            return encode_line(_error(None, UsageError("The request is not one JSON object.")))
+            return encode_line(_error(None, UsageError("the request is not one JSON object")))
         number, verb, args = request.get("id"), request.get("verb"), request.get("args", {})
         if not isinstance(number, int) or not isinstance(verb, str) or not isinstance(args, dict):
-            return encode_line(_error(None, UsageError("A request has an integer id, a verb and args.")))
+            return encode_line(_error(None, UsageError("a request has an integer id, a verb and args")))
         try:
             if verb in IMMEDIATE:
                 return encode_line({"id": number, "result": IMMEDIATE[verb](self._node, args)})
         except (NexusError, UnicodeError) as error:
             return encode_line(_error(number, error))
         if verb == "cancel":
-            scope = self._tasks.get(args.get("id", -1))
-            if scope is not None:
+            for scope in [scope for other, scope in self._tasks.items() if other == args.get("id")]:
                 scope.cancel()
             return encode_line({"id": number, "result": {}})
         if verb not in WAITING and verb not in STREAMS:
-            return encode_line(_error(number, UsageError(f"There is no verb {verb!r}.")))
+            return encode_line(_error(number, UsageError(f"there is no verb {verb!r}")))
         if number in self._tasks:
-            return encode_line(_error(number, UsageError(f"A request with id {number} is under way.")))
+            return encode_line(_error(number, UsageError(f"a request with id {number} is under way")))
         scope = self._tasks[number] = trio.CancelScope()
         nursery.start_soon(self._run_task, number, verb, args, scope)
         return None
@@ -151,4 +150,5 @@ class _Client:
 
 def _error(number: int | None, error: NexusError | UnicodeError) -> Json:
     code = next((code for kind, code in _CODES if isinstance(error, kind)), "failed")
-    return {"id": number, "error": {"code": code, "message": str(error)}}
+    details = {"state": error.state.value} if isinstance(error, WaitTimeout) else {}
+    return {"id": number, "error": {"code": code, "message": str(error)} | details}

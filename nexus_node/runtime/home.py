@@ -21,7 +21,7 @@ def locked(home: Path) -> Iterator[None]:
         lock = os.open(home / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise InputError(
-            f"The home {home} cannot be written: {error.strerror}; check its owner and mode."
+            f"the home {home} cannot be written: {error.strerror}; check its owner and mode"
         ) from error
     try:
         try:
@@ -29,7 +29,7 @@ def locked(home: Path) -> Iterator[None]:
         except BlockingIOError:
             holder = os.pread(lock, 32, 0).decode("ascii", "replace").strip() or "unknown"
             raise InputError(
-                f"A node is running on {home} already (process {holder}); stop it, or choose another --home."
+                f"a node is running on {home} already (process {holder}); stop it, or choose another --home"
             ) from None
         os.ftruncate(lock, 0)
         os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)

@@ -14,10 +14,10 @@ def make_driver(config: CarrierConfig) -> Driver:
     found = entry_points(group=GROUP, name=config.driver)
     if not found:
         known = ", ".join(sorted(entry_points(group=GROUP).names))
-        raise ConfigError(f"There is no driver {config.driver!r}; installed are: {known}.")
+        raise ConfigError(f"there is no driver {config.driver!r}; installed are: {known}")
     try:
         kind = next(iter(found)).load()
     except ImportError as error:
-        raise ConfigError(f"The driver {config.driver!r} cannot be loaded: {error}.") from error
+        raise ConfigError(f"the driver {config.driver!r} cannot be loaded: {error}") from error
     driver: Driver = kind.from_config(config.table)
     return driver

@@ -34,7 +34,7 @@ async def supervise(slot: Slot) -> None:
 
 
 def reason_of(error: BaseException) -> str:
-    """What to tell people of an error, looking into the groups that nurseries raise. Re-raises a StoreError."""
+    """What to tell people of an error, also inside the groups nurseries raise. Re-raises a StoreError."""
     if isinstance(error, StoreError):
         raise error
     if isinstance(error, BaseExceptionGroup):

@@ -21,6 +21,8 @@ from nexus_node.wire.uri import make_uri
 
 Json = dict[str, Any]
 _PAGE = 200
+_BANDWIDTH_MAX = 10**12
+_TTL_MAX_S = 10**10
 
 
 class UsageError(InputError):
@@ -28,16 +30,30 @@ class UsageError(InputError):
 
 
 class WaitTimeout(InputError):
-    """The state was not reached in time."""
+    """The state was not reached in time; `state` is the one the message had by then."""
+
+    def __init__(self, words: str, state: State) -> None:
+        super().__init__(words)
+        self.state = state
 
 
 def argument(args: Json, name: str, kind: type, default: Any = ...) -> Any:
     """One argument of a request. Raises UsageError that names it."""
     value = args.get(name, default)
     if value is ...:
-        raise UsageError(f"The argument {name!r} is missing.")
-    if value is not default and (not isinstance(value, kind) or isinstance(value, bool) and kind is not bool):
-        raise UsageError(f"The argument {name!r} must be of type {kind.__name__}, not {value!r}.")
+        raise UsageError(f"the argument {name!r} is missing")
+    if value is not default and (
+        not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool)
+    ):
+        raise UsageError(f"the argument {name!r} must be of type {kind.__name__}, not {value!r}")
+    return value
+
+
+def amount(args: Json, name: str, most: int) -> int | None:
+    """A whole number from 0 to `most`, None if it is left out. Raises UsageError."""
+    value: int | None = argument(args, name, int, None)
+    if value is not None and not 0 <= value <= most:
+        raise UsageError(f"the argument {name!r} is a whole number from 0 to {most}, not {value}")
     return value
 
 
@@ -49,7 +65,7 @@ def identifier(args: Json, name: str) -> bytes:
     except ValueError:
         value = b""
     if len(value) != 32:
-        raise UsageError(f"An id has 64 hex digits; {text!r} is none.")
+        raise UsageError(f"an id has 64 hex digits, and {text!r} is none")
     return value
 
 
@@ -100,9 +116,7 @@ async def contact_list(node: Node, args: Json) -> AsyncGenerator[Json, None]:
 
 # --- messages ---------------------------------------------------------------------------------------
 def send(node: Node, args: Json) -> Json:
-    min_bandwidth = argument(args, "min_bandwidth", int, None) or 0
-    if min_bandwidth < 0:
-        raise UsageError("The argument 'min_bandwidth' is in bits per second and not negative.")
+    min_bandwidth = amount(args, "min_bandwidth", _BANDWIDTH_MAX) or 0
     row = node.core.send(
         argument(args, "to", str), argument(args, "text", str), min_bandwidth=min_bandwidth, now=node.now()
     )
@@ -115,12 +129,12 @@ async def wait(node: Node, args: Json) -> Json:
     try:
         wanted = State(argument(args, "state", str))
     except ValueError:
-        raise UsageError(f"A state is one of {', '.join(State)}, not {args['state']!r}.") from None
+        raise UsageError(f"a state is one of {', '.join(State)}, not {args['state']!r}") from None
     timeout = args.get("timeout_s")
     if timeout is not None and (
         not isinstance(timeout, int | float) or isinstance(timeout, bool) or timeout < 0
     ):
-        raise UsageError("The argument 'timeout_s' is a number of seconds.")
+        raise UsageError("the argument 'timeout_s' is a number of seconds")
     with trio.move_on_after(float("inf") if timeout is None else timeout):
         async with aclosing(node.pump.changes(message_id.hex())) as changes:
             async for _ in changes:
@@ -128,15 +142,14 @@ async def wait(node: Node, args: Json) -> Json:
                 if state.rank >= wanted.rank or state.final:
                     return {"id": message_id.hex(), "state": state.value, "why": _why(node, message_id)}
     state = _state_of(node, message_id)
-    raise WaitTimeout(
-        f"The message is still {state.value} after {timeout} s; it goes on by itself, see 'nexus outbox'."
-    )
+    words = f"the message is still {state.value} after {timeout} s; it goes on by itself, see: nexus outbox"
+    raise WaitTimeout(words, state)
 
 
 def _state_of(node: Node, message_id: MessageId) -> State:
     row = node.core.store.outgoing(message_id)
     if row is None:
-        raise InputError(f"There is no message {message_id.hex()} in the outbox.")
+        raise InputError(f"there is no message {message_id.hex()} in the outbox")
     node.core.commit()
     return row.state
 
@@ -206,7 +219,7 @@ async def inbox(node: Node, args: Json) -> AsyncGenerator[Json, None]:
     if argument(args, "since", str, None) is not None:
         since = core.store.incoming(MessageId(identifier(args, "since")))
         if since is None:
-            raise InputError(f"There is no message {args['since']} in the inbox.")
+            raise InputError(f"there is no message {args['since']} in the inbox")
         since_seq = since.seq
     name = argument(args, "from", str, None)
     sender = None if name is None else core.contacts.get(name).node_id
@@ -227,7 +240,7 @@ async def inbox(node: Node, args: Json) -> AsyncGenerator[Json, None]:
                 if event.event == "message_received":
                     break
             else:
-                raise InputError("More arrived than this reader could follow; call again with --since.")
+                raise InputError("more arrived than this reader could follow; call again with --since")
 
 
 # --- objects ----------------------------------------------------------------------------------------
@@ -247,14 +260,12 @@ def _object(stored: StoredObject) -> Json:
 
 async def put(node: Node, args: Json) -> Json:
     path = Path(argument(args, "path", str))
-    ttl_s = argument(args, "ttl_s", int, None)
-    min_bandwidth = argument(args, "min_bandwidth", int, None) or 0
-    if min_bandwidth < 0 or ttl_s is not None and ttl_s <= 0:
-        raise UsageError("'min_bandwidth' is not negative and 'ttl_s' is above zero.")
+    ttl_s = amount(args, "ttl_s", _TTL_MAX_S)
+    min_bandwidth = amount(args, "min_bandwidth", _BANDWIDTH_MAX) or 0
     try:
         content = await trio.to_thread.run_sync(_read_bounded, path)
     except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}.") from error
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
     stored = node.core.objects.put(content, now_ms=node.wall_ms(), min_bandwidth=min_bandwidth, ttl_s=ttl_s)
     node.core.commit()
     return _object(stored)
@@ -265,14 +276,19 @@ def _read_bounded(path: Path) -> bytes:
         return file.read(OBJECT_MAX + 1)
 
 
+def _write_new(path: Path, content: bytes) -> None:
+    with path.open("xb") as file:
+        file.write(content)
+
+
 async def get(node: Node, args: Json) -> Json:
     stored = node.core.objects.get(ObjectId(identifier(args, "object")))
     path = Path(argument(args, "path", str))
     content = b"".join(node.core.objects.read(stored.id))
     try:
-        await trio.to_thread.run_sync(path.write_bytes, content)
+        await trio.to_thread.run_sync(_write_new, path, content)
     except OSError as error:
-        raise InputError(f"{path} cannot be written: {error.strerror}.") from error
+        raise InputError(f"{path} cannot be written: {error.strerror}") from error
     return _object(stored) | {"path": str(path)}
 
 
@@ -334,7 +350,7 @@ async def events(node: Node, args: Json) -> AsyncGenerator[Json, None]:
             return
         async for event in channel:
             yield _event(event)
-    raise InputError("More happened than this reader could follow; call again.")
+    raise InputError("more happened than this reader could follow; call again")
 
 
 def _event(event: Event) -> Json:

@@ -92,7 +92,10 @@ class OutboxTable(ObjectTable):
         if new_code <= code:  # codes rise in rank
             return False
         before = STATES[code]
-        self._write("UPDATE outbox SET state = ?, open = ? WHERE seq = ?", (new_code, not state.final, seq))
+        if state.final:
+            self._write("UPDATE outbox SET state = ?, open = 0 WHERE seq = ?", (new_code, seq))
+        else:  # leaves the indexes of open rows alone
+            self._write("UPDATE outbox SET state = ? WHERE seq = ?", (new_code, seq))
         self._counters.states[before] -= 1
         self._counters.states[state] += 1
         if state.final and not before.final:

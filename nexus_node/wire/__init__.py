@@ -1,1 +1,1 @@
-"""Bytes to values and back. Every parser of outside bytes is a `parse_*_untrusted` and raises BadWire only."""
+"""Bytes to values and back. Parsers of outside bytes are `parse_*_untrusted` and raise BadWire only."""

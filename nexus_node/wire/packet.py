@@ -40,7 +40,7 @@ class Priority(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Packet:
-    """One packet. `destination` None means the neighbour that receives it: the last hop need not repeat it."""
+    """One packet. `destination` None is the neighbour that receives it: the last hop need not repeat it."""
 
     context: int
     data: bytes

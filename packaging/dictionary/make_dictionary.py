@@ -24,7 +24,7 @@ WIDE = {"zh", "ru", "uk", "ar"}
 """Scripts of two or three bytes a character: two to three characters are six bytes."""
 WINDOW = 32768
 
-HEADER = '''"""Preset dictionary: wire law, never edit. Made by packaging/dictionary/make_dictionary.py (CC0 1.0)."""
+HEADER = '''"""Preset dictionary: wire law, never edit (CC0). See packaging/dictionary/make_dictionary.py."""
 
 # ruff: noqa: {rules}
 

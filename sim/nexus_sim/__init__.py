@@ -1,1 +1,1 @@
-"""The mesh simulator: the code people run, in virtual time. Only drivers, clock, rng and the store's medium differ."""
+"""The mesh simulator: the code people run, in virtual time; only drivers, clock, rng and store differ."""

@@ -72,7 +72,7 @@ def test_n9_small_texts_overtake_a_large_one() -> None:
 
 
 def test_n9_frame_bytes_of_a_short_text() -> None:
-    a, b, wire = pair(DATAGRAM)
+    a, _, wire = pair(DATAGRAM)
     wire.plug(0.0)
     wire.settle(0.0, 1.0)
     wire.bytes = 0
@@ -292,7 +292,7 @@ def test_forged_receipt_is_counted_and_believed_by_nobody() -> None:
 
 
 def test_message_claiming_another_sender_is_refused() -> None:
-    a, b, wire = pair()
+    a, b, _ = pair()
     mallory = Host(9)
     mallory.core.contacts.add("b", b.uri, 0)
     evil = Wire(mallory, b, DATAGRAM, random.Random(0))

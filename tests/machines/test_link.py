@@ -1,4 +1,4 @@
-"""Two link machines against each other, without trio: loss, reorder, duplication, restart, hostile frames (N3)."""
+"""Two link machines against each other: loss, reorder, duplication, restart, hostile frames (N3)."""
 
 import random
 from dataclasses import dataclass, field
@@ -311,14 +311,12 @@ def test_n3_rekey_survives_loss(seed: int) -> None:
     a, b = pair()
     talk(a, b, 0.0)
     now = REKEY_AFTER_S + 1
-    sent = 0
     for _ in range(120):
         a.link.last_heard = b.link.last_heard = now
         a.link.expire(now)
         b.link.expire(now)
         a.to_send.append(b"a")
         b.to_send.append(b"b")
-        sent += 1
         talk(a, b, now, rounds=1, lose=lambda: dice.random() < 0.3)
         now += 1.0
     assert a.link._session.epoch == b.link._session.epoch != 0

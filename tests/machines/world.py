@@ -1,4 +1,4 @@
-"""Nodes without trio: engines on real stores, joined by channels that lose, repeat and reorder; and crashes."""
+"""Nodes without trio: engines on real stores, joined by channels that lose and repeat; and crashes."""
 
 import random
 from pathlib import Path
@@ -107,7 +107,7 @@ class Wire:
     def step(self, now: float) -> bool:
         """Move what is under way; whether anything moved."""
         moved = False
-        for side, host in enumerate(self.hosts):
+        for host in self.hosts:
             if now >= host.core.wake_at:
                 host.core.expire(now)
         for side, host in enumerate(self.hosts):

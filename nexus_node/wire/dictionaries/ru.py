@@ -1,4 +1,4 @@
-"""Preset dictionary: wire law, never edit. Made by packaging/dictionary/make_dictionary.py (CC0 1.0)."""
+"""Preset dictionary: wire law, never edit (CC0). See packaging/dictionary/make_dictionary.py."""
 
 # ruff: noqa: E501, RUF001
 
