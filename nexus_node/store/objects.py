@@ -115,14 +115,14 @@ class ObjectTable(Database):
         return True
 
     def _release_chunk(self, digest: bytes) -> None:
-        seq, refs, size = self._read(
+        for seq, refs, size in self._read(
             "SELECT seq, refs, length(content) FROM chunks WHERE hash = ?", (digest,)
-        )[0]
-        if refs > 1:
-            self._write("UPDATE chunks SET refs = refs - 1 WHERE seq = ?", (seq,))
-        else:
-            self._write("DELETE FROM chunks WHERE seq = ?", (seq,))
-            self._counters.bytes -= size
+        ):
+            if refs > 1:
+                self._write("UPDATE chunks SET refs = refs - 1 WHERE seq = ?", (seq,))
+            else:
+                self._write("DELETE FROM chunks WHERE seq = ?", (seq,))
+                self._counters.bytes -= size
 
     def objects(self) -> Iterator[StoredObject]:
         sql = f"SELECT {_HEADER}, seq FROM objects WHERE seq > ? ORDER BY seq LIMIT ?"

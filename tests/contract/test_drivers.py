@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 import trio
+
 from nexus_drivers.check import CHECKS, MakePair, check_config, check_driver, check_frames
 from nexus_drivers.memory import MemoryDriver, MemoryMedium
 from nexus_drivers.options import Endpoint
 from nexus_drivers.probe import ContractBroken
 from nexus_drivers.tcp import TcpDriver
 from nexus_drivers.udp import UdpDriver
-
 from nexus_node.ports.driver import Driver
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from nexus_firmware.airtime import symbol_time, time_on_air
 
 

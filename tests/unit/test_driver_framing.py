@@ -6,8 +6,8 @@ import tracemalloc
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from nexus_drivers.framing import FrameSplitter, join_frames
 
+from nexus_drivers.framing import FrameSplitter, join_frames
 from nexus_node.base.errors import BadWire, LocalError
 
 FRAMES = st.lists(st.binary(min_size=1, max_size=300), max_size=20)

@@ -7,12 +7,12 @@ import pytest
 import trio
 from hypothesis import given
 from hypothesis import strategies as st
+
 from nexus_drivers import lan
 from nexus_drivers.lan import Beacon, Lan, open_socket, parse_beacon_untrusted
 from nexus_drivers.options import Endpoint
 from nexus_drivers.probe import ProbePort, meet, running, until
 from nexus_drivers.udp import UdpDriver
-
 from nexus_node.base import limits
 from nexus_node.base.errors import BadWire
 

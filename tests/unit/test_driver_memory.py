@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable
 import pytest
 import trio
 import trio.testing
+
 from nexus_drivers.memory import MemoryDriver, MemoryMedium, name_medium, named_medium
 from nexus_drivers.probe import ProbeCarrier, ProbePort, running
-
 from nexus_node.base.errors import CarrierLost
 
 Scene = Callable[[list[ProbeCarrier]], Awaitable[None]]

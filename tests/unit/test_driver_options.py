@@ -3,11 +3,11 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from nexus_drivers.options import Endpoint, Options, parse_endpoint
 from nexus_drivers.sockets import endpoint_of, source_bytes
 from nexus_drivers.tcp import TcpDriver
 from nexus_drivers.udp import UdpDriver
-
 from nexus_node.base.errors import ConfigError
 
 

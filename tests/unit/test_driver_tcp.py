@@ -9,12 +9,12 @@ from contextlib import asynccontextmanager
 
 import pytest
 import trio
+
 from nexus_drivers.framing import join_frames
 from nexus_drivers.options import Endpoint, parse_endpoint
 from nexus_drivers.probe import ProbePort, running, until
 from nexus_drivers.sockets import Backoff
 from nexus_drivers.tcp import TcpDriver
-
 from nexus_node.base import limits
 from nexus_node.base.errors import CarrierLost, RemoteError
 from nexus_node.ports.driver import Carrier, LinkProfile

@@ -7,11 +7,11 @@ from contextlib import asynccontextmanager
 
 import pytest
 import trio
+
 from nexus_drivers.options import Endpoint, parse_endpoint
 from nexus_drivers.probe import ProbePort, running, until
 from nexus_drivers.sockets import source_bytes
 from nexus_drivers.udp import PROFILE, UdpDriver
-
 from nexus_node.base import limits
 from nexus_node.base.errors import CarrierLost
 

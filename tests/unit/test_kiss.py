@@ -4,6 +4,7 @@ from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
+
 from nexus_firmware.kiss import KissDecoder, KissFrame, encode_kiss
 
 LIMIT = 508

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import trio
-from nexus_drivers.check import check_config, check_driver
 from nexus_unixsock import UnixSockDriver
+
+from nexus_drivers.check import check_config, check_driver
 
 
 def test_contract(tmp_path: Path) -> None:

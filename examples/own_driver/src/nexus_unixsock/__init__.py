@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, ClassVar, Never, Self
 
 import trio
+
 from nexus_drivers.options import Options
 from nexus_drivers.stream import until_lost
-
 from nexus_node.base.errors import CarrierLost, ConfigError, RemoteError
 from nexus_node.ports.driver import Carrier, DriverPort, LinkProfile
 
