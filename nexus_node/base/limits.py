@@ -21,7 +21,7 @@ OBJECT_MAX = 64 * MIB
 MTU_CONSTRAINED, MTU_STANDARD, MTU_BULK = 484, 1500, 4096
 """Transport classes (N2)."""
 MTU_MIN = 128
-"""A frame must hold the largest handshake message (108 bytes)."""
+"""A frame must hold the largest handshake message (119 bytes)."""
 MTU_MAX = 65535
 """Stream framing has a 16-bit length."""
 REPLAY_WINDOW = 1024

@@ -98,7 +98,7 @@ class NodeCore:
         self._next_cid += 1
         known = self.store.neighbour(label) if dialed else None
         link = Link(self.identity, profile, self._rng, dialed=dialed, known=known, now=now)
-        self.attachments[cid] = Attachment(cid, profile, label, link)
+        self.attachments[cid] = Attachment(cid, profile, label, link, dialed=dialed)
         if not dialed:
             self._pending[cid] = None
             if len(self._pending) > PENDING_CONNECTIONS:
@@ -213,7 +213,8 @@ class NodeCore:
             self._pending.pop(attachment.cid, None)
             attachment.begin_session()
             self.contacts.met(event.peer, self.wall.ms(self._now))
-            self.store.remember_neighbour(attachment.label, event.peer)
+            if attachment.dialed and self.store.neighbour(attachment.label) != event.peer:
+                self.store.remember_neighbour(attachment.label, event.peer)
             self._links_changed(event.peer)
             self._emit("link_up", {"peer": event.peer.hex(), "carrier": attachment.label})
 

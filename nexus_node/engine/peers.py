@@ -9,11 +9,12 @@ from nexus_node.proto.link import Link
 class Attachment:
     """One carrier of the node, from attach to detach."""
 
-    def __init__(self, cid: int, profile: LinkProfile, label: str, link: Link) -> None:
+    def __init__(self, cid: int, profile: LinkProfile, label: str, link: Link, *, dialed: bool) -> None:
         self.cid = cid
         self.profile = profile
         self.label = label
         self.link = link
+        self.dialed = dialed
         self.signal: Signal | None = None
         self.rx_bytes = self.tx_bytes = 0
         self.airtime_s = 0.0

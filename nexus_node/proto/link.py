@@ -1,7 +1,7 @@
-"""The link machine: handshake, sealed frames, keep-alive, rekey and recovery with one neighbour (N3).
+"""The link machine: sealed frames, keep-alive, rekey and recovery with one neighbour (N3).
 
-Pull it: `poll_handshake` for what goes in the clear, `fill` and `seal` for what goes sealed.
-States: waiting (not dialed) or opening -> up; up again after the peer restarts; closed for good.
+Pull it: `poll_handshake` for what goes in the clear, `fill` and `seal` for what goes sealed. States:
+waiting (not dialed) or opening -> up; up again after the peer restarts; closed for good.
 """
 
 from collections import deque
@@ -9,29 +9,19 @@ from dataclasses import dataclass
 
 from nexus_node.base.errors import BadWire, LocalError
 from nexus_node.base.ids import NodeId
-from nexus_node.base.limits import (
-    HANDSHAKE_TIMEOUT_S,
-    REKEY_AFTER_S,
-    REKEY_CAPACITY_S,
-    REKEY_MIN_BYTES,
-)
+from nexus_node.base.limits import REKEY_AFTER_S, REKEY_CAPACITY_S, REKEY_MIN_BYTES
 from nexus_node.base.rng import Rng
 from nexus_node.crypto.identity import Identity
 from nexus_node.ports.driver import LinkProfile
-from nexus_node.proto.handshake import Agreed, Answer, Attempt, HandshakeMaker, ephemeral_of
+from nexus_node.proto.exchange import Exchange, Outcome
 from nexus_node.proto.rekey import Rekeying
 from nexus_node.proto.session import Session
 from nexus_node.wire.frames import (
     TAG_SIZE,
-    Final,
-    FrameKind,
     Item,
     ItemKind,
     ItemPacker,
     Lost,
-    Opening,
-    Reply,
-    Retry,
     SealedFrame,
     encode_items,
     parse_frame_untrusted,
@@ -43,11 +33,8 @@ KEEPALIVE_S = 25.0
 """Below the shortest common NAT mapping of 30 s."""
 SILENT_ROUNDS = 3
 """A neighbour that has said nothing for three rounds is gone (N4)."""
-RETRY_MAX_S = 60.0
-_LARGEST_HANDSHAKE = 108
 _REKEY_TRIES = 12
 _LOST_EVERY_S = 1.0
-_RECOVER_EVERY_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +70,9 @@ class Link:
         self._profile = profile
         self._rng = rng
         self._dialed = dialed
-        self._known = known
-        self._maker = HandshakeMaker(identity, profile.mtu, rng)
-        self._index = int.from_bytes(rng.random_bytes(2), "little")
-        frame_time = _LARGEST_HANDSHAKE * 8 / profile.bps
-        self.rto = max(1.0, 4 * frame_time)
-        self.timeout = max(HANDSHAKE_TIMEOUT_S, 20 * frame_time)
+        self._exchange = Exchange(identity, profile, rng, dialed=dialed, known=known, now=now)
+        self.rto = self._exchange.rto
+        self.timeout = self._exchange.timeout
         self.keepalive = max(KEEPALIVE_S, 1000 * 22 * 8 / profile.bps)
         self._rekey_bytes = max(REKEY_MIN_BYTES, int(REKEY_CAPACITY_S * profile.bps / 8))
 
@@ -99,31 +83,17 @@ class Link:
         """Why this carrier is to be closed, once it is."""
         self.last_heard = now
         self.rtt: float | None = None
-        self._handshakes: deque[bytes] = deque()
         self._items: deque[Item] = deque()
         self._events: deque[LinkUp | LinkDown] = deque()
         self._confirm = False
         """Whether the peer waits for a first sealed frame of ours."""
-
-        self._attempt: Attempt | None = None
-        self._attempt_sent = now
-        self._attempt_due: float | None = None
-        self._attempt_gap = self.rto
-        self._final: tuple[bytes, bytes | None] | None = None
-        """The reply that completed our handshake and the XX3 frame it got, should the reply come again."""
-        self._answer: Answer | None = None
-        self._answer_index = 0
-        self._answer_due: float | None = None
-        self._answer_until = now
-        self._unconfirmed: tuple[Agreed, Session] | None = None
-        """Keys made by answering IK, in use once the peer has shown that it holds them."""
         self._rekeying: Rekeying | None = None
         self._waiting_until: float | None = None if dialed else now + self.timeout
         self._alive_due: float | None = None
         self._ping: tuple[int, float] | None = None
-        self._lost_sent = self._recovered = float("-inf")
+        self._lost_sent = float("-inf")
         if dialed:
-            self._open_handshake(now)
+            self._exchange.open(now)
 
     # --- what the engine asks -------------------------------------------------------------------
     @property
@@ -137,7 +107,7 @@ class Link:
             return "closed"
         if self.up:
             return "up"
-        return "opening" if self._attempt is not None or self._answer is not None else "waiting"
+        return "opening" if self._exchange.under_way else "waiting"
 
     @property
     def room(self) -> int:
@@ -155,7 +125,7 @@ class Link:
 
     def poll_handshake(self) -> bytes | None:
         """The next frame that goes in the clear, if any."""
-        return self._handshakes.popleft() if self._handshakes else None
+        return self._exchange.frames.popleft() if self._exchange.frames else None
 
     def fill(self, packer: ItemPacker) -> None:
         """Put the link's own items, as many as fit, at the head of a frame."""
@@ -188,46 +158,41 @@ class Link:
         Raises BadWire with the name of the counter; the link stays as it was.
         """
         frame = parse_frame_untrusted(data)
-        match frame:
-            case SealedFrame():
-                return self._open_sealed(frame, now)
-            case Opening():
-                self._on_opening(frame, now)
-            case Reply():
-                self._on_reply(frame, now)
-            case Final():
-                self._on_final(frame, now)
-            case Retry():
-                self._on_retry(frame)
-            case Lost():
-                self._on_lost(now)
+        if isinstance(frame, SealedFrame):
+            return self._open_sealed(frame, now)
+        if isinstance(frame, Lost) and self.up:
+            self._exchange.recover(now)
+            return []
+        if self._exchange.repeats_reply(frame):
+            self._confirm = True
+        outcome = self._exchange.receive(frame, now)
+        if outcome is not None:
+            self._establish(outcome, now)
         return []
 
     def _open_sealed(self, frame: SealedFrame, now: float) -> list[Item]:
-        if frame.index is not None and frame.index != self._index:
+        if frame.index is not None and frame.index != self._exchange.index:
             return []
-        if self._session is None and self._unconfirmed is None:
-            if self._attempt is None and self._answer is None and now >= self._lost_sent + _LOST_EVERY_S:
-                self._lost_sent = now
-                self._handshakes.append(Lost().encode())
-            raise BadWire("no_session")
         plaintext = self._decrypt(frame, now)
         self.last_heard = now
         return [item for item in parse_items_untrusted(plaintext) if not self._take_item(item, now)]
 
     def _decrypt(self, frame: SealedFrame, now: float) -> bytes:
+        failure = BadWire("no_session")
         if self._session is not None:
             try:
                 return self._session.open(frame, now)
-            except BadWire:
-                if self._unconfirmed is None:
-                    raise
-        if self._unconfirmed is None:
-            raise BadWire("no_session")
-        agreed, session = self._unconfirmed
-        plaintext = session.open(frame, now)
-        self._establish(agreed, session, now)
-        return plaintext
+            except BadWire as error:
+                failure = error
+        confirmed = self._exchange.confirm(frame, now)
+        if confirmed is not None:
+            outcome, plaintext = confirmed
+            self._establish(outcome, now)
+            return plaintext
+        if not self.up and not self._exchange.under_way and now >= self._lost_sent + _LOST_EVERY_S:
+            self._lost_sent = now
+            self._exchange.frames.append(Lost().encode())
+        raise failure
 
     def _take_item(self, item: Item, now: float) -> bool:
         kind, body = item
@@ -250,108 +215,23 @@ class Link:
             return kind == ItemKind.PADDING
         return True
 
-    # --- handshake ------------------------------------------------------------------------------
-    def _open_handshake(self, now: float) -> None:
-        self._attempt = self._maker.open(self._known)
-        self._attempt_gap = self.rto
-        self._send_opening(b"", now)
-
-    def _send_opening(self, cookie: bytes, now: float) -> None:
-        if self._attempt is None:
-            return
-        self._handshakes.append(
-            Opening(self._attempt.kind, self._index, cookie, self._attempt.message).encode()
-        )
-        self._attempt_sent = now
-        if self._profile.ordered:
-            self._attempt_due = now + self.timeout
-            return
-        jitter = 1 + self._rng.random_bytes(1)[0] / 1024
-        self._attempt_due = now + self._attempt_gap * jitter
-        self._attempt_gap = min(2 * self._attempt_gap, RETRY_MAX_S)
-
-    def _on_opening(self, opening: Opening, now: float) -> None:
-        if self._answer is not None and opening.noise == self._answer.opening:
-            self._send_answer(now)
-            return
-        if self._attempt is not None and ephemeral_of(self._attempt.message) < ephemeral_of(opening.noise):
-            return  # the peer will answer ours
-        try:
-            answer = self._maker.answer(opening.kind, opening.noise)
-        except BadWire:
-            if opening.kind == FrameKind.IK1:  # it takes us for somebody else
-                self._handshakes.append(Lost().encode())
-            raise
-        self._attempt = self._attempt_due = None
-        self._answer, self._answer_index = answer, opening.sender
-        self._answer_until = now + self.timeout
-        self._unconfirmed = None
-        if opening.kind == FrameKind.IK1:
-            agreed = answer.agreed(opening.sender)
-            self._unconfirmed = (agreed, self._new_session(agreed, now))
-        self._send_answer(now)
-
-    def _send_answer(self, now: float) -> None:
-        if self._answer is not None:
-            kind = FrameKind.XX2 if self._unconfirmed is None else FrameKind.IK2
-            self._handshakes.append(
-                Reply(kind, self._index, self._answer_index, self._answer.message).encode()
-            )
-            self._answer_due = self._answer_until if self._profile.ordered else now + 2 * self.rto
-
-    def _on_reply(self, reply: Reply, now: float) -> None:
-        if self._final is not None and reply.noise == self._final[0]:
-            if self._final[1] is not None:  # our XX3 was lost
-                self._handshakes.append(self._final[1])
-            self._confirm = True
-            return
-        expected = FrameKind.XX2 if self._attempt and self._attempt.kind == FrameKind.XX1 else FrameKind.IK2
-        if self._attempt is None or reply.receiver != self._index or reply.kind != expected:
-            raise BadWire("unasked_reply")
-        agreed, message = self._attempt.finish(reply)
-        final = Final(reply.sender, message).encode() if message is not None else None
-        self._final = (reply.noise, final)
-        if final is not None:
-            self._handshakes.append(final)
-        self._measured(now - self._attempt_sent)
-        self._establish(agreed, self._new_session(agreed, now), now)
-        self._confirm = message is None
-
-    def _on_final(self, final: Final, now: float) -> None:
-        if self._answer is None or self._unconfirmed is not None or final.receiver != self._index:
-            raise BadWire("unasked_reply")
-        agreed = self._answer.finish(self._answer_index, final.noise)
-        self._establish(agreed, self._new_session(agreed, now), now)
-
-    def _on_retry(self, retry: Retry) -> None:
-        if self._attempt is None or retry.receiver != self._index:
-            raise BadWire("unasked_reply")
-        self._send_opening(retry.cookie, self._attempt_sent)
-
-    def _on_lost(self, now: float) -> None:
-        """A hint that the peer cannot read us: only ever a reason to try, never to drop what works."""
-        if self._attempt is not None and self._attempt.kind == FrameKind.IK1:
-            self._known = None
-            self._open_handshake(now)
-        elif self.up and self._attempt is None and now >= self._recovered + _RECOVER_EVERY_S:
-            self._recovered = now
-            self._open_handshake(now)
-
-    def _new_session(self, agreed: Agreed, now: float) -> Session:
-        index = agreed.index if self._profile.shared else None
-        return Session(agreed.send_key, agreed.open_key, agreed.binding, index, now)
-
-    def _establish(self, agreed: Agreed, session: Session, now: float) -> None:
+    # --- up and down ----------------------------------------------------------------------------
+    def _establish(self, outcome: Outcome, now: float) -> None:
+        agreed = outcome.agreed
         if agreed.peer == self._identity.node_id:
             self.closed = "this address leads back to this node"
             return
         if self.peer is not None:
             self._events.append(LinkDown(self.peer, "the peer started a new session"))
-        self._session, self.peer, self._known = session, agreed.peer, agreed.peer
+        self._exchange.settle()
+        self._exchange.known = agreed.peer
+        self._session, self.peer = outcome.session, agreed.peer
         self.mtu = min(agreed.mtu, self._profile.mtu)
-        self._attempt = self._answer = self._unconfirmed = self._rekeying = None
-        self._attempt_due = self._answer_due = self._waiting_until = None
+        self._rekeying = self._waiting_until = None
         self._items.clear()
+        self._confirm = outcome.confirm
+        if outcome.rtt is not None:
+            self._measured(outcome.rtt)
         self.last_heard = now
         self._alive_due = now + self.keepalive
         self._events.append(LinkUp(agreed.peer))
@@ -362,7 +242,7 @@ class Link:
         self._session = self.peer = self._rekeying = self._alive_due = None
         self._items.clear()
         if self._dialed and not self._profile.ordered:
-            self._open_handshake(now)
+            self._exchange.open(now)
         else:
             self.closed = why
 
@@ -406,7 +286,7 @@ class Link:
             rekey = self._rekeying.due
         elif self._session is not None:
             rekey = self._session.keyed_at + REKEY_AFTER_S
-        times = (self._attempt_due, self._answer_due, self._waiting_until, self._alive_due, rekey)
+        times = (*self._exchange.deadlines(), self._waiting_until, self._alive_due, rekey)
         return min((time for time in times if time is not None), default=None)
 
     def expire(self, now: float) -> None:
@@ -417,16 +297,8 @@ class Link:
             self._waiting_until = None
             self.closed = "no handshake was completed in time"
             return
-        if self._attempt_due is not None and now >= self._attempt_due:
-            if self._profile.ordered:
-                self.closed = "the other side did not answer the handshake"
-                return
-            self._send_opening(b"", now)
-        if self._answer_due is not None and now >= self._answer_due:
-            if now < self._answer_until:
-                self._send_answer(now)
-            else:
-                self._answer = self._unconfirmed = self._answer_due = None
+        self._exchange.expire(now, up=self.up)
+        self.closed = self._exchange.failed
         if self._alive_due is not None and now >= self._alive_due:
             self._check_alive(now)
         if self._rekeying is not None:
@@ -459,7 +331,7 @@ class Link:
         rekeying.tries += 1
         if rekeying.tries > _REKEY_TRIES:
             self._rekeying = None
-            self._open_handshake(now)
+            self._exchange.open(now)
             return
         rekeying.due = now + 4 * self.rto
         self._items.append((ItemKind.REKEY, rekeying.message))

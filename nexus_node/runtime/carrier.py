@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import trio
 
+from nexus_node.base.errors import RemoteError
 from nexus_node.config.model import CarrierConfig
 from nexus_node.ports.driver import Driver, LinkProfile, Signal
 from nexus_node.runtime.pump import Pump
@@ -91,6 +92,8 @@ class Slot:
             yield carrier
         except Exception as error:
             why = str(error) or type(error).__name__
+            if isinstance(error, RemoteError):
+                core.counters[error.code] += 1
             raise
         finally:
             self.cids.discard(cid)

@@ -15,8 +15,8 @@ from nexus_node.store.migrations import VERSION, migrate, version_of
 from nexus_node.store.objects import hashes_in
 
 _TABLES = ("meta", "objects", "chunks", "outbox", "facts", "inbox", "correspondents", "neighbours")
-_MISSES_MAX = 20_000
-"""Row numbers tried in vain before the rest counts as lost; one damaged inner page hides some 4,000 rows."""
+_MISSES_MAX = 5_000
+"""Row numbers tried in vain before the rest counts as lost; a damaged inner page hides some 4,000 rows."""
 _SEQ_MAX = 1 << 40
 """A larger row number is damage."""
 

@@ -12,7 +12,7 @@ from nexus_node.base.limits import REKEY_AFTER_S
 from nexus_node.crypto.identity import Identity
 from nexus_node.ports.driver import LinkProfile
 from nexus_node.proto.link import Link, LinkDown, LinkUp
-from nexus_node.wire.frames import ItemKind, ItemPacker, Lost, sealed_header
+from nexus_node.wire.frames import FrameKind, ItemKind, ItemPacker, Lost, Opening, sealed_header
 
 WIDE = LinkProfile(mtu=1400, bps=100e6)
 STREAM = LinkProfile(mtu=16384, bps=100e6, ordered=True)
@@ -367,3 +367,17 @@ def test_n3_a_node_does_not_link_with_itself() -> None:
     talk(a, b, 0.0)
     assert a.link.closed == b.link.closed == "this address leads back to this node"
     assert not a.events and not b.events
+
+
+def test_n3_forged_openings_do_not_end_our_own_trying() -> None:
+    a, b = pair(WIDE)
+    a.pull(0.0)
+    forged = Opening(FrameKind.XX1, 7, b"", b"\x09" + bytes(31))  # lower than any honest ephemeral key
+    a.take(forged.encode(), 0.1)
+    a.pull(0.1)
+    now = 0.1
+    while now < 60 and not b.link.up:
+        now = a.link.next_deadline()
+        a.link.expire(now)
+        talk(a, b, now)
+    assert a.link.up and b.link.up and now < 60

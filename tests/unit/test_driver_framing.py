@@ -4,7 +4,7 @@ import itertools
 import tracemalloc
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nexus_drivers.framing import FrameSplitter, join_frames
@@ -39,8 +39,10 @@ def test_a_bad_length_comes_after_the_frames_before_it(
     assert caught.value.code == "bad_length"
 
 
-@given(st.lists(st.binary(max_size=200), max_size=20))
-def test_arbitrary_bytes_raise_nothing_but_bad_wire(pieces: list[bytes]) -> None:
+SLICES = st.lists(st.binary(max_size=200), max_size=20)
+
+
+def split_untrusted(pieces: list[bytes]) -> None:
     splitter = FrameSplitter(64)
     try:
         for piece in pieces:
@@ -48,6 +50,12 @@ def test_arbitrary_bytes_raise_nothing_but_bad_wire(pieces: list[bytes]) -> None
                 assert 0 < len(frame) <= 64
     except BadWire as error:
         assert error.code == "bad_length"
+
+
+test_arbitrary_bytes_raise_nothing_but_bad_wire = given(SLICES)(split_untrusted)
+test_arbitrary_bytes_for_long = pytest.mark.fuzz(
+    settings(max_examples=100_000, deadline=None)(given(SLICES)(split_untrusted))
+)
 
 
 def test_memory_is_bounded_by_one_frame() -> None:

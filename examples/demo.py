@@ -1,0 +1,295 @@
+"""Two real nodes on this machine lose nothing: one away and back, then each killed in mid-sentence.
+
+Run it with `make demo`. Exit code 0 only if every text that `send` accepted is in Bob's inbox exactly
+once and every state is delivered.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable
+from contextlib import ExitStack
+from itertools import count
+from pathlib import Path
+from typing import Any, NoReturn
+
+from nexus_node.client.errors import ControlError, NodeNotRunning
+from nexus_node.client.sync import ControlClient
+
+NEXUS = [sys.executable, "-m", "nexus_node.cli"]
+BURST = 200
+"""Texts in a row; the kill comes when half of them are accepted."""
+PATIENCE_S = 15.0
+"""How long anything may take before the demo gives up."""
+
+COLOURED = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+STYLES = {"alice": "35", "bob": "36", "bold": "1", "good": "32", "bad": "1;31"}
+STARTED = time.monotonic()
+
+
+class Failed(Exception):
+    """Something the demo promises did not happen."""
+
+
+def styled(text: str, style: str) -> str:
+    return f"\x1b[{STYLES[style]}m{text}\x1b[0m" if COLOURED else text
+
+
+def say(who: str, text: str, style: str = "") -> None:
+    """One line: seconds since the start, who, what."""
+    name = styled(f"{who:<6}", who) if who in STYLES else f"{who:<6}"
+    print(f"{time.monotonic() - STARTED:6.2f}  {name} {styled(text, style) if style else text}", flush=True)
+
+
+def heading(text: str) -> None:
+    print("\n" + styled(text, "bold"), flush=True)
+
+
+def until(what: str, reached: Callable[[], bool]) -> None:
+    """Wait until `reached`. Raises `Failed` when that takes too long."""
+    give_up = time.monotonic() + PATIENCE_S
+    while not reached():
+        if time.monotonic() > give_up:
+            raise Failed(f"{what} did not happen within {PATIENCE_S:.0f} s")
+        time.sleep(0.02)
+
+
+class DemoNode:
+    """A `nexus run` process in a home of its own, whose events are printed as they come."""
+
+    def __init__(self, name: str, home: Path, carrier: str) -> None:
+        self.name = name
+        self.home = home
+        self.carrier = carrier
+        self.talks = True
+        """Whether each message is told. The texts of a burst are counted instead."""
+        self.log: deque[str] = deque(maxlen=20)
+        self._process: subprocess.Popen[str] | None = None
+        subprocess.run([*NEXUS, "--home", str(home), "init", "--name", name], check=True, capture_output=True)
+
+    def start(self) -> None:
+        """Start the process and return once it is ready."""
+        # A session of its own: Ctrl-C reaches the demo alone, which then stops its nodes by their ids.
+        self._process = process = subprocess.Popen(
+            [*NEXUS, "--home", str(self.home), "run", "--carrier", self.carrier],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        ready = threading.Event()
+        threading.Thread(target=self._read_log, args=(process, ready), daemon=True).start()
+        if not ready.wait(PATIENCE_S) or process.poll() is not None:
+            raise Failed(f"{self.name} did not start")
+        say(self.name, f"is ready ({self.carrier}), process {process.pid}")
+        threading.Thread(target=self._follow, daemon=True).start()
+
+    def _read_log(self, process: subprocess.Popen[str], ready: threading.Event) -> None:
+        for line in process.stderr or ():
+            self.log.append(line.rstrip())
+            if line == "ready\n":
+                ready.set()
+        ready.set()  # the end: nobody need wait longer
+
+    def _follow(self) -> None:
+        try:
+            with ControlClient(self.home) as client:
+                for event in client.stream("events", {"follow": True}):
+                    self._tell(event)
+        except (NodeNotRunning, ControlError):
+            pass  # killed or stopped
+
+    def _tell(self, event: dict[str, Any]) -> None:
+        if event["event"] == "link_up":
+            say(self.name, "has an encrypted link")
+        elif event["event"] == "link_down":
+            say(self.name, f"has lost the link: {event['why']}")
+        elif event["event"] == "message_state" and self.talks:
+            by = " (a receipt only Bob can make)" if event["state"] == "delivered" else ""
+            say(self.name, f"message {event['id'][:8]} is {event['state']}{by}")
+        elif event["event"] == "message_received" and self.talks:
+            say(self.name, f"message {event['id'][:8]} has arrived")
+
+    def kill(self) -> None:
+        """`kill -9`: no chance to save anything."""
+        if self._process is None:
+            raise Failed(f"{self.name} is not running")
+        self._process.kill()
+        self._process.wait()
+
+    def stop(self) -> None:
+        """SIGTERM, and SIGKILL if that is not heard; harmless when it is not running."""
+        if self._process is None or self._process.poll() is not None:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(3)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def client(self) -> ControlClient:
+        return ControlClient(self.home, timeout_s=PATIENCE_S)
+
+    def states(self) -> Counter[str]:
+        with self.client() as client:
+            return Counter(client.request("status")["queue"]["states"])
+
+
+class Burst(threading.Thread):
+    """Sends texts one after the other, whatever happens to the node meanwhile."""
+
+    def __init__(self, node: DemoNode, label: str) -> None:
+        super().__init__(daemon=True)
+        self._node = node
+        self._label = label
+        self.accepted: dict[str, str] = {}
+        """Message id to text: what `send` answered for."""
+        self.in_doubt: list[str] = []
+        """Texts on their way to a node that was killed before it could answer: stored or not."""
+
+    def run(self) -> None:
+        numbers = count(1)
+        while len(self.accepted) + len(self.in_doubt) < BURST:
+            try:
+                with self._node.client() as client:
+                    while len(self.accepted) + len(self.in_doubt) < BURST:
+                        text = f"{self._label}, text {next(numbers)}"
+                        self._send(client, text)
+            except NodeNotRunning:
+                time.sleep(0.05)  # until it is back
+
+    def _send(self, client: ControlClient, text: str) -> None:
+        try:
+            self.accepted[client.request("send", {"to": "bob", "text": text})["id"]] = text
+        except NodeNotRunning:
+            self.in_doubt.append(text)
+            raise
+
+
+def burst_with_kill(alice: DemoNode, bob: DemoNode, victim: DemoNode) -> Burst:
+    """Alice sends a burst; half-way `victim` is killed, and comes back."""
+    before = alice.states()["delivered"]
+    burst = Burst(alice, f"while {victim.name} is killed")
+    burst.start()
+    until("half of the burst", lambda: len(burst.accepted) >= BURST // 2)
+    victim.kill()
+    say("", f"kill -9 {victim.name} after {len(burst.accepted)} of {BURST} texts", "bad")
+    if victim is bob:
+        burst.join(PATIENCE_S)
+        say("alice", f"has accepted {len(burst.accepted)} texts; {waiting(alice)} wait for Bob")
+    else:
+        time.sleep(0.5)
+    victim.start()
+    burst.join(PATIENCE_S)
+    until("delivery of the burst", lambda: not burst.is_alive() and waiting(alice) == 0)
+    doubt = f"; {len(burst.in_doubt)} was cut off before the answer" if burst.in_doubt else ""
+    arrived = alice.states()["delivered"] - before
+    say("alice", f"{len(burst.accepted)} texts accepted, {arrived} delivered{doubt}")
+    return burst
+
+
+def waiting(alice: DemoNode) -> int:
+    states = alice.states()
+    return states["queued"] + states["sent"]
+
+
+def play(alice: DemoNode, bob: DemoNode) -> None:
+    """The whole demo. Raises `Failed`."""
+    heading("1. Bob is away. Alice writes to him all the same.")
+    alice.start()
+    with alice.client() as client:
+        client.request("contact.add", {"name": "bob", "uri": contact_link(bob)})
+        say("alice", "sends: Hello Bob, are you there?")
+        hello = client.request("send", {"to": "bob", "text": "Hello Bob, are you there?"})
+    say("alice", f"the text is safe on disk ({hello['state']}), and Alice need not wait")
+    time.sleep(0.5)
+
+    heading("2. Bob comes.")
+    bob.start()
+    with alice.client() as client:
+        client.request("wait", {"id": hello["id"], "state": "delivered", "timeout_s": PATIENCE_S})
+    time.sleep(0.2)
+    with bob.client() as client:
+        client.request("contact.add", {"name": "alice", "uri": contact_link(alice)})
+        for message in client.stream("inbox"):
+            say("bob", f"reads from {message['from']}: {message['text']}")
+
+    alice.talks = bob.talks = False
+    heading(f"3. Alice sends {BURST} texts; half-way Bob is killed.")
+    bursts = [burst_with_kill(alice, bob, bob)]
+    heading(f"4. Alice sends {BURST} texts; half-way she is killed herself.")
+    bursts.append(burst_with_kill(alice, bob, alice))
+
+    heading("5. What has become of them.")
+    check(alice, bob, {hello["id"]} | {message_id for burst in bursts for message_id in burst.accepted})
+
+
+def check(alice: DemoNode, bob: DemoNode, accepted: set[str]) -> None:
+    """Raises `Failed` unless every accepted message is in Bob's inbox once and known to be delivered."""
+    with bob.client() as client:
+        inbox = Counter(message["id"] for message in client.stream("inbox"))
+    with alice.client() as client:
+        states = {message["id"]: message["state"] for message in client.stream("outbox")}
+    twice = sum(times > 1 for times in inbox.values())
+    undelivered = sum(state != "delivered" for state in states.values())
+    lost = len(accepted - set(inbox))
+    strange = len(set(inbox) - set(states)) + len(accepted - set(states))
+    say("", f"{len(accepted)} texts accepted, {lost} lost, {twice} doubled, {undelivered} undelivered")
+    if lost or twice or undelivered or strange:
+        raise Failed("the two do not agree")
+
+
+def contact_link(node: DemoNode) -> str:
+    """What one person gives the other, as `nexus id` shows it."""
+    shown = subprocess.run(
+        [*NEXUS, "--home", str(node.home), "id"], check=True, capture_output=True, text=True
+    )
+    return shown.stdout.split("uri")[1].strip()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def ended(number: int, _frame: object) -> NoReturn:
+    """A signal that ends the demo, by way of its clean-up."""
+    sys.exit(128 + number)
+
+
+def main() -> int:
+    signal.signal(signal.SIGTERM, ended)
+    signal.signal(signal.SIGHUP, ended)
+    try:
+        with ExitStack() as stack:
+            homes = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="nexus-demo-")))
+            port = free_port()
+            alice = DemoNode("alice", homes / "alice", f"tcp listen=127.0.0.1:{port}")
+            stack.callback(alice.stop)
+            bob = DemoNode("bob", homes / "bob", f"tcp connect=127.0.0.1:{port}")
+            stack.callback(bob.stop)
+            say("", f"two identities in {homes}, removed at the end")
+            try:
+                play(alice, bob)
+            except (Failed, ControlError, NodeNotRunning) as error:
+                say("", f"FAILED: {error}", "bad")
+                for node in (alice, bob):
+                    print(f"--- the last lines of {node.name}'s log", *node.log, sep="\n", flush=True)
+                return 1
+    except KeyboardInterrupt:
+        print("\ninterrupted; everything is cleaned up", flush=True)
+        return 130
+    say("", "nothing was lost, nothing came twice", "good")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

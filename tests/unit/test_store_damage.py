@@ -1,0 +1,250 @@
+"""A damaged database is recovered or refused with words, and never overwritten (N7, S2)."""
+
+import re
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from nexus_node.base.errors import StoreCorrupt
+from nexus_node.base.limits import CHUNK_SIZE, MIB
+from nexus_node.ports.store import Correspondent
+from nexus_node.store.check import BOB, an_incoming, an_object, an_outgoing
+from nexus_node.store.sqlite import SqliteStore
+
+PAGE = 4096
+BLOB = b"".join(b"%07d." % number for number in range(5 * CHUNK_SIZE // 8))
+FILL = f"""
+import os, signal, sys
+from pathlib import Path
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from test_store_damage import fill
+fill(Path(sys.argv[1]))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def fill(path: Path, rows: int = 300) -> SqliteStore:
+    """Write rows of each kind, a commit each 10."""
+    store = SqliteStore.open(path, 64 * MIB)
+    store.put_correspondent(Correspondent(BOB, BOB[:16], "bob"))
+    store.put_object(*an_object(999, BLOB))
+    for number in range(rows):
+        store.add_incoming(an_incoming(number, size=400))
+        store.put_object(*an_object(number, b"%d" % number))
+        store.add_outgoing(an_outgoing(number, size=200))
+        if number % 10 == 9:
+            store.commit()
+    store.commit()
+    return store
+
+
+def fill_and_crash(path: Path) -> None:
+    """Leave everything in the WAL, as a crash does."""
+    child = subprocess.run([sys.executable, "-c", FILL, path], check=False, timeout=60)
+    assert child.returncode == -9
+    assert path.with_name(path.name + "-wal").stat().st_size > 0
+
+
+def tables_at(path: Path, page: int) -> str:
+    """Name the table or index that a page belongs to."""
+    with sqlite3.connect(path) as connection:
+        (name,) = connection.execute("SELECT name FROM dbstat WHERE pageno = ?", (page,)).fetchone()
+    return name
+
+
+def aside(path: Path) -> list[Path]:
+    return sorted(path.parent.glob(f"{path.name}.damaged-*"))
+
+
+def sound(store: SqliteStore) -> None:
+    """Every row that is there must be right, and the store must work."""
+    assert store._counters == store._count()
+    for row in store.inbox():
+        assert row.body == an_incoming(row.sent_ms, size=400).body
+    for out in store.outbox():
+        assert out.body == an_outgoing(out.min_bandwidth, size=200).body
+        assert store.facts(out.id)
+    for header in store.objects():
+        content = b"".join(store.read_object(header.id))
+        assert content == (BLOB if header.created_ms == 999 else b"%d" % header.created_ms)
+    store.add_incoming(an_incoming(10_000))
+    store.commit()
+
+
+@pytest.mark.parametrize("part", [0.1, 0.3, 0.5, 0.7, 0.9])
+def test_flipped_bytes_lose_few_rows_and_keep_the_damaged_file(tmp_path: Path, part: float) -> None:
+    path = tmp_path / "store.db"
+    fill(path).close()
+    damaged = bytearray(path.read_bytes())
+    start = int(len(damaged) / PAGE * part) * PAGE
+    damaged[start : start + PAGE] = bytes(byte ^ 0x5A for byte in damaged[start : start + PAGE])
+    path.write_bytes(damaged)
+
+    store = SqliteStore.open(path, 64 * MIB)
+    (kept,) = aside(path)
+    assert kept.read_bytes() == damaged
+    assert store.recovered is not None and str(kept) in store.recovered
+    sound(store)
+    for rows in (len(list(store.inbox())), len(list(store.outbox())), len(list(store.objects()))):
+        assert rows >= 280
+    store.close()
+    again = SqliteStore.open(path, 64 * MIB)
+    assert again.recovered is None
+    again.close()
+
+
+def test_one_flipped_byte_anywhere_never_breaks_the_store(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    fill(path, rows=40).close()
+    original = path.read_bytes()
+    recovered = 0
+    for at in range(0, len(original), 997):
+        flipped = bytearray(original)
+        flipped[at] ^= 0xFF
+        path.write_bytes(flipped)
+        try:
+            store = SqliteStore.open(path, 64 * MIB)
+        except StoreCorrupt as error:
+            assert at < PAGE and str(path) in str(error)
+            continue
+        recovered += store.recovered is not None
+        store.add_incoming(an_incoming(10_000))
+        for header in list(store.objects()):
+            list(store.read_object(header.id))
+        rows = [*store.inbox(), *store.outbox()]
+        assert len(rows) > 60
+        store.close()
+        for kept in aside(path):
+            assert kept.read_bytes() == flipped or kept.name.endswith("-shm")
+            kept.unlink()
+    assert recovered > 5
+
+
+@pytest.mark.parametrize("part", [0.25, 0.9])
+def test_truncated_file_gives_what_is_left(tmp_path: Path, part: float) -> None:
+    path = tmp_path / "store.db"
+    fill(path).close()
+    damaged = path.read_bytes()[: int(path.stat().st_size * part)]
+    path.write_bytes(damaged)
+    store = SqliteStore.open(path, 64 * MIB)
+    assert store.recovered is not None
+    assert aside(path)[0].read_bytes() == damaged
+    saved = len(list(store.inbox())) + len(list(store.outbox()))
+    assert saved > 600 * part / 2
+    sound(store)
+    store.close()
+
+
+def test_file_cut_to_its_first_page_is_refused_and_kept(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    fill(path).close()
+    damaged = path.read_bytes()[:PAGE]
+    path.write_bytes(damaged)
+    with pytest.raises(StoreCorrupt) as refused:
+        SqliteStore.open(path, 64 * MIB)
+    (kept,) = aside(path)
+    assert kept.read_bytes() == damaged
+    assert str(kept) in str(refused.value) and str(path) in str(refused.value)
+    assert re.search("backup", str(refused.value))
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"hello, this is a text\n" * 1000,
+        bytes(range(256)) * 100,
+        b"SQLite format 3\0",
+        b"SQLite format 3\0" + bytes(9000),
+    ],
+    ids=["empty", "text", "garbage", "magic", "zeros"],
+)
+def test_file_that_is_not_ours_is_refused_and_left_alone(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "store.db"
+    path.write_bytes(content)
+    with pytest.raises(StoreCorrupt, match=r"is not a Nexus Node database.*left alone.*backup"):
+        SqliteStore.open(path, MIB)
+    assert path.read_bytes() == content
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_other_programs_database_is_refused_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE bookmarks (url)")
+    connection.close()
+    content = path.read_bytes()
+    with pytest.raises(StoreCorrupt, match="is not a Nexus Node database"):
+        SqliteStore.open(path, MIB)
+    assert path.read_bytes() == content
+
+
+def test_crash_leaves_everything_committed(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    fill_and_crash(path)
+    store = SqliteStore.open(path, 64 * MIB)
+    assert store.recovered is None
+    assert len(list(store.inbox())) == len(list(store.outbox())) == 300
+    sound(store)
+    store.close()
+
+
+@pytest.mark.parametrize("part", [0.3, 0.8])
+def test_damaged_wal_gives_a_sound_store(tmp_path: Path, part: float) -> None:
+    path = tmp_path / "store.db"
+    fill_and_crash(path)
+    wal = path.with_name("store.db-wal")
+    damaged = bytearray(wal.read_bytes())
+    at = int(len(damaged) * part)
+    damaged[at : at + 64] = bytes(64)
+    wal.write_bytes(damaged)
+    store = SqliteStore.open(path, 64 * MIB)
+    assert store.recovered is not None or len(list(store.inbox())) < 300
+    sound(store)
+    store.close()
+
+
+def test_damaged_database_with_a_wal_is_set_aside_with_it(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    fill(path).close()
+    fill_and_crash_more = FILL.replace("fill(Path(sys.argv[1]))", "more(Path(sys.argv[1]))").replace(
+        "import fill", "import more"
+    )
+    subprocess.run([sys.executable, "-c", fill_and_crash_more, path], check=False, timeout=60)
+    wal = path.with_name("store.db-wal")
+    damaged, log = bytearray(path.read_bytes()), wal.read_bytes()
+    damaged[10 * PAGE : 12 * PAGE] = bytes(2 * PAGE)
+    path.write_bytes(damaged)
+    store = SqliteStore.open(path, 64 * MIB)
+    assert store.recovered is not None
+    database, *others = [kept for kept in aside(path) if not kept.name.endswith("-shm")]
+    assert database.read_bytes() == damaged
+    assert [kept.read_bytes() for kept in others] == [log]
+    assert store.get_meta("after") == b"in the WAL only"
+    store.close()
+
+
+def more(path: Path) -> None:
+    store = SqliteStore.open(path, 64 * MIB)
+    store.set_meta("after", b"in the WAL only")
+    store.commit()
+
+
+def test_power_cut_between_the_renames_of_a_recovery(tmp_path: Path) -> None:
+    """A finished recovery whose renames were cut off is put in place at the next start."""
+    for left in ([], ["store.db"], ["store.db", "store.db-wal"]):
+        home = tmp_path / str(len(left))
+        home.mkdir()
+        fill(home / "good.db", rows=20).close()
+        (home / "good.db").rename(home / "store.db.recovered")
+        for name in left:
+            (home / name).write_bytes(b"damaged " + name.encode())
+        store = SqliteStore.open(home / "store.db", 64 * MIB)
+        assert len(list(store.inbox())) == 20
+        store.close()
+        kept = sorted(file.read_bytes() for file in aside(home / "store.db"))
+        assert kept == sorted(b"damaged " + name.encode() for name in left)
