@@ -197,6 +197,7 @@ class NodeCore:
         if attachment is not None:
             attachment.profile = profile
             if attachment.link.peer is not None:
+                self.delivery.drop_mailbox(attachment.link.peer)  # what was held may go now
                 self._links_changed(attachment.link.peer)
 
     def close_links(self) -> None:

@@ -52,23 +52,25 @@ class Delivery:
 
     # --- links come and go ----------------------------------------------------------------------
     def links_changed(self, peer: NodeId, links: list[Attachment]) -> None:
-        """The live links to `peer` are now these; whatever was unanswered goes again over the best."""
-        mailbox = self._mailboxes.pop(peer, None)
-        if mailbox is not None:
-            for flight in mailbox.flights.values():
-                self._forget(flight)
-        if not links:
+        """The live links to `peer` are now these; over another best one, the unanswered goes again."""
+        best = max(links, key=lambda link: link.profile.bps, default=None)
+        mailbox = self._mailboxes.get(peer)
+        if mailbox is not None and mailbox.best is best:
             return
-        best = max(links, key=lambda link: link.profile.bps)
+        self.drop_mailbox(peer)
+        if best is None:
+            return
         fresh = Mailbox(peer, best)
         if mailbox is not None:
             fresh.receipts = mailbox.receipts
         best.unacknowledged = 0
         self._mailboxes[peer] = fresh
 
-    def mailbox(self, peer: NodeId) -> Mailbox | None:
-        """The mailbox of a neighbour with a live link."""
-        return self._mailboxes.get(peer)
+    def drop_mailbox(self, peer: NodeId) -> None:
+        """Forget what is under way to `peer`: the store has it all."""
+        mailbox = self._mailboxes.pop(peer, None)
+        for flight in mailbox.flights.values() if mailbox is not None else ():
+            self._forget(flight)
 
     def best_link(self, peer: NodeId) -> Attachment | None:
         mailbox = self._mailboxes.get(peer)
@@ -137,6 +139,7 @@ class Delivery:
                 if flight is None:
                     return
                 if len(flight.packet) > largest:
+                    mailbox.transferring += 1
                     self._cut(flight, link)
                     mailbox.transfers.append(flight)
                     continue
@@ -174,7 +177,7 @@ class Delivery:
 
     def _next_ready(self, mailbox: Mailbox, now: float) -> Flight | None:
         """Take the next row that may go over this link out of `ready`, loading more from the store."""
-        while len(mailbox.flights) < IN_FLIGHT_MESSAGES and len(mailbox.transfers) < TRANSFERS_IN // 2:
+        while len(mailbox.flights) < IN_FLIGHT_MESSAGES and mailbox.transferring < TRANSFERS_IN // 2:
             if not mailbox.ready and not self._load(mailbox):
                 return None
             if not mailbox.ready:
@@ -331,8 +334,8 @@ class Delivery:
         self._settle(flight, lost=False)
         self._forget(flight)
         mailbox = self._mailboxes.get(flight.row.to)
-        if mailbox is not None:
-            mailbox.flights.pop(flight.row.id, None)
+        if mailbox is not None and mailbox.flights.pop(flight.row.id, None) is not None:
+            mailbox.transferring -= flight.transfer is not None
 
     def _forget(self, flight: Flight) -> None:
         flight.done = True

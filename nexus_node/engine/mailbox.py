@@ -42,6 +42,8 @@ class Mailbox:
         """Flights that fit one frame and are to go now."""
         self.transfers: deque[Flight] = deque()
         """Flights with fragments to go now."""
+        self.transferring = 0
+        """Flights in fragments, gone or not: the far end keeps room for a bounded number."""
         self.cursor = 0
         """The outbox up to this `seq` is loaded."""
         self.backlog = True

@@ -136,6 +136,29 @@ def test_n13_held_until_a_link_is_wide_enough() -> None:
     assert b.inbox() == ["anywhere", "only where it is fast"]
 
 
+def test_a_second_link_neither_repeats_nor_loses_what_is_under_way() -> None:
+    a, b, wire = pair(DATAGRAM)
+    wire.plug(0.0)
+    wire.settle(0.0, 1.0)
+    sent = [a.send("b", f"{number}", 1.0) for number in range(50)]
+    frames = [a.core.next_frame(wire.cids[0], 1.0)]
+    slow = Wire(a, b, NARROW, random.Random(0))
+    slow.plug(1.0)
+    slow.settle(1.0, 1.5)
+    frames += iter(lambda: a.core.next_frame(wire.cids[0], 1.5), None)
+    for frame in frames:
+        b.core.deliver(wire.cids[1], frame, None, 1.5)
+    wire.settle(1.5, 3.0)
+    assert a.states() == dict.fromkeys(sent, "delivered")
+    assert b.core.counters["duplicates"] == 0
+    a.send("b", "over the fast one", 3.0)
+    frame = a.core.next_frame(wire.cids[0], 3.0)
+    wire.cut(3.0)  # with that frame lost
+    assert frame is not None
+    slow.settle(3.0, 10.0)
+    assert b.inbox()[-1] == "over the fast one"
+
+
 def test_n9_read_receipts_only_where_wished() -> None:
     for wished in (False, True):
         a, b, wire = pair(read_receipts=wished)

@@ -39,7 +39,7 @@ def test_a_bad_length_comes_after_the_frames_before_it(
     assert caught.value.code == "bad_length"
 
 
-SLICES = st.lists(st.binary(max_size=200), max_size=20)
+SLICES = st.lists(st.binary(max_size=100), max_size=8)
 
 
 def split_untrusted(pieces: list[bytes]) -> None:

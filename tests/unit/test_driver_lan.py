@@ -5,7 +5,7 @@ import socket
 
 import pytest
 import trio
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nexus_drivers import lan
@@ -37,15 +37,23 @@ def test_what_is_no_beacon_is_refused(bad: bytes) -> None:
         parse_beacon_untrusted(bad)
 
 
-@given(
-    st.one_of(st.binary(max_size=40), st.binary(min_size=10, max_size=10).map(lambda tail: GOOD[:5] + tail))
+DATAGRAMS = st.one_of(
+    st.binary(max_size=40), st.binary(min_size=10, max_size=10).map(lambda tail: GOOD[:5] + tail)
 )
-def test_arbitrary_bytes_give_a_beacon_or_bad_wire(data: bytes) -> None:
+
+
+def read_untrusted(data: bytes) -> None:
     try:
         beacon = parse_beacon_untrusted(data)
     except BadWire:
         return
     assert beacon.encode() == data
+
+
+test_arbitrary_bytes_give_a_beacon_or_bad_wire = given(DATAGRAMS)(read_untrusted)
+test_arbitrary_bytes_for_long = pytest.mark.fuzz(
+    settings(max_examples=100_000, deadline=None)(given(DATAGRAMS)(read_untrusted))
+)
 
 
 def lan_port() -> int:
