@@ -110,6 +110,7 @@ class Exchange:
                     self.report(f"the network reports: {words(error)}")
                     continue
                 if not 0 < len(frame) <= largest:
+                    self._port.count("bad_datagram")
                     continue
                 path = self.paths.get(source)
                 if path is None:
@@ -129,6 +130,7 @@ class Exchange:
             strangers = [path for path in self.paths.values() if path.stranger]
             if len(strangers) >= limits.STRANGER_CARRIERS:
                 self.remove(min(strangers, key=lambda path: path.heard))
+                self._port.count("strangers_dropped")
             path = Path(source, f"udp:{endpoint_of(source)}", dialed=False, stranger=True)
             path.take(frame)
             self.start(path)

@@ -1,6 +1,6 @@
 """A probe in the node's place, to run a driver against: it sends what a test says and counts what comes."""
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -106,6 +106,7 @@ class ProbePort:
         self.carriers: list[ProbeCarrier] = []
         """Those attached now."""
         self.reports: list[tuple[str, str | None]] = []
+        self.counts: Counter[str] = Counter()
         self.faults: list[str] = []
         self._knock = knock
         self._gate = trio.Event()
@@ -132,6 +133,9 @@ class ProbePort:
 
     def knock(self, source: bytes, frame: bytes) -> bytes | bool:
         return self._knock(source, frame)
+
+    def count(self, what: str) -> None:
+        self.counts[what] += 1
 
     def report(self, state: str, why: str | None = None) -> None:
         self.reports.append((state, why))

@@ -81,6 +81,7 @@ class TcpDriver:
                     if not full:
                         port.report("listening", f"{where}, turning away: {self._open} connections are open")
                     full = True
+                    port.count("connections_turned_away")
                     await stream.aclose()
                     continue
                 if full:

@@ -88,6 +88,10 @@ class DriverPort(Protocol):
         """
         ...
 
+    def count(self, what: str) -> None:
+        """Count something refused or dropped before it reached a carrier, by name, for `status`."""
+        ...
+
     def report(self, state: str, why: str | None = None) -> None:
         """Set what `status` shows for this driver: `listening`, `connecting`, `waiting`, and why."""
         ...

@@ -70,6 +70,9 @@ class Slot:
     def report(self, state: str, why: str | None = None) -> None:
         self.state, self.why = state, why
 
+    def count(self, what: str) -> None:
+        self._pump.core.counters[what] += 1
+
     def knock(self, source: bytes, frame: bytes) -> bytes | bool:
         return self._pump.core.knock(source, frame, self._pump.now())
 
