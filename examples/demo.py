@@ -5,6 +5,7 @@ once and every state is delivered.
 """
 
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -254,10 +255,15 @@ def contact_link(node: DemoNode) -> str:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A free port below those the system lends to outgoing connections: Alice needs it again later."""
+    while True:
+        port = random.randrange(20000, 32000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
 def ended(number: int, _frame: object) -> NoReturn:
@@ -266,6 +272,7 @@ def ended(number: int, _frame: object) -> NoReturn:
 
 
 def main() -> int:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have it ignored
     signal.signal(signal.SIGTERM, ended)
     signal.signal(signal.SIGHUP, ended)
     try:

@@ -8,8 +8,6 @@ TEXT_MAX = 64 * KIB
 """Longest text in UTF-8 bytes; larger things are objects (N9)."""
 MESSAGE_TTL_S = 30 * 24 * 3600
 """An undelivered message expires after 30 days (S2, N10)."""
-CLOCK_SKEW_S = 24 * 3600
-"""How far in the future a sender's clock may be before its time is not believed."""
 
 # --- objects ------------------------------------------------------------------------------------
 CHUNK_SIZE = 4 * KIB
@@ -34,6 +32,10 @@ HANDSHAKE_TIMEOUT_S = 15.0
 """A handshake that has not ended by then, on a link that is not slow, is given up."""
 LINKS_PER_CARRIER = 64
 """Neighbours one shared medium may keep links with."""
+HANDSHAKE_FRAMES = 8
+"""Handshake frames waiting to go on one carrier; the oldest goes, since the peer repeats what it asked."""
+LINK_ITEMS = 256
+"""Items of a link's own (answers to pings, rekeys, acknowledgements) waiting for a frame; likewise."""
 REKEY_OVERLAP_S = 30.0
 """How long frames under the previous keys are still opened after a rekey."""
 
@@ -54,8 +56,12 @@ SHARED_SECRETS = 4 * CORRESPONDENTS_MAX
 # --- transfer -----------------------------------------------------------------------------------
 PACKET_MAX = TEXT_MAX + KIB
 """Largest packet a link reassembles from fragments: a text and its envelope."""
-TRANSFERS_IN = 64
-"""Partial packets kept per link; the oldest goes first."""
+FRAGMENTS_MAX = 2048
+"""Fragments of one packet; the smallest frames cut the largest packet into 647, and each costs memory."""
+TRANSFERS_OUT, TRANSFERS_IN = 8, 16
+"""Packets sent in fragments at a time; partial ones kept per link (1 MB), the oldest going first."""
+TRANSFERS_DONE = 64
+"""Completed transfers remembered per link, to answer repeats: a quarter of a sender's numbers."""
 WINDOW_BYTES_MIN, WINDOW_BYTES_START, WINDOW_BYTES_MAX = 4 * KIB, 32 * KIB, 256 * KIB
 """Unacknowledged bytes on one link: as small as one radio's queue, as large as a socket buffer."""
 IN_FLIGHT_MESSAGES = 256

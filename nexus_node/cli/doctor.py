@@ -24,7 +24,7 @@ from nexus_node.crypto.keyfile_format import public_part
 
 from .app import App, Item, json_option, pass_app
 from .errors import FAILED
-from .home import CONFIG, IDENTITY, read_identity
+from .home import CONFIG, IDENTITY, command, read_identity
 from .text import clean
 
 DRIVERS = "nexus_node.drivers"
@@ -105,7 +105,7 @@ def _check_python() -> Finding:
 
 def _check_home(home: Path) -> Finding:
     if not home.is_dir():
-        return Finding("home", False, f"{home} does not exist", "nexus init")
+        return Finding("home", False, f"{home} does not exist", f"{command(home)} init")
     if not os.access(home, os.R_OK | os.W_OK | os.X_OK):
         return Finding(
             "home", False, f"{home} cannot be written", "check whose it is, and whether the disk is read-only"
@@ -153,7 +153,7 @@ def _check_drivers(config: NodeConfig) -> Iterator[Finding]:
 
 def _check_node(home: Path) -> Finding:
     if not (home / SOCKET_NAME).exists():
-        return Finding("node", True, "not running", "nexus run")
+        return Finding("node", True, "not running", f"{command(home)} run")
     try:
         with ControlClient(home, timeout_s=NODE_TIMEOUT_S) as node:
             node.request("id")
@@ -161,7 +161,7 @@ def _check_node(home: Path) -> Finding:
         # A socket without anybody behind it is what a killed node leaves.
         stale = isinstance(error.__cause__, ConnectionRefusedError)
         found = "not running; its last run was cut off" if stale else str(error)
-        return Finding("node", False, found, "nexus run")
+        return Finding("node", False, found, f"{command(home)} run")
     except ControlError as error:
         return Finding("node", False, str(error), "stop the node and start it again")
     return Finding("node", True, "running")

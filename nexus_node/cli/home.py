@@ -1,6 +1,7 @@
 """The files of a home that the command line itself reads and writes: config.toml and identity.json."""
 
 import os
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,6 +14,11 @@ from nexus_node.wire.uri import make_uri
 CONFIG, IDENTITY = "config.toml", "identity.json"
 
 
+def command(home: Path) -> str:
+    """How to call `nexus` on that home, for the cures in errors."""
+    return f"nexus --home {shlex.quote(str(home))}"
+
+
 def read_identity(home: Path) -> bytes:
     """The identity file's bytes. Raises `IdentityError` when there is none or it cannot be read."""
     path = home / IDENTITY
@@ -20,7 +26,9 @@ def read_identity(home: Path) -> bytes:
         with path.open("rb") as file:
             return file.read(KEYFILE_MAX + 1)
     except FileNotFoundError:
-        raise IdentityError(f"there is no identity in {home} yet; make one with: nexus init") from None
+        raise IdentityError(
+            f"there is no identity in {home} yet; make one with: {command(home)} init"
+        ) from None
     except OSError as error:
         raise IdentityError(f"{path} cannot be read ({error.strerror}); check whose it is") from error
 

@@ -10,6 +10,7 @@ import click
 from nexus_node.base.errors import InputError
 
 from .app import BPS, App, Item, json_option, pass_app
+from .text import clean
 
 
 @click.command()
@@ -75,9 +76,14 @@ def _show_all(items: Iterable[Item]) -> None:
     from . import render
 
     render.table(
-        ("object", "size", ""),
+        ("object", "kind", "size", ""),
         (
-            (item["object"], render.size(item["size"]), render.progress(_bytes_here(item), item["size"]))
+            (
+                item["object"],
+                clean(item.get("kind", "")),
+                render.size(item["size"]),
+                render.progress(_bytes_here(item), item["size"]),
+            )
             for item in items
         ),
     )

@@ -54,6 +54,8 @@ def run(
     identity = _open_identity(identity_file, passphrase_file)
 
     def on_ready() -> None:
+        if not config.carriers:
+            app.note(f"No carrier is configured, so nobody can reach this node; add one in {home / CONFIG}.")
         if show_contact:
             _show_contact(home, describe(identity_file, config.name)["uri"])
         click.echo("ready", err=True)

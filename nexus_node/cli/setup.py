@@ -1,6 +1,5 @@
 """Verbs: init, id (N1)."""
 
-import shlex
 from pathlib import Path
 
 import click
@@ -10,7 +9,7 @@ from nexus_node.config import default_name, load_config, write_template
 from nexus_node.config.load import check_config
 
 from .app import App, Item, json_option, pass_app
-from .home import CONFIG, IDENTITY, describe, make_home, read_identity, read_passphrase, write_new
+from .home import CONFIG, IDENTITY, command, describe, make_home, read_identity, read_passphrase, write_new
 from .text import clean
 
 
@@ -80,7 +79,7 @@ def _protection(home: Path, passphrase: bytes | None) -> str:
     return (
         "No passphrase was chosen: the private key lies in it unencrypted, with mode 0600.\n"
         "To have one sealed instead, remove that file before anybody knows this identity, and run:\n"
-        f"  nexus --home {shlex.quote(str(home))} init --passphrase-file FILE"
+        f"  {command(home)} init --passphrase-file FILE"
     )
 
 

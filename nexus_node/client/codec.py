@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from math import isinf
 from typing import Any
 
 from nexus_node.base.errors import BadWire, InputError
@@ -39,7 +40,7 @@ def encode_request(request_id: int, verb: str, args: Mapping[str, Any] | None) -
 def parse_line_untrusted(line: bytes) -> dict[str, Any]:
     """Read one line without its newline. Raises `BadWire` unless it is one JSON object of valid text."""
     try:
-        message = json.loads(line.decode("utf-8"), parse_constant=_refuse_constant)
+        message = json.loads(line.decode("utf-8"), parse_constant=_refuse_constant, parse_float=_finite)
         if b"\\ud" in line.lower():
             # An escaped half of a surrogate pair is legal JSON but no text: it could never be encoded.
             json.dumps(message, ensure_ascii=False).encode("utf-8")
@@ -48,6 +49,13 @@ def parse_line_untrusted(line: bytes) -> dict[str, Any]:
     if not isinstance(message, dict):
         raise BadWire("control_line")
     return message
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if isinf(number):
+        raise ValueError(f"{digits} is too large a number")
+    return number
 
 
 def _refuse_constant(name: str) -> None:

@@ -6,6 +6,7 @@ from nexus_node.base.errors import BadWire
 from nexus_node.base.ids import Address, MessageId, NodeId
 from nexus_node.base.rng import Rng
 from nexus_node.crypto.envelope import (
+    KIND_INTRODUCTION,
     Opened,
     Sealed,
     SharedSecrets,
@@ -89,3 +90,9 @@ class Composer:
 def destination_of(content: bytes) -> tuple[Address, bytes]:
     """Split a stored message object's content into destination and packet data."""
     return Address(content[:16]), content[16:]
+
+
+def is_introduction(content: bytes) -> bool:
+    """Whether a stored message object's envelope introduces its sender."""
+    _, envelope = parse_message_data_untrusted(destination_of(content)[1])
+    return envelope[0] == KIND_INTRODUCTION

@@ -15,7 +15,7 @@ from nexus_node.base.rng import Rng
 from nexus_node.crypto.envelope import receipt_mark
 from nexus_node.crypto.identity import Identity
 from nexus_node.crypto.vault import Vault
-from nexus_node.engine.compose import Composed, Composer
+from nexus_node.engine.compose import Composed, Composer, is_introduction
 from nexus_node.engine.contacts import Contacts
 from nexus_node.engine.delivery import Delivery
 from nexus_node.engine.events import Event, Value
@@ -26,7 +26,7 @@ from nexus_node.engine.wallclock import NEVER_MS, WallClock
 from nexus_node.ports.driver import LinkProfile, Signal
 from nexus_node.ports.store import Incoming, Outgoing, Store, StoredObject
 from nexus_node.proto.cookie import CookieJar
-from nexus_node.proto.link import Link, LinkDown
+from nexus_node.proto.link import Link, LinkDown, LinkFault
 from nexus_node.wire.frames import (
     ItemKind,
     ItemPacker,
@@ -148,11 +148,17 @@ class NodeCore:
         try:
             items = link.receive(frame, now)
             self._link_events(attachment)
-            for kind, body in items:
-                self._inbound.take(attachment, kind, body, now)
         except RemoteError as error:
             self.counters[error.code] += 1
             self._link_events(attachment)
+            items = []
+        for kind, body in items:
+            try:
+                self._inbound.take(attachment, kind, body, now)
+            except RemoteError as error:  # that item's own fault: the others of the frame count
+                self.counters[error.code] += 1
+        link.conclude(now)
+        self._link_events(attachment)
         self._arm_link(link)
         self.ready.add(cid)
 
@@ -208,6 +214,9 @@ class NodeCore:
 
     def _link_events(self, attachment: Attachment) -> None:
         while (event := attachment.link.poll_event()) is not None:
+            if isinstance(event, LinkFault):
+                self.counters[event.code] += 1
+                continue
             if isinstance(event, LinkDown):
                 self._link_down(attachment, event.peer, event.why)
                 continue
@@ -325,7 +334,12 @@ class NodeCore:
         self.store.put_object(stored, composed.chunks)
 
     def _reseal(self, row: Outgoing, now: float) -> bytes | None:
-        """The recipient does not know our key: seal the same text again, with an introduction."""
+        """The recipient does not know our key: seal the same text again, with an introduction.
+
+        None when it was one already: then asking again is no honest question.
+        """
+        if is_introduction(b"".join(self.store.read_object(row.object))):
+            return None
         text = self._vault.open(row.body, row.id)
         to = self.contacts.forgot_us(row.to)
         sent_ms = row.created_ms if row.expires_ms != NEVER_MS else 0

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from nexus_node.base.errors import BadWire
 from nexus_node.base.ids import NodeId
-from nexus_node.base.limits import IN_FLIGHT_MESSAGES, RECEIPTS_PER_PACKET, TRANSFERS_IN
+from nexus_node.base.limits import IN_FLIGHT_MESSAGES, RECEIPTS_PER_PACKET, TRANSFERS_OUT
 from nexus_node.base.states import State
 from nexus_node.crypto.address import address_of
 from nexus_node.crypto.envelope import receipt_mark
@@ -40,7 +40,8 @@ class Delivery:
         wall_ms: Callable[[float], int],
         reseal: Callable[[Outgoing, float], bytes | None],
     ) -> None:
-        """`reseal` seals a row as an introduction, updates the store, and returns its packet data."""
+        """`reseal` seals a row as an introduction, updates the store, and returns its packet data; None
+        when it was one already."""
         self._store = store
         self._counters = counters
         self._emit = emit
@@ -177,7 +178,7 @@ class Delivery:
 
     def _next_ready(self, mailbox: Mailbox, now: float) -> Flight | None:
         """Take the next row that may go over this link out of `ready`, loading more from the store."""
-        while len(mailbox.flights) < IN_FLIGHT_MESSAGES and mailbox.transferring < TRANSFERS_IN // 2:
+        while len(mailbox.flights) < IN_FLIGHT_MESSAGES and mailbox.transferring < TRANSFERS_OUT:
             if not mailbox.ready and not self._load(mailbox):
                 return None
             if not mailbox.ready:
@@ -215,7 +216,7 @@ class Delivery:
 
     # --- answers --------------------------------------------------------------------------------
     def take_receipt(self, receipt: bytes, now: float) -> None:
-        """Believe a receipt: only the recipient can make it. Raises BadWire("unknown_receipt")."""
+        """Believe a receipt: only the recipient can make it. One that proves nothing of ours is counted."""
         mark = receipt_mark(receipt)
         flight = self._marks.get(mark)
         if flight is not None:
@@ -223,7 +224,8 @@ class Delivery:
         else:
             found = self._store.find_by_mark(mark)
             if found is None:
-                raise BadWire("unknown_receipt")
+                self._counters["unknown_receipt"] += 1
+                return
             row, state = found
             flight = self._flight(row)
         self._fact(row, state, address_of(row.to).hex(), now)
@@ -251,7 +253,9 @@ class Delivery:
             self._finish(flight)
             data = self._reseal(row, now)
             fresh = self._store.outgoing(row.id)
-            if data is not None and fresh is not None:
+            if data is None:
+                self._fact(row, State.FAILED, _REFUSED[Reason.UNREADABLE], now)
+            elif fresh is not None:
                 mailbox.ready.appendleft((fresh, data))
         else:
             words = _REFUSED.get(refusal.reason, f"refused for reason {refusal.reason}")
@@ -298,9 +302,12 @@ class Delivery:
         self._counters["repeats"] += 1
         if flight.transfer is None:
             mailbox.sending.append(flight)
+            return
+        if mailbox.best.profile.ordered:  # nothing gets lost there: the far end has let go of it
+            self._cut(flight, mailbox.best)
         else:
             flight.transfer.timed_out()
-            mailbox.transfers.append(flight)
+        mailbox.transfers.append(flight)
 
     def expire_messages(self, now: float) -> None:
         """End the messages whose time is over (S2)."""

@@ -56,5 +56,5 @@ class Attachment:
         if self.profile.ordered:
             return 60.0
         drain = 2 * 8 * (self.unacknowledged + self.link.mtu) / self.profile.bps
-        patience = max(0.5, 3 * (self.link.rtt or self.link.rto)) * 2.0**tries
+        patience = max(0.5, 3 * (self.link.rtt or self.link.rto)) * 2.0 ** min(tries, 7)
         return max(min(patience, 60.0), drain)

@@ -2,6 +2,8 @@
 
 PLAUSIBLE_MS = 1_735_689_600_000
 """2025-01-01: a clock that shows an earlier time has not been set."""
+_LATEST_MS = 2**32 * 1000
+"""2106: the seconds of a message end there."""
 NEVER_MS = 2**53
 """An expiry that never comes, for messages written before the clock was set."""
 
@@ -17,4 +19,4 @@ class WallClock:
         return int((now + self.offset_s) * 1000)
 
     def trusted(self, now: float) -> bool:
-        return self.ms(now) >= PLAUSIBLE_MS
+        return PLAUSIBLE_MS <= self.ms(now) < _LATEST_MS

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from nexus_node.base.errors import BadWire
 from nexus_node.base.ids import NodeId
-from nexus_node.base.limits import HANDSHAKE_TIMEOUT_S
+from nexus_node.base.limits import HANDSHAKE_FRAMES, HANDSHAKE_TIMEOUT_S
 from nexus_node.base.rng import Rng
 from nexus_node.crypto.identity import Identity
 from nexus_node.ports.driver import LinkProfile
@@ -17,9 +17,11 @@ from nexus_node.proto.session import Session
 from nexus_node.wire.frames import Final, FrameKind, Handshaking, Lost, Opening, Reply, Retry, SealedFrame
 
 RETRY_MAX_S = 60.0
-LARGEST_HANDSHAKE = 119
+LARGEST_HANDSHAKE = 118
 """Bytes of an IK opening with a cookie, the largest frame that goes in the clear."""
 _RECOVER_EVERY_S = 5.0
+_IK_PATIENCE = 8
+"""IK openings go unanswered with gaps of 1, 2, 4 and 8 rto before XX is tried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,7 @@ class Exchange:
         self.rto = max(1.0, 4 * frame_time)
         self.timeout = max(HANDSHAKE_TIMEOUT_S, 20 * frame_time)
         self.known = known
-        self.frames: deque[bytes] = deque()
+        self.frames: deque[bytes] = deque(maxlen=HANDSHAKE_FRAMES)
         """What is to go in the clear."""
         self.failed: str | None = None
         """Why an ordered carrier is of no use, once it is not."""
@@ -166,21 +168,19 @@ class Exchange:
         if self._answer is not None and opening.noise == self._answer.opening:
             self._send_answer(now)
             return
-        if self._attempt is not None and ephemeral_of(self._attempt.message) < ephemeral_of(opening.noise):
-            return  # the peer will answer ours
+        if self._attempt is not None and ephemeral_of(self._attempt.message) <= ephemeral_of(opening.noise):
+            return  # the peer will answer ours, or it is ours, come back
         try:
             answer = self._maker.answer(opening.kind, opening.noise)
+            agreed = answer.agreed(opening.sender) if opening.kind == FrameKind.IK1 else None
         except BadWire:
-            if opening.kind == FrameKind.IK1:  # it takes us for somebody else
+            if opening.kind == FrameKind.IK1 and not self._profile.shared:  # it takes us for somebody else
                 self.frames.append(Lost().encode())
             raise
         self._attempt = self._attempt_due = None
         self._answer, self._answer_index = answer, opening.sender
         self._answer_until = now + self.timeout
-        self._unconfirmed = None
-        if opening.kind == FrameKind.IK1:
-            agreed = answer.agreed(opening.sender)
-            self._unconfirmed = Outcome(agreed, self._session(agreed, now))
+        self._unconfirmed = None if agreed is None else Outcome(agreed, self._session(agreed, now))
         self._send_answer(now)
 
     def _send_answer(self, now: float) -> None:
@@ -210,7 +210,11 @@ class Exchange:
             if self._profile.ordered:
                 self.failed = "the other side did not answer the handshake"
                 return
-            self._send_opening(b"", now)
+            if self._attempt_gap > _IK_PATIENCE * self.rto and self.known is not None:
+                self.known = None  # nobody answers to that key: whoever is there may be somebody else
+                self.open(now)
+            else:
+                self._send_opening(b"", now)
         if self._answer_due is not None and now >= self._answer_due:
             if now < self._answer_until:
                 self._send_answer(now)

@@ -7,7 +7,7 @@ missing when the sender asks.
 from collections import OrderedDict
 
 from nexus_node.base.errors import BadWire
-from nexus_node.base.limits import PACKET_MAX, TRANSFERS_IN
+from nexus_node.base.limits import FRAGMENTS_MAX, PACKET_MAX, TRANSFERS_DONE, TRANSFERS_IN
 from nexus_node.wire.fragments import FRAGMENT_HEAD, Fragment, FragmentAck
 
 ACK_EVERY = 16
@@ -90,7 +90,7 @@ class Reassembly:
     def take(self, fragment: Fragment, *, ordered: bool) -> tuple[bytes | None, FragmentAck | None]:
         """Take a fragment in: the packet if that completes it, and an acknowledgement if one is due.
 
-        A sender numbers its transfers round 256, so a number among the last 64 completed is a repeat.
+        A sender numbers its transfers round 256, so a number among those completed lately is a repeat.
         Raises BadWire("fragment_conflict") or BadWire("packet_too_large").
         """
         number = fragment.transfer
@@ -114,7 +114,7 @@ class Reassembly:
         if ordered:
             return packet, None
         self._done[number] = len(partial.parts)
-        if len(self._done) > TRANSFERS_IN:
+        if len(self._done) > TRANSFERS_DONE:
             self._done.popitem(last=False)
         return packet, FragmentAck(number, len(partial.parts))
 
@@ -142,7 +142,7 @@ class _Partial:
         if self._count is not None and self._highest >= self._count:
             raise BadWire("fragment_conflict")
         self._size += len(fragment.data)
-        if self._size > PACKET_MAX:
+        if self._size > PACKET_MAX or fragment.index >= FRAGMENTS_MAX:
             raise BadWire("packet_too_large")
         self.parts[fragment.index] = fragment.data
 

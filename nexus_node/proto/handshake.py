@@ -4,6 +4,7 @@ Messages carry the capabilities of each side; the Ed25519 node id follows from t
 nobody sends 32 bytes twice. See docs/protocol/link.md and ADR 0003.
 """
 
+from copy import copy
 from dataclasses import dataclass, field
 
 from nexus_node.base.errors import BadWire
@@ -77,14 +78,15 @@ class Attempt:
     def finish(self, reply: Reply) -> tuple[Agreed, bytes | None]:
         """Take the reply in: what was agreed, and the third message if the pattern has one.
 
-        Raises BadWire; the attempt goes on after "bad_handshake", so that a forged reply ends nothing.
+        Raises BadWire; the attempt goes on after that, so that no reply but a right one ends it.
         """
-        theirs = parse_capabilities_untrusted(self._noise.read(reply.noise), MTU_MIN)
+        noise = copy(self._noise)  # a reply may be refused after it was read
+        theirs = parse_capabilities_untrusted(noise.read(reply.noise), MTU_MIN)
         final = None
         if self.kind == FrameKind.XX1:
-            final = self._noise.write(self._ours.encode())
-        send_key, open_key = self._noise.split()
-        return _agreed(self._noise, self._ours, theirs, reply.sender, send_key, open_key), final
+            final = noise.write(self._ours.encode())
+        send_key, open_key = noise.split()
+        return _agreed(noise, self._ours, theirs, reply.sender, send_key, open_key), final
 
 
 class Answer:
@@ -112,10 +114,11 @@ class Answer:
         return _agreed(self._noise, self._ours, self._theirs, index, send_key, open_key)
 
     def finish(self, index: int, message: bytes) -> Agreed:
-        """For XX, take the third message in. Raises BadWire("bad_handshake")."""
-        theirs = parse_capabilities_untrusted(self._noise.read(message), MTU_MIN)
-        open_key, send_key = self._noise.split()
-        return _agreed(self._noise, self._ours, theirs, index, send_key, open_key)
+        """For XX, take the third message in. Raises BadWire; the answer stands after that."""
+        noise = copy(self._noise)  # a message may be refused after it was read
+        theirs = parse_capabilities_untrusted(noise.read(message), MTU_MIN)
+        open_key, send_key = noise.split()
+        return _agreed(noise, self._ours, theirs, index, send_key, open_key)
 
 
 def _agreed(

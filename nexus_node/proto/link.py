@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from nexus_node.base.errors import BadWire, LocalError
 from nexus_node.base.ids import NodeId
-from nexus_node.base.limits import REKEY_AFTER_S, REKEY_CAPACITY_S, REKEY_MIN_BYTES
+from nexus_node.base.limits import LINK_ITEMS, REKEY_AFTER_S, REKEY_CAPACITY_S, REKEY_MIN_BYTES
 from nexus_node.base.rng import Rng
 from nexus_node.crypto.identity import Identity
 from nexus_node.ports.driver import LinkProfile
@@ -35,6 +35,11 @@ SILENT_ROUNDS = 3
 """A neighbour that has said nothing for three rounds is gone (N4)."""
 _REKEY_TRIES = 12
 _LOST_EVERY_S = 1.0
+CLOSE_WORDS = 64
+"""Bytes of a reason for leaving."""
+_OWN_ITEMS = frozenset(
+    (ItemKind.PADDING, ItemKind.PING, ItemKind.PONG, ItemKind.REKEY, ItemKind.REKEY_REPLY, ItemKind.CLOSE)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,13 @@ class LinkDown:
 
     peer: NodeId
     why: str
+
+
+@dataclass(frozen=True, slots=True)
+class LinkFault:
+    """An item of the peer's was wrong; the others of its frame stand. `code` is the counter."""
+
+    code: str
 
 
 class Link:
@@ -83,8 +95,10 @@ class Link:
         """Why this carrier is to be closed, once it is."""
         self.last_heard = now
         self.rtt: float | None = None
-        self._items: deque[Item] = deque()
-        self._events: deque[LinkUp | LinkDown] = deque()
+        self._items: deque[Item] = deque(maxlen=LINK_ITEMS)
+        self._events: deque[LinkUp | LinkDown | LinkFault] = deque()
+        self._left: str | None = None
+        """Why the peer leaves, until the items beside its CLOSE are taken in."""
         self._confirm = False
         """Whether the peer waits for a first sealed frame of ours."""
         self._rekeying: Rekeying | None = None
@@ -120,7 +134,7 @@ class Link:
         """Whether a sealed frame is due even if the engine has nothing for it."""
         return self.up and (self._confirm or bool(self._items))
 
-    def poll_event(self) -> LinkUp | LinkDown | None:
+    def poll_event(self) -> LinkUp | LinkDown | LinkFault | None:
         return self._events.popleft() if self._events else None
 
     def poll_handshake(self) -> bytes | None:
@@ -149,7 +163,7 @@ class Link:
     def close(self, why: str) -> None:
         """Tell the peer that this side leaves; the frame goes with the next pull."""
         if self.up:
-            self._items.append((ItemKind.CLOSE, why.encode()[:64]))
+            self._items.append((ItemKind.CLOSE, why.encode()[:CLOSE_WORDS]))
 
     # --- receiving ------------------------------------------------------------------------------
     def receive(self, data: bytes, now: float) -> list[Item]:
@@ -175,7 +189,14 @@ class Link:
             return []
         plaintext = self._decrypt(frame, now)
         self.last_heard = now
-        return [item for item in parse_items_untrusted(plaintext) if not self._take_item(item, now)]
+        items = list(parse_items_untrusted(plaintext))
+        return [item for item in items if not self._take_own(item, now)]
+
+    def conclude(self, now: float) -> None:
+        """Let the peer go that said it leaves: to be called once the items of its frame are taken in."""
+        if self._left is not None:
+            why, self._left = self._left, None
+            self._drop(why, now)
 
     def _decrypt(self, frame: SealedFrame, now: float) -> bytes:
         failure = BadWire("no_session")
@@ -194,8 +215,16 @@ class Link:
             self._exchange.frames.append(Lost().encode())
         raise failure
 
-    def _take_item(self, item: Item, now: float) -> bool:
+    def _take_own(self, item: Item, now: float) -> bool:
+        """Act on an item that is the link's own business; False if it is not."""
         kind, body = item
+        try:
+            return self._take_item(ItemKind(kind), body, now) if kind in _OWN_ITEMS else False
+        except BadWire as error:
+            self._events.append(LinkFault(error.code))
+            return True
+
+    def _take_item(self, kind: ItemKind, body: bytes, now: float) -> bool:
         if kind == ItemKind.PING:
             self._items.append((ItemKind.PONG, body[:1]))
         elif kind == ItemKind.PONG:
@@ -207,12 +236,8 @@ class Link:
         elif kind == ItemKind.REKEY_REPLY:
             self._on_rekey_reply(body, now)
         elif kind == ItemKind.CLOSE:
-            why = body.decode("utf-8", "replace")
-            self._drop(
-                f"the peer closed it: {why}" if why.isprintable() and why else "the peer closed it", now
-            )
-        else:
-            return kind == ItemKind.PADDING
+            why = body[:CLOSE_WORDS].decode("utf-8", "replace")
+            self._left = f"the peer closed it: {why}" if why.isprintable() and why else "the peer closed it"
         return True
 
     # --- up and down ----------------------------------------------------------------------------
@@ -271,7 +296,7 @@ class Link:
 
     def _on_rekey_reply(self, message: bytes, now: float) -> None:
         if self._session is None or self._rekeying is None or self._rekeying.answered is not None:
-            raise BadWire("unasked_reply")
+            return  # a repeat of one we acted on
         self._rekeying.finish(message)
         send_key, open_key = self._rekeying.keys
         self._session.rekey(send_key, open_key, now, initiator=True)

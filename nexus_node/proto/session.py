@@ -88,11 +88,6 @@ class Session:
             self._switch(*self._next_send, now)
         return plaintext
 
-    @property
-    def switching(self) -> bool:
-        """Whether we have given the peer new keys that it has not used yet."""
-        return self._next_send is not None
-
     def rekey(self, send_key: bytes, open_key: bytes, now: float, *, initiator: bool) -> None:
         """Take new keys into use (N3).
 

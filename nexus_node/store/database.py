@@ -19,6 +19,7 @@ from nexus_node.base.errors import (
     StoreUnavailable,
 )
 from nexus_node.base.states import State
+from nexus_node.store.files import SUSPECT, beside
 
 STATE_CODES = {state: code for code, state in zip(range(10, 90, 10), State, strict=True)}
 """How the database writes a state (migrations/m0001_initial.py)."""
@@ -69,7 +70,8 @@ class Database:
 
     def __init__(self, connection: sqlite3.Connection, quota_bytes: int, path: Path | None) -> None:
         self._connection = connection
-        self._execute = connection.cursor().execute  # one cursor: every result is taken at once
+        self._cursor = connection.cursor()  # one is enough: every result is taken at once
+        self._execute = self._cursor.execute
         self._quota = quota_bytes
         self._path = path
         self._journal: list[tuple[str, Row]] = []
@@ -78,7 +80,11 @@ class Database:
         self._space_unchecked = _SPACE_CHECK_BYTES
         self._space_checked_at = 0.0
         self._committed = Counters()
-        self._counters = self._count()
+        try:
+            self._counters = self._count()
+        except BaseException:
+            self._release()
+            raise
         self._committed = self._counters.copy()
 
     # --- transactions ---------------------------------------------------------------------------
@@ -131,7 +137,11 @@ class Database:
         try:
             self.commit()
         finally:
-            self._connection.close()
+            self._release()
+
+    def _release(self) -> None:
+        self._cursor.close()  # a statement that failed, left in it, would keep the file locked
+        self._connection.close()
 
     # --- statements -----------------------------------------------------------------------------
     def _read(self, sql: str, values: Row = ()) -> list[Row]:
@@ -176,6 +186,9 @@ class Database:
     def _failed(self, error: sqlite3.DatabaseError) -> NexusError:
         """Go back to the last commit and return what to raise."""
         failure = translate(error, self._path)
+        if self._path and isinstance(failure, StoreCorrupt):
+            with suppress(OSError):
+                beside(self._path, SUSPECT).touch(0o600)
         if self._connection.in_transaction:  # after some errors SQLite has done it itself
             with suppress(sqlite3.DatabaseError):
                 self._connection.execute("ROLLBACK")

@@ -9,7 +9,11 @@ from pathlib import Path
 APPLICATION_ID = 0x4E58_4E44
 """`NXND` in the header says that a database is ours."""
 WAL = "-wal"
+SUSPECT = ".suspect"
+"""A file of this suffix asks for the full check at the next start."""
 _SIDE_FILES = ("", WAL, "-shm")
+_LOCK_WAIT_S = 1.0
+"""A process being replaced may still be closing the database."""
 _UNFINISHED, _READY = ".unfinished", ".recovered"
 
 
@@ -17,9 +21,17 @@ def beside(path: Path, suffix: str) -> Path:
     return path.with_name(path.name + suffix)
 
 
+def connect(name: str) -> sqlite3.Connection:
+    """Connect by file name or URI, with no transaction but those that are begun."""
+    connection = sqlite3.connect(name, timeout=_LOCK_WAIT_S, uri=True, isolation_level=None)
+    # One damaged byte in a name must not make its whole table unreadable.
+    connection.text_factory = lambda text: text.decode(errors="replace")
+    return connection
+
+
 def open_read_only(path: Path) -> sqlite3.Connection:
     """Open without ever writing to the database or its WAL, whose frames are read all the same."""
-    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", timeout=1.0, uri=True, isolation_level=None)
+    return connect(f"{path.absolute().as_uri()}?mode=ro")
 
 
 def make_database(path: Path, fill: Callable[[sqlite3.Connection], None]) -> None:
@@ -27,7 +39,7 @@ def make_database(path: Path, fill: Callable[[sqlite3.Connection], None]) -> Non
     unfinished = beside(path, _UNFINISHED)
     try:
         os.close(os.open(unfinished, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600))
-        connection = sqlite3.connect(unfinished, isolation_level=None)
+        connection = connect(unfinished.absolute().as_uri())
         try:
             connection.execute("PRAGMA journal_mode = OFF")  # a half-made one is thrown away whole
             connection.execute("PRAGMA synchronous = OFF")

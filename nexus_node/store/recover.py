@@ -40,7 +40,8 @@ def recover(path: Path, fault: str, stamp: str) -> str:
     tally = _Tally()
 
     def fill(new: sqlite3.Connection) -> None:
-        migrate(new, version_of(damaged) or VERSION)
+        version = version_of(damaged)
+        migrate(new, version if 0 < version < VERSION else VERSION)
         new.execute("BEGIN")
         for table in _TABLES:
             _copy(damaged, new, table, tally)
@@ -103,7 +104,7 @@ def _readable(damaged: sqlite3.Connection, table: str, tally: _Tally) -> Iterato
                     last = tried = row[0]
                     yield row
             return
-        except sqlite3.DatabaseError:
+        except (sqlite3.DatabaseError, UnicodeDecodeError):  # a complaint may quote damaged bytes
             tried += 1
     tally.lose(table, 1)
 

@@ -15,6 +15,9 @@ _EPOCH_SHIFT = 5
 _EPOCH_MASK = 0x03
 _RESERVED = 0x0F
 
+_EPHEMERAL_SIZE = 32
+"""The least an opening's Noise message holds; a cookie in reply is then never larger than the opening."""
+
 _INDEX = Struct("<H")
 _TWO_INDICES = Struct("<HH")
 
@@ -140,7 +143,7 @@ def _parse_handshaking(data: bytes) -> Handshaking:
     first, size = data[0], len(data)
     if first in (FrameKind.XX1, FrameKind.IK1) and size >= 4 and data[3] in (0, COOKIE_SIZE):
         body = 4 + data[3]
-        if size > body:
+        if size >= body + _EPHEMERAL_SIZE:
             return Opening(FrameKind(first), data[1] | data[2] << 8, data[4:body], data[body:])
     elif first in (FrameKind.XX2, FrameKind.IK2) and size > 5:
         sender, receiver = _TWO_INDICES.unpack_from(data, 1)

@@ -105,10 +105,10 @@ def test_init_says_why_it_cannot_write(nexus: Nexus, home: Path) -> None:
 
 
 @pytest.mark.parametrize("verb", ["id", "run"])
-def test_without_an_identity(nexus: Nexus, verb) -> None:
+def test_without_an_identity(nexus: Nexus, home: Path, verb) -> None:
     result = nexus(verb)
     assert (result.exit_code, result.stdout) == (1, "")
-    assert "nexus init" in result.stderr
+    assert f"nexus --home {home} init" in result.stderr
 
 
 def test_damaged_identity_is_refused_with_words(nexus: Nexus, home: Path) -> None:
@@ -188,7 +188,7 @@ def test_doctor_without_a_home(nexus: Nexus, home: Path) -> None:
     home.rmdir()
     exit_code, found = findings(nexus)
     assert exit_code == 1
-    assert "nexus init" in str(found["home"]["do"])
+    assert found["home"]["do"] == f"nexus --home {home} init"
 
 
 def test_doctor_sees_a_running_node(nexus: Nexus, node: FakeNode) -> None:

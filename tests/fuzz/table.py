@@ -67,7 +67,7 @@ class Target:
     parse: Callable[[bytes], Any]
     valid: SearchStrategy[bytes]
     encode: Callable[[Any], bytes] | None
-    memory: Callable[[int], int] = lambda size: 64 * size + 16 * KIB
+    memory: Callable[[int], int] = lambda size: 64 * size + 64 * KIB
     """Most bytes it may hold for an input of that size."""
 
 

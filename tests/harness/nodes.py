@@ -210,6 +210,7 @@ def pair(
     folder: Path,
     carriers: tuple[list[str], list[str]],
     names: tuple[str, str] = ("alice", "bob"),
+    before_start: Callable[[RunningNode], None] = lambda node: None,
 ) -> Iterator[tuple[RunningNode, RunningNode]]:
     """Two running nodes that know each other and have a link."""
     with ExitStack() as stack:
@@ -217,7 +218,10 @@ def pair(
             stack.enter_context(RunningNode(folder / name, own))
             for name, own in zip(names, carriers, strict=True)
         )
-        for node in (first.launch(), second.launch()):
+        for node in (first, second):
+            before_start(node)
+            node.launch()
+        for node in (first, second):
             node.wait_ready()
         introduce(first, second)
         for node in (first, second):

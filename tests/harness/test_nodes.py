@@ -2,14 +2,11 @@
 
 from pathlib import Path
 
-import pytest
-
-from tests.harness.nodes import tcp_pair, udp_pair
+from tests.harness.nodes import tcp_pair
 
 
-@pytest.mark.parametrize("make", [tcp_pair, udp_pair])
-def test_a_pair_talks_and_a_killed_node_comes_back(make, tmp_path: Path) -> None:
-    with make(tmp_path) as (alice, bob):
+def test_a_pair_talks_and_a_killed_node_comes_back(tmp_path: Path) -> None:
+    with tcp_pair(tmp_path) as (alice, bob):
         alice.wait(alice.send("bob", "one"), "delivered")
         bob.kill9()
         assert not bob.running

@@ -311,7 +311,7 @@ def test_forged_receipt_is_counted_and_believed_by_nobody() -> None:
     wire.step(1.0)
     wire.step(1.0)
     assert a.states()[message] != "delivered"
-    assert a.core.counters["unknown_receipt"] == 1
+    assert a.core.counters["unknown_receipt"] == 2
 
 
 def test_message_claiming_another_sender_is_refused() -> None:

@@ -51,6 +51,7 @@ class Side:
     def take(self, frame: bytes, now: float) -> None:
         try:
             self.heard += [body for kind, body in self.link.receive(frame, now) if kind == ItemKind.PACKET]
+            self.link.conclude(now)
         except BadWire as error:
             self.errors.append(error.code)
         while (event := self.link.poll_event()) is not None:

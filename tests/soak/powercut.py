@@ -52,7 +52,7 @@ class Disk:
         (self._shadow / "names").write_text("".join(names))
 
     def cut(self, rng: random.Random | None = None) -> int:
-        """The power goes; the process is dead already. Returns how many bytes of sectors were lost.
+        """The power goes; the process is dead already. Returns how many bytes were not synced.
 
         Nothing that was not synced stays. With `rng` a random part of it does: sectors, and names.
         """
@@ -68,6 +68,7 @@ class Disk:
                     synced.pop(name, None)
                     if name in keys:
                         synced[name] = keys[name]
+        lost += sum(path.stat().st_size for name, path in live.items() if name not in synced)
         after = self.folder.with_name(self.folder.name + ".after")
         after.mkdir(mode=0o700)
         for name, key in synced.items():

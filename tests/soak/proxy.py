@@ -24,10 +24,9 @@ class Tripwire:
         self._target = target
         self._receiver_dials = receiver_dials
         self._lock = threading.Lock()
-        self._passed: Callable[[], None] | None = None
+        self._passed: Callable[[], None] = lambda: None
         self._trip: Callable[[Callable[[], None]], None] | None = None
         self._message_seen = False
-        self.tripped = threading.Event()
         self._listener = socket.create_server(("127.0.0.1", self.port))
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -45,7 +44,6 @@ class Tripwire:
         """The next answer sets off `trip`; `passed` is called once the message's first bytes are through."""
         with self._lock:
             self._trip, self._passed, self._message_seen = trip, passed, False
-            self.tripped.clear()
 
     def _accept(self) -> None:
         while True:
@@ -69,7 +67,9 @@ class Tripwire:
             with far:
                 for end in (near, far):
                     end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                back = threading.Thread(target=self._pump, args=(far, near, not self._receiver_dials), daemon=True)
+                back = threading.Thread(
+                    target=self._pump, args=(far, near, not self._receiver_dials), daemon=True
+                )
                 back.start()
                 self._pump(near, far, self._receiver_dials)
                 back.join()
@@ -86,12 +86,12 @@ class Tripwire:
                 end.shutdown(socket.SHUT_RDWR)
 
     def _onward(self, data: bytes, drain: socket.socket) -> None:
-        drain.sendall(data)
-        with self._lock:
+        with self._lock:  # before it is sent: the answer may be faster than this thread
             first = self._trip is not None and not self._message_seen
             self._message_seen = self._message_seen or first
             passed = self._passed
-        if first and passed is not None:
+        drain.sendall(data)
+        if first:
             passed()
 
     def _back(self, data: bytes, drain: socket.socket) -> None:
@@ -102,7 +102,4 @@ class Tripwire:
         if trip is None:
             drain.sendall(data)
             return
-        try:
-            trip(lambda: drain.sendall(data))
-        finally:
-            self.tripped.set()
+        trip(lambda: drain.sendall(data))

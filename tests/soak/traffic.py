@@ -8,10 +8,11 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from nexus_node.client.codec import LineBuffer, encode_request, parse_line_untrusted
+from nexus_node.client.errors import NodeNotRunning
 from nexus_node.client.path import control_path
 from nexus_node.store.database import STATES
 from tests.harness.nodes import Json, RunningNode
@@ -36,10 +37,11 @@ def kill_after(node: RunningNode, delay_s: float) -> Iterator[None]:
 def send_many(
     node: RunningNode, to: str, texts: list[str], rng: random.Random, answered: Callable[[str, str], None]
 ) -> None:
-    """Send texts in batches of random size, calling `answered(id, text)` after each answer was read.
+    """Send texts in batches of a random size, calling `answered(id, text)` after each answer was read.
 
-    Returns early when the node dies. Batches go in one write, so their messages share a commit.
+    Returns early when the node dies. A batch goes in one write, so its messages share a commit.
     """
+    size = rng.choice((4, 16, 64, 64))
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(30)
         try:
@@ -48,7 +50,7 @@ def send_many(
             lines = LineBuffer()
             at = 0
             while at < len(texts):
-                batch = range(at, min(at + rng.choice((1, 4, 16, 64)), len(texts)))
+                batch = range(at, min(at + size, len(texts)))
                 requests = (encode_request(n, "send", {"to": to, "text": texts[n]}) for n in batch)
                 connection.sendall(b"".join(requests))
                 while at < batch.stop:
@@ -72,6 +74,9 @@ class Traffic:
         """By id, recorded after the answer to `send` was read."""
         self.shown: set[str] = set()
         """Ids that the sender has shown, or durably holds, as delivered."""
+        self.read: set[str] = set()
+        """Ids that the receiver has shown."""
+        self._seen: set[str] = set()
         self._rng = random.Random(rng.random())
         self._count = 0
 
@@ -93,9 +98,21 @@ class Traffic:
         self.sender.wait(list(self.texts)[-1], "delivered")
         return time.monotonic() - began
 
+    def watch(self) -> None:
+        """From now until the sender ends, note what its events call delivered."""
+
+        def follow() -> None:
+            with suppress(NodeNotRunning):
+                for event in self.sender.control(None).stream("events", {"follow": True}):
+                    if event["event"] == "message_state" and event["state"] in ARRIVED:
+                        self._seen.add(event["id"])
+
+        threading.Thread(target=follow, daemon=True).start()
+
     # --- what the two sides hold ----------------------------------------------------------------
     def sent_states(self) -> dict[str, str]:
         """State by message id at the sender: as shown if it runs, else as on its disk."""
+        self.shown |= self._seen.copy()
         if self.sender.running:
             states = {
                 row["id"]: row["state"] for row in self.sender.outbox() if row["to"] == self.receiver.name
@@ -109,7 +126,9 @@ class Traffic:
     def arrived(self) -> list[str]:
         """Message ids in the receiver's inbox: as shown if it runs, else as on its disk."""
         if self.receiver.running:
-            return [row["id"] for row in self.receiver.inbox()]
+            ids = [row["id"] for row in self.receiver.inbox()]
+            self.read.update(ids)
+            return ids
         return [row[0] for row in _rows(self.receiver.home, "SELECT lower(hex(id)) FROM inbox")]
 
     # --- what must hold -------------------------------------------------------------------------
@@ -120,7 +139,10 @@ class Traffic:
         assert not missing, f"{len(missing)} messages that send answered for are not in the outbox"
         back = {message for message in self.shown if states[message] not in ARRIVED}
         assert not back, f"{len(back)} messages were delivered and are not any more"
-        lost = self.shown - set(self.arrived())
+        arrived = set(self.arrived())
+        gone = self.read - arrived
+        assert not gone, f"{len(gone)} messages were shown in the inbox and are not any more"
+        lost = self.shown - arrived
         assert not lost, f"{len(lost)} messages are called delivered and not in the inbox"
 
     def in_flight(self) -> int:

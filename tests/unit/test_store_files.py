@@ -2,6 +2,7 @@
 
 import os
 import resource
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -247,34 +248,36 @@ def _fail_at_commit(path: Path) -> int:
 
 # --- kill -9 ----------------------------------------------------------------------------------------
 
-_WRITER = """
-import sys
-from pathlib import Path
-from nexus_node.store.check import an_incoming, an_object, an_outgoing
-from nexus_node.store.sqlite import SqliteStore
-store = SqliteStore.open(Path(sys.argv[1]), 1 << 30)
-number = int(sys.argv[2])
-while True:
-    for number in range(number + 1, number + 9):
-        store.add_incoming(an_incoming(number, size=400))
-        store.put_object(*an_object(number, b"x" * 5000))
-        store.add_outgoing(an_outgoing(number, size=200))
-    store.commit()
-    print(number, flush=True)
-"""
+
+def _write_until_killed(path: Path, number: int, told: int) -> None:
+    store = SqliteStore.open(path, 1 << 30)
+    while True:
+        for number in range(number + 1, number + 9):
+            store.add_incoming(an_incoming(number, size=400))
+            store.put_object(*an_object(number, b"x" * 5000))
+            store.add_outgoing(an_outgoing(number, size=200))
+        store.commit()
+        os.write(told, b"%d\n" % number)
 
 
 def test_kill_loses_nothing_committed(tmp_path: Path) -> None:
     """20 rounds of kill -9 while writing: what a commit covered is there, all of it or none beyond (M5)."""
     path, last = tmp_path / "store.db", 0
     for round_number in range(20):
-        child = subprocess.Popen([sys.executable, "-c", _WRITER, path, str(last)], stdout=subprocess.PIPE)
-        assert child.stdout is not None
-        for _ in range(1 + round_number):
-            child.stdout.readline()
-        child.kill()
-        printed = child.stdout.read().split()
-        child.wait()
+        reading, told = os.pipe()
+        child = os.fork()
+        if child == 0:
+            try:
+                _write_until_killed(path, last, told)
+            finally:
+                os._exit(1)
+        os.close(told)
+        with os.fdopen(reading, "rb") as lines:
+            for _ in range(1 + round_number):
+                assert lines.readline()
+            os.kill(child, signal.SIGKILL)
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+            printed = lines.read().split()
         store = SqliteStore.open(path, 1 << 30)
         assert store.recovered is None
         numbers = [row.sent_ms for row in store.inbox()]

@@ -415,6 +415,7 @@ def link_vectors() -> list[Vector]:
         ("cookie-length", struct.pack("<BHB", 1, INDEX_A, 8) + bytes(8) + noise),
         ("cookie-cut", opening(1, COOKIE, b"")),
         ("no-noise", opening(1, b"", b"")),
+        ("short-noise", opening(1, b"", noise[:31])),
         ("retry-size", link_xx["retry"][:-1]),
         ("lost-size", b"\x07\x00"),
         ("sealed-reserved", b"\x81" + bytes(18)),

@@ -15,6 +15,20 @@ def version_of(connection: sqlite3.Connection) -> int:
     return version
 
 
+def layout_of(connection: sqlite3.Connection) -> set[str]:
+    """Return the statements that define the database's tables and indexes."""
+    return {row[0] for row in connection.execute("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL")}
+
+
+def layout(version: int) -> set[str]:
+    """Return what `layout_of` must hold in a sound database of that version."""
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    migrate(connection, version)
+    statements = layout_of(connection)
+    connection.close()
+    return statements
+
+
 def migrate(connection: sqlite3.Connection, upto: int = VERSION) -> None:
     """Bring the database to version `upto`, each step in one transaction.
 

@@ -1,0 +1,59 @@
+"""`python -m bench [--peer PYTHON] [NAME ...]`: measure, print JSON lines, and write docs/benchmarks.md.
+
+With names only those are measured, their tables are printed, and the document is left alone.
+"""
+
+import argparse
+import os
+import platform
+from pathlib import Path
+
+from bench import ceiling, hop, links, process, wirebytes
+from bench.peers import Peer, find_peer
+from bench.report import Section
+
+_DOCUMENT = Path(__file__).parents[1] / "docs" / "benchmarks.md"
+_MEASUREMENTS = {
+    "bytes": wirebytes.run,
+    "process": process.run,
+    "ceiling": ceiling.run,
+    "hop": hop.run,
+    "links": links.run,
+}
+_PYTHON = platform.python_version()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument(
+        "--peer", metavar="PYTHON", help="a Python that has rns and lxmf (default: RNS_PY, .peer)"
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(_MEASUREMENTS))
+    options = parser.parse_args()
+    if unknown := set(options.names) - set(_MEASUREMENTS):
+        parser.error(
+            f"there is no measurement {', '.join(sorted(unknown))}; choose of {', '.join(_MEASUREMENTS)}"
+        )
+    peer = find_peer(options.peer)
+    sections = [_MEASUREMENTS[name](peer) for name in options.names or _MEASUREMENTS]
+    text = _document(sections, peer)
+    if options.names:
+        print(text)
+    else:
+        _DOCUMENT.write_text(text)
+
+
+def _document(sections: list[Section], peer: Peer | None) -> str:
+    machine = f"{os.cpu_count()} cores ({platform.machine()}), {platform.system()}, Python {_PYTHON}"
+    peers = peer.versions if peer is not None else "not installed"
+    head = (
+        "# Benchmarks\n\n"
+        "Written by `make bench` (`python -m bench`); do not edit. `python -m bench NAME` measures one part.\n\n"
+        "Rates and times drift from machine to machine and with its load: the ratios of one run count.\n\n"
+        f"Machine: {machine}. Peers: {peers} (`--peer PYTHON`, RNS_PY or `.peer/bin/python`)."
+    )
+    return "\n\n".join([head, *(section.markdown() for section in sections)]) + "\n"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,381 @@
+"""A whole engine under hostile frames: nothing but BadWire counters comes of them, and nothing grows (M5).
+
+The parsers are fuzzed alone in test_parsers; here the state machines behind them meet sequences: handshakes
+with wrong payloads, keys that are no node's, repeats, items in any order over a proper link.
+"""
+
+import random
+from copy import copy
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from nexus_node.base import limits
+from nexus_node.base.errors import BadWire, CarrierClosed, LocalError
+from nexus_node.crypto.identity import Identity
+from nexus_node.crypto.noise import Handshake, KeyPair
+from nexus_node.ports.driver import LinkProfile
+from nexus_node.proto.handshake import PROLOGUE
+from nexus_node.proto.link import Link
+from nexus_node.proto.session import Session
+from nexus_node.wire.fragments import Fragment, FragmentAck
+from nexus_node.wire.frames import (
+    Capabilities,
+    Final,
+    FrameKind,
+    ItemKind,
+    ItemPacker,
+    Opening,
+    Reply,
+    encode_items,
+    parse_frame_untrusted,
+)
+from nexus_node.wire.packet import Context, Packet, Refusal
+from tests.machines.world import DATAGRAM, STREAM, Host, SeededRng
+
+from .mutate import mutate
+
+SHARED = LinkProfile(mtu=255, bps=10_000, half_duplex=True, shared=True)
+PROFILES = [STREAM, DATAGRAM, SHARED]
+STEPS = st.lists(st.tuples(st.integers(0, 11), st.integers(0, 2**32 - 1)), min_size=1, max_size=25)
+
+
+def no_nodes_key(rng: SeededRng) -> KeyPair:
+    """A key pair that agrees on secrets as any does, though its public half is no node id's view.
+
+    (u, v) + (0, 0) is (1/u, ...) on a Montgomery curve, and scalars, being even, cannot tell.
+    """
+    pair = KeyPair.generate(rng)
+    p = 2**255 - 19
+    u = pow(int.from_bytes(pair.public, "little"), -1, p)
+    return KeyPair(pair.secret, u.to_bytes(32, "little"))
+
+
+class Stranger:
+    """Speaks the handshake by hand, and everything around it wrongly."""
+
+    def __init__(self, host: Host, profile: LinkProfile, *, dialed: bool) -> None:
+        self.host, self.profile = host, profile
+        self.rng = SeededRng(7)
+        self.now = 1.0
+        self.sent: list[bytes] = [b"\x07"]
+        self.index = 0
+        self.noise: Handshake | None = None
+        self.session: Session | None = None
+        self.cid = host.core.carrier_up(profile, "stranger", dialed=dialed, now=self.now)
+        self.opening: Opening | None = None
+
+    def static(self, dice: random.Random) -> KeyPair:
+        """A proper node's key, or one that belongs to no node id."""
+        if dice.random() < 0.6:
+            return Identity.from_seed(dice.randbytes(32)).static
+        return no_nodes_key(self.rng)
+
+    def capabilities(self, dice: random.Random) -> bytes:
+        return dice.choice([Capabilities(1400).encode(), b"", b"\0\0", dice.randbytes(5)])
+
+    def say(self, frame: bytes) -> None:
+        self.sent.append(frame)
+        self.host.core.deliver(self.cid, frame, None, self.now)
+
+    def hear(self) -> None:
+        """Take what the node sends, and go on with the handshake as far as it is one."""
+        while True:
+            try:
+                frame = self.host.core.next_frame(self.cid, self.now)
+            except CarrierClosed:
+                self.host.core.carrier_down(self.cid, "closed", self.now)
+                self.cid = self.host.core.carrier_up(self.profile, "stranger", dialed=False, now=self.now)
+                self.session = self.noise = None
+                return
+            if frame is None:
+                return
+            assert len(frame) <= self.profile.mtu
+            parsed = parse_frame_untrusted(frame)
+            if isinstance(parsed, Opening):
+                self.opening = parsed
+            if isinstance(parsed, Reply) and self.noise is not None:
+                self.index = parsed.sender
+                try:
+                    self.noise.read(parsed.noise)
+                except (BadWire, LocalError):  # not the reply to the last opening, or one more
+                    continue
+
+    def act(self, step: int, seed: int) -> None:
+        dice = random.Random(seed)
+        s = self.static(dice)
+        theirs = self.host.identity.static.public
+        match step:
+            case 0:
+                self.say(mutate(dice.choice(self.sent), seed))
+            case 1:
+                self.say(dice.choice(self.sent))
+            case 2:
+                self.noise = Handshake("XX", initiator=True, prologue=PROLOGUE, rng=self.rng, s=s)
+                self.say(Opening(FrameKind.XX1, dice.randrange(65536), b"", self.noise.write()).encode())
+            case 3:
+                self.noise = Handshake("IK", initiator=True, prologue=PROLOGUE, rng=self.rng, s=s, rs=theirs)
+                message = self.noise.write(self.capabilities(dice))
+                self.say(Opening(FrameKind.IK1, dice.randrange(65536), b"", message).encode())
+            case 4 | 5 if self.noise is not None:
+                noise = copy(self.noise)  # so that there can be several last messages
+                try:
+                    message = noise.write(self.capabilities(dice))
+                except LocalError:  # it is not our turn
+                    return
+                self.say(Final(self.index, message).encode())
+                if step == 5:
+                    self.noise = noise
+            case 6 if self.opening is not None:
+                answer = self.opening
+                pattern = "XX" if answer.kind == FrameKind.XX1 else "IK"
+                noise = Handshake(pattern, initiator=False, prologue=PROLOGUE, rng=self.rng, s=s)
+                try:
+                    noise.read(answer.noise)
+                except BadWire:
+                    return
+                kind = FrameKind.XX2 if pattern == "XX" else FrameKind.IK2
+                self.say(Reply(kind, 1, answer.sender, noise.write(self.capabilities(dice))).encode())
+            case 7 if self.noise is not None and self.noise.finished:
+                send, receive = self.noise.split()
+                index = self.index if self.profile.shared else None
+                self.session = Session(send, receive, self.noise.hash, index, self.now)
+                self.say(self.session.seal(b""))
+            case 8 | 9 if self.session is not None:
+                self.say(self.session.seal(mutate(hostile_items(dice), seed)[:200]))
+            case 10:
+                self.now += dice.choice([0.1, 2.0, 20.0, 4000.0])
+                self.host.core.expire(self.now)
+            case _:
+                self.hear()
+
+
+def hostile_items(dice: random.Random) -> bytes:
+    """Items as only somebody with keys can send them."""
+    items = []
+    for _ in range(dice.randrange(1, 6)):
+        number, index = dice.randrange(256), dice.choice([0, 0, 1, 5, 0x3FFF])
+        blob = dice.randbytes(dice.randrange(80))
+        bodies = {
+            ItemKind.PING: b"x",
+            ItemKind.REKEY: blob,
+            ItemKind.REKEY_REPLY: blob,
+            ItemKind.CLOSE: blob,
+            ItemKind.FRAGMENT: Fragment(
+                number % 3, index, blob + b"x", dice.random() < 0.3, dice.random() < 0.5
+            ).encode(),
+            ItemKind.FRAGMENT_ACK: FragmentAck(number % 3, index, dice.getrandbits(40)).encode(),
+            ItemKind.PACKET: Packet(dice.choice([*Context, 9]), blob).encode(),
+            99: blob,
+        }
+        kind = dice.choice([*bodies])
+        weights = [Packet(Context.REFUSAL, Refusal(dice.randrange(7), bytes(8)).encode()).encode()]
+        items.append((kind, dice.choice([bodies[kind]] * 4 + (weights if kind == ItemKind.PACKET else []))))
+    return encode_items(items)
+
+
+def check_sequence(profile: LinkProfile, dialed: bool, steps: list[tuple[int, int]]) -> None:
+    host = Host(1)
+    stranger = Stranger(host, profile, dialed=dialed)
+    for step, seed in steps:
+        stranger.act(step, seed)
+        host.drain()
+    assert not host.inbox()
+    host.store.close()
+
+
+@pytest.mark.parametrize("dialed", [False, True])
+@pytest.mark.parametrize("profile", PROFILES, ids=["stream", "datagram", "shared"])
+def test_engine_stands_sequences_of_a_stranger(profile: LinkProfile, dialed: bool) -> None:
+    _sequences(profile, dialed, 60)
+
+
+@pytest.mark.fuzz
+@pytest.mark.parametrize("dialed", [False, True])
+@pytest.mark.parametrize("profile", PROFILES, ids=["stream", "datagram", "shared"])
+def test_engine_stands_many_sequences_of_a_stranger(profile: LinkProfile, dialed: bool) -> None:
+    _sequences(profile, dialed, 5_000)
+
+
+def _sequences(profile: LinkProfile, dialed: bool, examples: int) -> None:
+    @settings(max_examples=examples, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @given(steps=STEPS)
+    def run(steps: list[tuple[int, int]]) -> None:
+        check_sequence(profile, dialed, steps)
+
+    run()
+
+
+@pytest.mark.parametrize("profile", PROFILES, ids=["stream", "datagram", "shared"])
+@pytest.mark.parametrize("what", ["capabilities", "key"])
+def test_a_last_handshake_message_that_is_refused_can_come_again(profile: LinkProfile, what: str) -> None:
+    """A stranger must not bring the handshake into a state where its next message is our bug."""
+    host = Host(1)
+    stranger = Stranger(host, profile, dialed=False)
+    good = Identity.from_seed(bytes(32)).static
+    static = no_nodes_key(SeededRng(3)) if what == "key" else good
+    stranger.noise = Handshake("XX", initiator=True, prologue=PROLOGUE, rng=stranger.rng, s=static)
+    stranger.say(Opening(FrameKind.XX1, 1, b"", stranger.noise.write()).encode())
+    stranger.hear()
+    payload = b"" if what == "capabilities" else Capabilities(1400).encode()
+    final = Final(stranger.index, stranger.noise.write(payload)).encode()
+    for _ in range(3):
+        stranger.say(final)
+    assert host.core.counters["bad_capabilities" if what == "capabilities" else "bad_node_id"] == 3
+
+
+def test_an_opening_with_a_key_of_no_node_does_not_end_our_own_trying() -> None:
+    """A forged opening from a configured peer's address: the node goes on dialing it (N3)."""
+    host = Host(1)
+    stranger = Stranger(host, DATAGRAM, dialed=True)
+    for seed in range(40):  # of two crossing openings the one with the lower key leads
+        key = KeyPair.generate(SeededRng(seed))
+        noise = Handshake(
+            "IK",
+            initiator=True,
+            prologue=PROLOGUE,
+            s=no_nodes_key(SeededRng(seed + 100)),
+            rs=host.identity.static.public,
+            e=key,
+        )
+        stranger.say(Opening(FrameKind.IK1, 1, b"", noise.write(Capabilities(1400).encode())).encode())
+    assert host.core.counters["bad_node_id"] > 5
+    stranger.hear()
+    stranger.opening = None
+    host.core.expire(100.0)
+    stranger.now = 100.0
+    stranger.hear()
+    assert stranger.opening is not None
+
+
+# --- a neighbour with a proper link -----------------------------------------------------------------
+class Neighbour:
+    """Our own link machine in hostile hands: proper keys, any items."""
+
+    def __init__(self, host: Host, profile: LinkProfile, seed: int = 66) -> None:
+        self.host = host
+        self.identity = Identity.from_seed(bytes([seed]) * 32)
+        self.now = 0.0
+        self.cid = host.core.carrier_up(profile, "neighbour", dialed=False, now=0.0)
+        self.link = Link(self.identity, profile, SeededRng(seed), dialed=True, known=None, now=0.0)
+        for _ in range(4):
+            while (frame := self.link.poll_handshake()) is not None:
+                host.core.deliver(self.cid, frame, None, self.now)
+            self.hear()
+        assert self.link.up and host.core.attachments[self.cid].link.up
+
+    def hear(self) -> list[tuple[int, bytes]]:
+        """Everything the node wants to send now: the items that are not the link's own."""
+        items = []
+        while (frame := self.host.core.next_frame(self.cid, self.now)) is not None:
+            items += self.link.receive(frame, self.now)
+        return items
+
+    def say(self, *items: tuple[int, bytes]) -> None:
+        """Items in as many frames as they need."""
+        packer = ItemPacker(self.link.room)
+        for kind, body in items:
+            if len(body) > packer.left:
+                self._flush(packer)
+                packer = ItemPacker(self.link.room)
+            packer.add(kind, body)
+        self._flush(packer)
+
+    def _flush(self, packer: ItemPacker) -> None:
+        self.host.core.deliver(self.cid, self.link.seal(packer.items, self.now), None, self.now)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(seeds=st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=30))
+def test_engine_stands_any_items_of_a_neighbour(seeds: list[int]) -> None:
+    host = Host(1)
+    neighbour = Neighbour(host, DATAGRAM)
+    for seed in seeds:
+        dice = random.Random(seed)
+        body = mutate(hostile_items(dice), seed)[:1000]
+        host.core.deliver(neighbour.cid, neighbour.link.seal([(ItemKind.PADDING, b"")], 0.0), None, 0.0)
+        session = neighbour.link._session
+        assert session is not None
+        host.core.deliver(neighbour.cid, session.seal(body), None, 0.0)
+        host.drain()
+    host.store.close()
+
+
+@pytest.mark.parametrize("flood", ["pings", "openings", "fragment acknowledgements"])
+def test_a_neighbour_that_does_not_read_makes_nothing_grow(flood: str) -> None:
+    """What we would answer is bounded when the answers cannot leave (M5)."""
+    host = Host(1)
+    neighbour = Neighbour(host, STREAM)
+    link = host.core.attachments[neighbour.cid].link
+    opening = Opening(FrameKind.XX1, 1, b"", bytes(range(32))).encode()
+    for round_ in range(40):
+        if flood == "pings":
+            neighbour.say(*[(ItemKind.PING, b"x")] * 1000)
+        elif flood == "openings":
+            for _ in range(1000):
+                host.core.deliver(neighbour.cid, opening, None, 0.0)
+        else:
+            # Each asks at once, and none is the last of its packet.
+            asks = [Fragment(n % 256, round_, b"x", ack_wanted=True).encode() for n in range(1000)]
+            neighbour.say(*[(ItemKind.FRAGMENT, ask) for ask in asks])
+    assert len(link._items) <= limits.LINK_ITEMS
+    assert len(link._exchange.frames) <= limits.HANDSHAKE_FRAMES
+    if flood == "pings":
+        assert any(kind == ItemKind.PONG for kind, _ in link._items), "it is still answered"
+
+
+def test_partial_packets_of_a_neighbour_are_bounded_in_parts_and_bytes() -> None:
+    """One-byte fragments cost 170 bytes each: their number is bounded, not only their bytes (M5)."""
+    host = Host(1)
+    neighbour = Neighbour(host, STREAM)
+    for index in range(limits.FRAGMENTS_MAX + 50):
+        neighbour.say((ItemKind.FRAGMENT, Fragment(1, index, b"x").encode()))
+    assert host.core.counters["packet_too_large"] >= 1
+    for index in range(20):
+        neighbour.say((ItemKind.FRAGMENT, Fragment(2, index, bytes(16_000)).encode()))
+    assert host.core.counters["packet_too_large"] >= 2
+    for number in range(200):
+        neighbour.say((ItemKind.FRAGMENT, Fragment(number, 0, bytes(16_000)).encode()))
+    partial = host.core.attachments[neighbour.cid].reassembly._partial
+    assert len(partial) <= limits.TRANSFERS_IN
+
+
+def test_a_refused_item_does_not_take_the_others_of_its_frame_along() -> None:
+    """A frame carries many messages; one that cannot be read is refused alone."""
+    host = Host(1)
+    neighbour = Neighbour(host, STREAM)
+    neighbour.say(
+        (ItemKind.PACKET, Packet(Context.MESSAGE, bytes(60)).encode()),
+        (ItemKind.PACKET, Packet(Context.RECEIPTS, bytes(16)).encode()),
+        (ItemKind.PACKET, Packet(9, b"").encode()),
+    )
+    assert {"bad_envelope", "unknown_receipt", "unknown_context"} <= set(host.core.counters)
+
+
+def test_a_contact_that_asks_for_introductions_without_end_is_given_one() -> None:
+    """An introduction carries our key: who refuses it for not knowing us is told no more."""
+    host = Host(1)
+    neighbour = Neighbour(host, STREAM)
+    host.core.contacts._put(_contact_of(neighbour))
+    host.send("mallory", "hello", 0.0)
+    for _ in range(10):
+        packets = [body for kind, body in neighbour.hear() if kind == ItemKind.PACKET]
+        for packet in packets:
+            refusal = Refusal(2, host.core.store.outgoing(_only(host)).object[:8])
+            assert packet[0]
+            neighbour.say((ItemKind.PACKET, Packet(Context.REFUSAL, refusal.encode()).encode()))
+    assert host.core.counters["resealed"] == 1
+    assert list(host.states().values()) == ["failed"]
+
+
+def _contact_of(neighbour: Neighbour):
+    from nexus_node.crypto.address import address_of
+    from nexus_node.ports.store import Correspondent
+
+    node_id = neighbour.identity.node_id
+    return Correspondent(node_id, address_of(node_id), name="mallory", knows_us=True)
+
+
+def _only(host: Host) -> bytes:
+    return next(iter(host.states()))

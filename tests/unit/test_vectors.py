@@ -1,0 +1,480 @@
+"""Our code against the golden vectors, which `tests/vectors/make_vectors.py` makes without it."""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nexus_node.base.errors import BadWire
+from nexus_node.base.ids import Address, NodeId
+from nexus_node.base.limits import MTU_MIN, RECEIPTS_PER_PACKET
+from nexus_node.crypto.envelope import (
+    KIND_KNOWN,
+    SharedSecrets,
+    open_envelope,
+    receipt_mark,
+    seal_introduction,
+    seal_known,
+)
+from nexus_node.crypto.identity import Identity, agreement_key_of, node_id_of_static, sign_bit, static_key_of
+from nexus_node.engine.compose import Composer
+from nexus_node.ports.driver import LinkProfile
+from nexus_node.ports.store import Correspondent
+from nexus_node.proto.fragment import OutgoingTransfer, Reassembly
+from nexus_node.proto.link import Link, LinkUp
+from nexus_node.proto.session import Session, _OpenKey
+from nexus_node.wire.dataobject import KIND_MESSAGE, ObjectHeader, describe, parse_object_header_untrusted
+from nexus_node.wire.fragments import (
+    Fragment,
+    FragmentAck,
+    parse_fragment_ack_untrusted,
+    parse_fragment_untrusted,
+)
+from nexus_node.wire.frames import (
+    ItemPacker,
+    Opening,
+    SealedFrame,
+    encode_items,
+    parse_capabilities_untrusted,
+    parse_frame_untrusted,
+    parse_items_untrusted,
+)
+from nexus_node.wire.message import Payload, message_data, parse_payload_untrusted, seal_context
+from nexus_node.wire.packet import (
+    Context,
+    Packet,
+    Priority,
+    Refusal,
+    parse_packet_untrusted,
+    parse_receipts_untrusted,
+    parse_refusal_untrusted,
+)
+from nexus_node.wire.text import dictionary, parse_text_untrusted
+from nexus_node.wire.uri import make_uri, parse_uri_untrusted
+
+VECTORS = Path(__file__).parents[1] / "vectors"
+Vector = dict[str, Any]
+
+
+def page_of(name: str) -> list[Vector]:
+    found: list[Vector] = json.loads((VECTORS / f"{name}.json").read_text("utf-8"))
+    return found
+
+
+def vectors(page: str, *starts: str) -> Any:
+    """Parametrises a test by the vectors of a page whose ids begin so, but for those to be refused."""
+    chosen = [one for one in page_of(page) if one["id"].startswith(starts or "") and "-bad-" not in one["id"]]
+    assert chosen, f"no vector of {page} begins with {starts}"
+    return pytest.mark.parametrize("vector", chosen, ids=[one["id"] for one in chosen])
+
+
+def raw(vector: Vector, name: str) -> bytes:
+    return bytes.fromhex(vector[name])
+
+
+def identity(vector: Vector, name: str = "seed") -> Identity:
+    return Identity.from_seed(raw(vector, name))
+
+
+class FixedRng:
+    """The ephemeral secrets and the link index of a vector; nought where a byte of jitter is asked for."""
+
+    def __init__(self, *secrets: bytes, index: int = 0) -> None:
+        self._secrets = list(secrets)
+        self._index = index
+
+    def random_bytes(self, count: int, /) -> bytes:
+        if count == 32:
+            return self._secrets.pop(0)
+        return self._index.to_bytes(count, "little") if count == 2 else bytes(count)
+
+
+# --- all --------------------------------------------------------------------------------------------
+def test_the_committed_vectors_are_what_the_script_makes(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, VECTORS / "make_vectors.py", tmp_path], check=True, timeout=60)
+    made = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert made == {path.name: path.read_bytes() for path in VECTORS.glob("*.json")}
+
+
+def test_the_script_imports_nothing_of_ours_and_ids_are_unique() -> None:
+    source = (VECTORS / "make_vectors.py").read_text("utf-8")
+    imports = [line for line in source.splitlines() if line.startswith(("import ", "from "))]
+    assert not [line for line in imports if "nexus" in line or "nacl" in line]
+    ids = [one["id"] for page in REFUSERS for one in page_of(page)]
+    assert len(ids) == len(set(ids))
+
+
+def test_the_pages_cite_vectors_that_exist_and_name_every_family() -> None:
+    text = "".join(path.read_text("utf-8") for path in (VECTORS.parents[1] / "docs/protocol").glob("*.md"))
+    for page in REFUSERS:
+        assert f"tests/vectors/{page}.json" in text
+        for one in page_of(page):
+            family = one["id"].split("-bad-")[0] + "-bad-" if "-bad-" in one["id"] else one["id"]
+            family = family.rstrip("0123456789")
+            assert f"`{family}" in text, f"{one['id']} is cited nowhere"
+
+
+def test_the_index_explains_every_code_that_is_counted() -> None:
+    index = (VECTORS.parents[1] / "docs/protocol/README.md").read_text("utf-8")
+    sources = [
+        *(VECTORS.parents[1] / "nexus_node").rglob("*.py"),
+        *(VECTORS.parents[1] / "drivers").rglob("*.py"),
+    ]
+    pattern = re.compile(r'''(?:BadWire\(|counters\[|\.count\()"([a-z_]+)"''')
+    codes = {
+        code
+        for path in sources
+        if path.parent.name != "client"
+        for code in pattern.findall(path.read_text("utf-8"))
+    }
+    assert len(codes) > 30
+    assert not {code for code in codes if f"`{code}`" not in index}
+
+
+def refuse_link_frame(vector: Vector) -> None:
+    if "frame" in vector:
+        parse_frame_untrusted(raw(vector, "frame"))
+    elif "plaintext" in vector:
+        list(parse_items_untrusted(raw(vector, "plaintext")))
+    else:
+        parse_capabilities_untrusted(raw(vector, "capabilities"), MTU_MIN)
+
+
+def refuse_identity(vector: Vector) -> None:
+    if "uri" in vector:
+        parse_uri_untrusted(vector["uri"])
+    elif "static_key" in vector:
+        node_id_of_static(raw(vector, "static_key"))
+    else:
+        agreement_key_of(NodeId(raw(vector, "node_id")))
+
+
+def refuse_packet(vector: Vector) -> None:
+    packet = parse_packet_untrusted(raw(vector, "packet"))
+    if packet.context == Context.RECEIPTS:
+        parse_receipts_untrusted(packet.data, RECEIPTS_PER_PACKET)
+    else:
+        parse_refusal_untrusted(packet.data)
+
+
+def refuse_fragment(vector: Vector) -> None:
+    if "fragment" in vector:
+        parse_fragment_untrusted(raw(vector, "fragment"))
+    else:
+        parse_fragment_ack_untrusted(raw(vector, "ack"))
+
+
+def refuse_message(vector: Vector) -> None:
+    if "payload" in vector:
+        parse_payload_untrusted(raw(vector, "payload"))
+        return
+    bob = identity(vector, "recipient_seed")
+    candidates = [NodeId(bytes.fromhex(one)) for one in vector["candidates"]]
+    open_envelope(bob, SharedSecrets(bob), raw(vector, "envelope"), raw(vector, "context"), candidates)
+
+
+REFUSERS: dict[str, Callable[[Vector], object]] = {
+    "identity": refuse_identity,
+    "packet": refuse_packet,
+    "link": refuse_link_frame,
+    "fragment": refuse_fragment,
+    "object": lambda vector: parse_object_header_untrusted(raw(vector, "header")),
+    "message": refuse_message,
+    "text": lambda vector: parse_text_untrusted(vector["codec"], raw(vector, "data")),
+}
+BAD = [(page, one) for page in REFUSERS for one in page_of(page) if "-bad-" in one["id"]]
+
+
+@pytest.mark.parametrize(("page", "vector"), BAD, ids=[one["id"] for _, one in BAD])
+def test_what_must_be_refused_is_refused_with_its_code(page: str, vector: Vector) -> None:
+    with pytest.raises(BadWire) as caught:
+        REFUSERS[page](vector)
+    assert caught.value.code == vector["refused"]
+
+
+# --- identity ---------------------------------------------------------------------------------------
+@vectors("identity", "identity-1", "identity-2", "identity-3")
+def test_n1_identity(vector: Vector) -> None:
+    me = identity(vector)
+    assert me.node_id == raw(vector, "node_id") and me.address == raw(vector, "address")
+    assert me.agreement_public == agreement_key_of(me.node_id) == raw(vector, "agreement_key")
+    assert sign_bit(me.node_id) == vector["sign_bit"]
+    assert static_key_of(me.node_id) == me.static.public == raw(vector, "static_key")
+    assert node_id_of_static(raw(vector, "static_key")) == me.node_id
+    assert me.vault_key() == raw(vector, "vault_key")
+    assert make_uri(me.node_id) == vector["uri"] and parse_uri_untrusted(vector["uri"]).node_id == me.node_id
+
+
+@vectors("identity", "identity-uri")
+def test_n1_contact_links(vector: Vector) -> None:
+    contact = parse_uri_untrusted(vector["uri"])
+    assert (contact.node_id, contact.name) == (raw(vector, "node_id"), vector["name"])
+    if vector["name"]:
+        assert make_uri(contact.node_id, vector["name"]) == vector["uri"]
+
+
+# --- packets ----------------------------------------------------------------------------------------
+@vectors("packet")
+def test_n2_packets(vector: Vector) -> None:
+    encoded = raw(vector, "packet")
+    packet = parse_packet_untrusted(encoded)
+    assert packet.encode() == encoded
+    if "receipts" in vector:
+        receipts = parse_receipts_untrusted(packet.data, RECEIPTS_PER_PACKET)
+        assert [one.hex() for one in receipts] == vector["receipts"]
+        made = Packet(Context.RECEIPTS, b"".join(receipts), priority=Priority.INTERACTIVE)
+    elif "reason" in vector:
+        refusal = parse_refusal_untrusted(packet.data)
+        assert refusal == Refusal(vector["reason"], raw(vector, "object_prefix"))
+        made = Packet(Context.REFUSAL, refusal.encode(), priority=Priority.INTERACTIVE)
+    else:
+        made = Packet(
+            vector["context"],
+            raw(vector, "data"),
+            Address(raw(vector, "destination")) or None,
+            vector["hops"],
+            Priority(vector["priority"]),
+            tuple((kind, bytes.fromhex(value)) for kind, value in vector["tlvs"]),
+        )
+    assert packet == made and made.encode() == encoded
+
+
+# --- links ------------------------------------------------------------------------------------------
+def two_links(vector: Vector, *, known: bool, rekey: Vector | None = None) -> tuple[Link, Link]:
+    """Initiator and responder of a handshake vector, with its ephemerals and indices."""
+    sides = []
+    for role, dialed in (("initiator", True), ("responder", False)):
+        secrets = [raw(one, f"{role}_ephemeral") for one in (vector, rekey) if one is not None]
+        rng = FixedRng(*secrets, index=vector[f"{role}_index"])
+        profile = LinkProfile(mtu=vector[f"{role}_mtu"], bps=1e6)
+        peer = identity(vector, "responder_seed").node_id if known and dialed else None
+        me = identity(vector, f"{role}_seed")
+        sides.append(Link(me, profile, rng, dialed=dialed, known=peer, now=0.0))
+    return sides[0], sides[1]
+
+
+def next_sealed(link: Link, now: float = 0.0) -> bytes:
+    packer = ItemPacker(link.room)
+    link.fill(packer)
+    assert packer.items or link.must_send
+    return link.seal(packer.items, now)
+
+
+@vectors("link", "link-xx-1")
+def test_n3_first_contact_byte_by_byte(vector: Vector) -> None:
+    alice, bob = two_links(vector, known=False)
+    assert alice.poll_handshake() == raw(vector, "xx1")
+    alice.receive(raw(vector, "retry"), 0.0)
+    assert alice.poll_handshake() == raw(vector, "xx1_with_cookie")
+    bob.receive(raw(vector, "xx1_with_cookie"), 0.0)
+    assert bob.poll_handshake() == raw(vector, "xx2")
+    alice.receive(raw(vector, "xx2"), 0.0)
+    assert alice.poll_handshake() == raw(vector, "xx3")
+    bob.receive(raw(vector, "xx3"), 0.0)
+    check_established(vector, alice, bob)
+
+
+@vectors("link", "link-ik-1")
+def test_n3_known_peer_byte_by_byte(vector: Vector) -> None:
+    alice, bob = two_links(vector, known=True)
+    assert alice.poll_handshake() == raw(vector, "ik1")
+    alice.receive(raw(vector, "retry"), 0.0)
+    assert alice.poll_handshake() == raw(vector, "ik1_with_cookie")
+    bob.receive(raw(vector, "ik1_with_cookie"), 0.0)
+    assert bob.poll_handshake() == raw(vector, "ik2") and not bob.up
+    alice.receive(raw(vector, "ik2"), 0.0)
+    assert next_sealed(alice) == raw(vector, "confirm")
+    bob.receive(raw(vector, "confirm"), 0.0)
+    check_established(vector, alice, bob)
+
+
+def check_established(vector: Vector, alice: Link, bob: Link) -> None:
+    assert alice.poll_event() == LinkUp(identity(vector, "responder_seed").node_id)
+    assert bob.poll_event() == LinkUp(identity(vector, "initiator_seed").node_id)
+    assert alice.mtu == bob.mtu == vector["mtu"]
+    assert alice._session is not None and alice._session.binding == raw(vector, "binding")
+    # Frames made by hand from the vector's keys open on either side.
+    for link, key in ((bob, "initiator_key"), (alice, "responder_key")):
+        session = Session(raw(vector, key), bytes(32), b"", None, 0.0)
+        session._counter = 1  # 0 may have been the confirmation
+        assert link.receive(session.seal(encode_items([(1, b"packet")])), 0.0) == [(1, b"packet")]
+
+
+@vectors("link", "link-rekey")
+def test_n3_rekey_byte_by_byte(vector: Vector) -> None:
+    [start] = [one for one in page_of("link") if one["id"] == vector["link"]]
+    alice, bob = two_links(start, known=False, rekey=vector)
+    for frame in ("xx1", "xx3"):
+        bob.receive(raw(start, frame), 0.0)
+    alice.receive(raw(start, "xx2"), 0.0)
+    alice.last_heard = 3599.0  # a link that was silent would ping in the same frame
+    alice.expire(3600.0)
+    assert next_sealed(alice, 3600.0) == raw(vector, "rekey_frame")
+    bob.receive(raw(vector, "rekey_frame"), 3600.0)
+    assert next_sealed(bob, 3600.0) == raw(vector, "reply_frame")
+    alice.receive(raw(vector, "reply_frame"), 3600.0)
+    assert next_sealed(alice, 3600.0) == raw(vector, "first_frame")
+    assert bob.receive(raw(vector, "first_frame"), 3600.0) == []
+    for link, key in ((alice, "initiator_key"), (bob, "responder_key")):
+        assert link._session is not None and link._session.epoch == 1
+        made = Session(raw(vector, key), bytes(32), b"", None, 0.0)
+        made.epoch, made._counter = 1, link._session._counter
+        assert link.seal([], 3600.0) == made.seal(b"")
+
+
+@vectors("link", "link-sealed")
+def test_n3_sealed_frames(vector: Vector) -> None:
+    key, plaintext = raw(vector, "key"), raw(vector, "plaintext")
+    sender = Session(key, bytes(32), b"", vector["index"], 0.0)
+    sender.epoch, sender._counter = vector["epoch"], vector["counter"]
+    assert sender.seal(plaintext) == raw(vector, "frame")
+    frame = parse_frame_untrusted(raw(vector, "frame"))
+    assert isinstance(frame, SealedFrame) and frame.index == vector["index"]
+    receiver = Session(bytes(32), key, b"", None, 0.0)
+    receiver._open = {vector["epoch"]: _OpenKey(key)}
+    receiver._open[vector["epoch"]].next = vector["counter"]
+    assert receiver.open(frame, 0.0) == plaintext
+    with pytest.raises(BadWire, match="replay"):
+        receiver.open(frame, 0.0)
+
+
+@vectors("link", "link-items")
+def test_n3_items(vector: Vector) -> None:
+    pairs = [(kind, bytes.fromhex(body)) for kind, body in vector["items"]]
+    assert list(parse_items_untrusted(raw(vector, "plaintext"))) == pairs
+    if "only_read" not in vector:
+        assert encode_items(pairs) == raw(vector, "plaintext")
+
+
+@vectors("link", "link-counter")
+def test_n3_counter_from_its_low_bits(vector: Vector) -> None:
+    key = _OpenKey(bytes(32))
+    key.next = vector["next"]
+    assert key.full_counter(vector["low"]) == vector["counter"]
+
+
+def test_n3_a_cookie_is_in_the_opening() -> None:
+    [vector] = [one for one in page_of("link") if one["id"] == "link-xx-1"]
+    frame = parse_frame_untrusted(raw(vector, "xx1_with_cookie"))
+    assert isinstance(frame, Opening) and frame.cookie == raw(vector, "cookie")
+
+
+# --- fragments --------------------------------------------------------------------------------------
+def test_n2_a_packet_cut_up_and_put_together() -> None:
+    [vector] = [one for one in page_of("fragment") if "fragments" in one]
+    packet = raw(vector, "packet")
+    room = vector["mtu"] - 3 - 16 - 1
+    transfer = OutgoingTransfer(vector["transfer"], packet, room, ordered=False)
+    sent = []
+    while not transfer.waiting:
+        sent.append(transfer.next_fragment().encode().hex())
+    assert sent == vector["fragments"]
+    reassembly = Reassembly()
+    results = [
+        reassembly.take(parse_fragment_untrusted(bytes.fromhex(one)), ordered=False) for one in sent[::-1]
+    ]
+    assert results[-1] == (packet, FragmentAck(vector["transfer"], len(sent)))
+    assert all(result[0] is None for result in results[:-1])
+
+
+@vectors("fragment", "fragment-2", "fragment-3", "fragment-4", "fragment-5")
+def test_n2_fragments(vector: Vector) -> None:
+    fragment = Fragment(
+        vector["transfer"], vector["index"], raw(vector, "data"), vector["last"], vector["ack_wanted"]
+    )
+    assert fragment.encode() == raw(vector, "fragment")
+    assert parse_fragment_untrusted(raw(vector, "fragment")) == fragment
+
+
+@vectors("fragment", "fragment-ack")
+def test_n2_acknowledgements(vector: Vector) -> None:
+    bitmap = sum(1 << index - vector["base"] - 1 for index in vector["arrived_past_base"])
+    ack = FragmentAck(vector["transfer"], vector["base"], bitmap)
+    assert ack.encode() == raw(vector, "ack")
+    assert parse_fragment_ack_untrusted(raw(vector, "ack")) == ack
+
+
+# --- objects ----------------------------------------------------------------------------------------
+@vectors("object")
+def test_n7_objects(vector: Vector) -> None:
+    content = bytes(index % 251 for index in range(vector["size"]))
+    header, chunks = describe(vector["kind"], content)
+    assert len(chunks) == vector["chunks"] and header.root == raw(vector, "root")
+    assert header.encode() == raw(vector, "header") and header.id == raw(vector, "object_id")
+    parsed = parse_object_header_untrusted(raw(vector, "header"))
+    assert parsed == ObjectHeader(vector["kind"], vector["size"], raw(vector, "root"))
+
+
+# --- messages ---------------------------------------------------------------------------------------
+@vectors("message", "message-payload")
+def test_n9_payloads(vector: Vector) -> None:
+    payload = Payload(vector["content"], vector["codec"], vector["millis"], raw(vector, "body"))
+    assert payload.encode() == raw(vector, "payload")
+    assert parse_payload_untrusted(raw(vector, "payload")) == payload
+
+
+@vectors("message", "message-k", "message-x")
+def test_n9_envelopes_are_made_and_opened(vector: Vector) -> None:
+    alice, bob = identity(vector, "sender_seed"), identity(vector, "recipient_seed")
+    payload, context = raw(vector, "payload"), raw(vector, "context")
+    assert seal_context(bob.address, vector["seconds"]) == context
+    rng = FixedRng(raw(vector, "ephemeral"))
+    kind = raw(vector, "envelope")[0]
+    if kind == KIND_KNOWN:
+        secrets = SharedSecrets(alice)
+        assert secrets.with_node(bob.node_id) == raw(vector, "static_static")
+        sealed = seal_known(alice, secrets, bob.node_id, payload, context, rng)
+    else:
+        sealed = seal_introduction(alice, bob.node_id, payload, context, rng)
+    assert sealed.envelope == raw(vector, "envelope")
+    assert (sealed.delivered, sealed.read) == (raw(vector, "delivered"), raw(vector, "read"))
+    assert receipt_mark(sealed.delivered) == raw(vector, "delivered_mark")
+    assert receipt_mark(sealed.read) == raw(vector, "read_mark")
+    assert message_data(vector["seconds"], sealed.envelope) == raw(vector, "data")
+    # The whole way up, as a recipient goes it.
+    packet = parse_packet_untrusted(raw(vector, "packet"))
+    assert packet.context == Context.MESSAGE and packet.destination is None
+    composer = Composer(bob, FixedRng())
+    message_id = composer.identify(packet.data)
+    assert message_id == raw(vector, "message_id")
+    message = composer.open(message_id, packet.data, [alice.node_id])
+    assert message.text == vector["text"] and message.opened.sender == alice.node_id
+    assert message.sent_ms == 1000 * vector["seconds"] + parse_payload_untrusted(payload).millis
+    assert (message.opened.delivered, message.opened.read) == (sealed.delivered, sealed.read)
+
+
+@vectors("message", "message-k-1", "message-x-1")
+def test_n9_composing_makes_the_vector(vector: Vector) -> None:
+    bob = identity(vector, "recipient_seed")
+    knows = raw(vector, "envelope")[0] == KIND_KNOWN
+    to = Correspondent(bob.node_id, bob.address, knows_us=knows)
+    sent_ms = 1000 * vector["seconds"] + parse_payload_untrusted(raw(vector, "payload")).millis
+    composer = Composer(identity(vector, "sender_seed"), FixedRng(raw(vector, "ephemeral")))
+    composed = composer.seal_text(to, vector["text"].encode(), sent_ms, compress=False)
+    assert composed.data == raw(vector, "data")
+    assert composed.header.kind == KIND_MESSAGE and composed.header.id == raw(vector, "message_id")
+    assert Packet(Context.MESSAGE, composed.data).encode() == raw(vector, "packet")
+
+
+@vectors("message", "message-k-1")
+def test_issue_2_bytes_of_a_short_text_and_its_receipt(vector: Vector) -> None:
+    sizes = {name: len(raw(vector, name)) for name in ("payload", "envelope", "data", "packet", "frame")}
+    assert sizes == {"payload": 23, "envelope": 73, "data": 77, "packet": 80, "frame": 100}
+    assert len(raw(vector, "receipt_packet")) == 19 and len(raw(vector, "receipt_frame")) == 39
+    assert len(raw(vector, "frame")) + len(raw(vector, "receipt_frame")) - len(vector["text"]) <= 120
+
+
+# --- texts ------------------------------------------------------------------------------------------
+@vectors("text")
+def test_n9_texts_decode(vector: Vector) -> None:
+    if "dictionary_size" in vector:
+        preset = dictionary(vector["codec"])
+        assert len(preset) == vector["dictionary_size"]
+        assert blake2b(preset, digest_size=32).hexdigest() == vector["dictionary_blake2b_256"]
+    assert parse_text_untrusted(vector["codec"], raw(vector, "data")) == vector["text"]
