@@ -4,6 +4,7 @@ import cProfile
 import multiprocessing
 import os
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
@@ -38,7 +39,7 @@ def _run(target: Callable[..., None], pipe: Connection, *args: Any) -> None:
     if folder is None:
         target(pipe, *args)
         return
-    profile = cProfile.Profile()
+    profile = cProfile.Profile(time.process_time)
     try:
         profile.runcall(target, pipe, *args)
     finally:

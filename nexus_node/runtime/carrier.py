@@ -6,19 +6,19 @@ from dataclasses import replace
 
 import trio
 
-from nexus_node.base.errors import RemoteError
+from nexus_node.base.errors import CarrierClosed, RemoteError
 from nexus_node.config.model import CarrierConfig
 from nexus_node.ports.driver import Driver, LinkProfile, Signal
-from nexus_node.runtime.pump import Pump
+from nexus_node.runtime.pump import Bell, Pump
 
 
 class NodeCarrier:
     """A `Carrier`: pulls from the engine when the medium is free, at the owner's pace if one is set."""
 
-    def __init__(self, pump: Pump, cid: int, paced_bps: float | None) -> None:
+    def __init__(self, pump: Pump, cid: int, bell: Bell, paced_bps: float | None) -> None:
         self._pump = pump
         self._cid = cid
-        self._bell = pump.bell(cid)
+        self._bell = bell
         self._paced_bps = paced_bps
         self._free_at = 0.0
 
@@ -88,11 +88,15 @@ class Slot:
         core = self._pump.core
         cid = core.carrier_up(profile, label, dialed=dialed, now=self._pump.now())
         self.cids.add(cid)
-        carrier = NodeCarrier(self._pump, cid, config.bps)
+        scope = trio.CancelScope()
+        carrier = NodeCarrier(self._pump, cid, self._pump.attached(cid, scope), config.bps)
         self._pump.after()
         why = "the carrier was detached"
         try:
-            yield carrier
+            with scope:
+                yield carrier
+            if scope.cancelled_caught:
+                raise CarrierClosed(core.attachments[cid].link.closed or why)
         except Exception as error:
             why = str(error) or type(error).__name__
             if isinstance(error, RemoteError):
@@ -101,5 +105,5 @@ class Slot:
         finally:
             self.cids.discard(cid)
             core.carrier_down(cid, why, self._pump.now())
-            self._pump.drop_bell(cid)
+            self._pump.detached(cid)
             self._pump.after()

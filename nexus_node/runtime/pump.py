@@ -10,6 +10,8 @@ from nexus_node.engine.core import NodeCore
 from nexus_node.engine.events import Event
 
 _TIMER_STEP_S = 0.001
+GIVEN_UP_S = 5.0
+"""How long a driver may take to close a carrier that was given up, before it is made to."""
 
 
 class Bell:
@@ -40,6 +42,8 @@ class Pump:
         self.core = core
         self._wall = wall
         self._bells: dict[int, Bell] = {}
+        self._scopes: dict[int, trio.CancelScope] = {}
+        """Around each driver's use of a carrier."""
         self._timer = Bell()
         self._armed = float("inf")
         self._flush = Bell()
@@ -55,20 +59,30 @@ class Pump:
         self.core.wall.offset_s = self._wall() - now
         return now
 
-    def bell(self, cid: int) -> Bell:
-        """The bell of a carrier, which rings when it may have something to send."""
-        return self._bells.setdefault(cid, Bell())
+    def attached(self, cid: int, scope: trio.CancelScope) -> Bell:
+        """The bell of a new carrier, which rings when it may have something to send.
 
-    def drop_bell(self, cid: int) -> None:
-        self._bells.pop(cid, None)
+        `scope` ends its use: a driver may be stuck in a write and never ask for a further frame.
+        """
+        self._scopes[cid] = scope
+        bell = self._bells[cid] = Bell()
+        return bell
+
+    def detached(self, cid: int) -> None:
+        del self._bells[cid], self._scopes[cid]
 
     def after(self) -> None:
         """Pass on what the engine wants: frames pulled, its timer set, commits made."""
         core = self.core
         while core.ready:
-            bell = self._bells.get(core.ready.pop())
-            if bell is not None:
-                bell.ring()
+            cid = core.ready.pop()
+            bell = self._bells.get(cid)
+            if bell is None:
+                continue
+            bell.ring()
+            if core.attachments[cid].link.closed is not None:
+                scope = self._scopes[cid]
+                scope.deadline = min(scope.deadline, trio.current_time() + GIVEN_UP_S)
         if core.wake_at < self._armed:
             self._armed = core.wake_at
             self._timer.ring()

@@ -193,8 +193,9 @@ def _outgoing(node: Node, row: Outgoing) -> Json:
 async def outbox(node: Node, args: Json) -> AsyncGenerator[Json, None]:
     since = 0
     while rows := list(node.core.store.outbox(since_seq=since, limit=_PAGE)):
-        for row in rows:
-            yield _outgoing(node, row)
+        node.core.commit()  # durable before visible
+        for item in [_outgoing(node, row) for row in rows]:
+            yield item
         since = rows[-1].seq
         await trio.lowlevel.checkpoint()
 

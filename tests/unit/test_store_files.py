@@ -1,11 +1,13 @@
 """Opening, rights, migrations, and what a disk that will not write does to the store (M5, N7)."""
 
 import os
+import re
 import resource
 import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -81,19 +83,31 @@ def test_path_that_cannot_be_a_database_is_refused_with_words(tmp_path: Path) ->
         SqliteStore.open(tmp_path / "file" / "store.db", MIB)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 @pytest.mark.parametrize("existing", [True, False])
-def test_read_only_home_is_refused_with_words(tmp_path: Path, existing: bool) -> None:
-    path = tmp_path / "store.db"
-    if existing:
-        SqliteStore.open(path, MIB).close()
-        path.chmod(0o400)
-    tmp_path.chmod(0o500)
-    try:
-        with pytest.raises(StoreUnavailable, match=r"store\.db.*right to write there"):
-            SqliteStore.open(path, MIB)
-    finally:
-        tmp_path.chmod(0o700)
+def test_read_only_home_is_refused_with_words(existing: bool) -> None:
+    nobody = 65534
+    with tempfile.TemporaryDirectory() as name:
+        home = Path(name)
+        path = home / "store.db"
+        if existing:
+            SqliteStore.open(path, MIB).close()
+            path.chmod(0o400)
+        home.chmod(0o500)
+        child = os.fork()
+        if child == 0:
+            try:
+                if os.geteuid() == 0:  # root may write anywhere
+                    for file in (home, *home.iterdir()):
+                        os.chown(file, nobody, nobody)
+                    os.setuid(nobody)
+                SqliteStore.open(path, MIB)
+            except StoreUnavailable as error:
+                os._exit(0 if re.search(r"store\.db.*right to write there", str(error)) else 2)
+            finally:
+                os._exit(1)
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        home.chmod(0o700)
+    assert code == 0
 
 
 # --- migrations -------------------------------------------------------------------------------------
@@ -252,7 +266,8 @@ def _fail_at_commit(path: Path) -> int:
 def _write_until_killed(path: Path, number: int, told: int) -> None:
     store = SqliteStore.open(path, 1 << 30)
     while True:
-        for number in range(number + 1, number + 9):
+        for _ in range(8):
+            number += 1
             store.add_incoming(an_incoming(number, size=400))
             store.put_object(*an_object(number, b"x" * 5000))
             store.add_outgoing(an_outgoing(number, size=200))
