@@ -48,8 +48,8 @@ def _document(sections: list[Section], peer: Peer | None) -> str:
     peers = peer.versions if peer is not None else "not installed"
     head = (
         "# Benchmarks\n\n"
-        "Written by `make bench` (`python -m bench`); do not edit. `python -m bench NAME` measures one part.\n\n"
-        "Rates and times drift from machine to machine and with its load: the ratios of one run count.\n\n"
+        "Written by `make bench` (`python -m bench`); do not edit. `python -m bench NAME` measures one "
+        "part. Rates and times drift with the machine and its load: the ratios of one run count.\n\n"
         f"Machine: {machine}. Peers: {peers} (`--peer PYTHON`, RNS_PY or `.peer/bin/python`)."
     )
     return "\n\n".join([head, *(section.markdown() for section in sections)]) + "\n"

@@ -292,13 +292,13 @@ def run(peer: Peer | None) -> Section:
                 figures = emit("links", measure(pattern))
                 rounds.setdefault(f"{figures['what']}, {pattern}", []).append(figures)
         if peer is not None:
-            direct = peer.run("bench_link.py", str(COUNT), "1", last=lambda one: one["hops"] == 1)[0]
-            figures = Figures(
-                sequence_per_s=direct["seq_links_per_s"],
-                parallel_per_s=direct["par_links_per_s"],
-                p50_ms=direct["med_ms"],
-            )
-            rounds.setdefault("RNS", []).append(figures)
+            for direct in peer.run("bench_link.py", str(COUNT), "1", last=lambda one: one["hops"] == 1):
+                figures = Figures(
+                    sequence_per_s=direct["seq_links_per_s"],
+                    parallel_per_s=direct["par_links_per_s"],
+                    p50_ms=direct["med_ms"],
+                )
+                rounds.setdefault("RNS", []).append(figures)
     middle = {what: {key: middle_of(figures, key) for key in _KEYS} for what, figures in rounds.items()}
     rns = middle.get("RNS")
     table = Table(["set-up", "one after the other, /s", "at once, /s", "p50 ms", "to RNS", "must 0.7x RNS"])
@@ -315,9 +315,9 @@ def run(peer: Peer | None) -> Section:
     if rns is None:
         table.add("RNS", *["not installed"] * 3, "-", "-")
     words = (
-        f"{COUNT} links between two processes over TCP loopback, median of {ROUNDS} rounds. RNS sets its links "
-        "up over a connection that is there already, and counts until the initiator's end is up: the rows "
-        "*handshake alone* do the same with two engines on one socket. *New TCP connection* is what a node "
+        f"{COUNT} links between two processes over TCP loopback, median of {ROUNDS} rounds. RNS sets its "
+        "links up over a connection that is there already, and counts until the initiator's end is up: the "
+        "rows *handshake alone* do the same with two engines on one socket. *New TCP connection* is what a node "
         "really does: connect, shake hands, and a round trip that proves that both ends are up."
     )
     return Section("Link set-ups", words, [table])

@@ -2,6 +2,7 @@
 
 import statistics
 import subprocess
+import sys
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -28,13 +29,15 @@ _QUOTA = 512_000_000
 
 
 def measure_help() -> Figures:
-    """Wall time of `nexus --help`, median, in ms."""
-    spans = []
+    """Wall time of `nexus --help` and of an empty Python program, medians, in ms."""
+    commands = {"help_ms": [NEXUS, "--help"], "python_ms": [sys.executable, "-c", ""]}
+    spans: dict[str, list[float]] = {name: [] for name in commands}
     for _ in range(_HELPS):
-        begin = time.perf_counter()
-        subprocess.run([NEXUS, "--help"], check=True, stdout=subprocess.DEVNULL)
-        spans.append(time.perf_counter() - begin)
-    return Figures(help_ms=round(1000 * statistics.median(spans)))
+        for name, command in commands.items():
+            begin = time.perf_counter()
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+            spans[name].append(time.perf_counter() - begin)
+    return Figures({name: round(1000 * statistics.median(each)) for name, each in spans.items()})
 
 
 def measure_starts(home: Path) -> Figures:
@@ -94,6 +97,7 @@ def run(peer: Peer | None) -> Section:
     table = Table(["", "ours", "must", ""])
     for what, value, unit, most in (
         ("`nexus --help`", helped["help_ms"], "ms", 120),
+        ("an empty Python program, for comparison", helped["python_ms"], "ms", None),
         ("start to `ready`", fresh["ready_ms"], "ms", 800),
         ("idle with a link up, resident memory", idle["idle_rss_mb"], "MB", 45),
         (f"the same, CPU over {IDLE_S:.0f} s", idle["idle_cpu_percent"], "%", 0.2),

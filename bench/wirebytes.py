@@ -157,12 +157,12 @@ def run(peer: Peer | None) -> Section:
         emit("bytes", Figures(frame=frame, bytes=own, shared=shared))
         links.add(frame, own, shared)
     words = (
-        "Counted between two engines; TCP adds 2 bytes a frame, UDP and IP their own headers. The first table is "
-        "what links need, the second a text to a neighbour whose key is known, with its receipt: the bar for air "
-        "holds on the slow link, where texts are compressed, and "
-        f"{LENGTHS[0]} characters may cost at most {BEYOND_TEXT} bytes beyond the text anywhere. The third is texts "
-        "written before the two had ever met: they carry the sender's key. Ours and LXMF's texts are the "
-        "beginnings of different English prose."
+        "Counted between two engines; TCP adds 2 bytes a frame, UDP and IP their own headers. The first "
+        "table is what links need. The second is a text to a neighbour whose key is known, with its "
+        f"receipt: the bar for air holds on the slow link, where texts are compressed, and {LENGTHS[0]} "
+        f"characters may cost at most {BEYOND_TEXT} bytes beyond the text anywhere. The third is texts "
+        "written before the two had ever met: they carry the sender's key. Ours and LXMF's texts are "
+        "the beginnings of different English prose."
     )
     return Section("Bytes", words, [links, _known_table(peer), _stranger_table()])
 

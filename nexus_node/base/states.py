@@ -1,4 +1,4 @@
-"""Delivery states: facts with evidence, which never go backwards (contract.md)."""
+"""Delivery states: facts with evidence, which never go backwards."""
 
 from enum import StrEnum
 

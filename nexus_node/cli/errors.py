@@ -1,4 +1,4 @@
-"""The one place that maps what goes wrong to an exit code and a sentence on stderr (contract.md)."""
+"""The one place that maps what goes wrong to an exit code and a sentence on stderr."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""What an owner may set, with its defaults (contract.md, Configuration)."""
+"""What an owner may set, with its defaults (docs/operate.md)."""
 
 import getpass
 import os

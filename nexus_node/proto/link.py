@@ -305,7 +305,9 @@ class Link:
 
     # --- time -----------------------------------------------------------------------------------
     def next_deadline(self) -> float | None:
-        """When `expire` wants to be called next."""
+        """When `expire` wants to be called next; not at all once closed."""
+        if self.closed is not None:
+            return None
         rekey = None
         if self._rekeying is not None:
             rekey = self._rekeying.due

@@ -94,7 +94,6 @@ class _Client:
                 await self._send(encode_line(_error(None, UsageError("the request line is too long"))))
                 return
             answers = [self._take(line, nursery) for line in requests if line.strip()]
-            self._node.core.commit()  # durable before visible
             self._node.pump.after()
             await self._send(b"".join(answer for answer in answers if answer))
 
@@ -145,6 +144,7 @@ class _Client:
 
     async def _send(self, data: bytes) -> None:
         async with self._sending:
+            self._node.core.commit()  # durable before visible: whatever the answer tells
             await self._stream.send_all(data)
 
 

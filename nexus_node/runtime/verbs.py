@@ -1,4 +1,4 @@
-"""What the control socket can ask, and the JSON it gets (contract.md, docs/control.md)."""
+"""What the control socket can ask, and the JSON it gets (docs/control.md)."""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
@@ -150,7 +150,6 @@ def _state_of(node: Node, message_id: MessageId) -> State:
     row = node.core.store.outgoing(message_id)
     if row is None:
         raise InputError(f"there is no message {message_id.hex()} in the outbox")
-    node.core.commit()
     return row.state
 
 
@@ -193,7 +192,6 @@ def _outgoing(node: Node, row: Outgoing) -> Json:
 async def outbox(node: Node, args: Json) -> AsyncGenerator[Json, None]:
     since = 0
     while rows := list(node.core.store.outbox(since_seq=since, limit=_PAGE)):
-        node.core.commit()  # durable before visible
         for item in [_outgoing(node, row) for row in rows]:
             yield item
         since = rows[-1].seq
@@ -228,7 +226,6 @@ async def inbox(node: Node, args: Json) -> AsyncGenerator[Json, None]:
     with node.pump.follow() as events:
         while True:
             while rows := list(core.store.inbox(since_seq=since_seq, sender=sender, limit=_PAGE)):
-                core.commit()
                 for row in rows:
                     yield _incoming(node, row)
                 since_seq = rows[-1].seq
@@ -268,7 +265,6 @@ async def put(node: Node, args: Json) -> Json:
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error
     stored = node.core.objects.put(content, now_ms=node.wall_ms(), min_bandwidth=min_bandwidth, ttl_s=ttl_s)
-    node.core.commit()
     return _object(stored)
 
 
