@@ -20,6 +20,7 @@ _MEASUREMENTS = {
     "hop": hop.run,
     "links": links.run,
 }
+_CORES = os.cpu_count() or 1
 _PYTHON = platform.python_version()
 
 
@@ -35,22 +36,25 @@ def main() -> None:
             f"there is no measurement {', '.join(sorted(unknown))}; choose of {', '.join(_MEASUREMENTS)}"
         )
     peer = find_peer(options.peer)
+    load = os.getloadavg()[0]
     sections = [_MEASUREMENTS[name](peer) for name in options.names or _MEASUREMENTS]
-    text = _document(sections, peer)
+    text = _document(sections, peer, load)
     if options.names:
         print(text)
     else:
         _DOCUMENT.write_text(text)
 
 
-def _document(sections: list[Section], peer: Peer | None) -> str:
-    machine = f"{os.cpu_count()} cores ({platform.machine()}), {platform.system()}, Python {_PYTHON}"
+def _document(sections: list[Section], peer: Peer | None, load: float) -> str:
+    machine = f"{_CORES} cores ({platform.machine()}), {platform.system()}, Python {_PYTHON}"
+    busy = ": it was busy, so rates are too low and times too long" if load > _CORES / 2 else ""
     peers = peer.versions if peer is not None else "not installed"
     head = (
         "# Benchmarks\n\n"
         "Written by `make bench` (`python -m bench`); do not edit. `python -m bench NAME` measures one "
         "part. Rates and times drift with the machine and its load: the ratios of one run count.\n\n"
-        f"Machine: {machine}. Peers: {peers} (`--peer PYTHON`, RNS_PY or `.peer/bin/python`)."
+        f"Machine: {machine}, load {load:.1f} at the start{busy}. "
+        f"Peers: {peers} (`--peer PYTHON`, RNS_PY or `.peer/bin/python`)."
     )
     return "\n\n".join([head, *(section.markdown() for section in sections)]) + "\n"
 

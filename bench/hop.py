@@ -206,7 +206,7 @@ def run(peer: Peer | None) -> Section:
     )
     for (what, window), one in middle.items():
         bare = middle["the bare loop", window]
-        table.add(what, window, *(round(one[key], 1) for key in _KEYS), ratio(one["per_s"], bare["per_s"]))
+        table.add(what, window, *(f"{one[key]:g}" for key in _KEYS), ratio(one["per_s"], bare["per_s"]))
     for what, per_s in lxmf.items():
         table.add(f"LXMF {what}", "-", per_s, *["-"] * 5)
     return Section("One hop", _WORDS, [table, _bars(middle, lxmf)])

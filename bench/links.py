@@ -310,15 +310,16 @@ def run(peer: Peer | None) -> Section:
             else "-"
         )
         holds = rns is not None and all(figures[key] >= 0.7 * rns[key] for key in _KEYS[:2])
-        bar = verdict(holds) if rns is not None else "-"
-        table.add(what, *(figures[key] for key in _KEYS), times, bar)
+        bar = verdict(holds) if rns is not None and what.startswith("handshake") else "-"
+        table.add(what, *(f"{figures[key]:g}" for key in _KEYS), times, bar)
     if rns is None:
         table.add("RNS", *["not installed"] * 3, "-", "-")
     words = (
         f"{COUNT} links between two processes over TCP loopback, median of {ROUNDS} rounds. RNS sets its "
         "links up over a connection that is there already, and counts until the initiator's end is up: the "
-        "rows *handshake alone* do the same with two engines on one socket. *New TCP connection* is what a node "
-        "really does: connect, shake hands, and a round trip that proves that both ends are up."
+        "rows *handshake alone* do the same with two engines on one socket, and the bar is about them. "
+        "*New TCP connection* is what a node really does: connect, shake hands, and a round trip that proves "
+        "that both ends are up. With XX the other end is met for the first time and remembered durably."
     )
     return Section("Link set-ups", words, [table])
 

@@ -66,6 +66,8 @@ WINDOW_BYTES_MIN, WINDOW_BYTES_START, WINDOW_BYTES_MAX = 4 * KIB, 32 * KIB, 256 
 """Unacknowledged bytes on one link: as small as one radio's queue, as large as a socket buffer."""
 IN_FLIGHT_MESSAGES = 256
 """Messages on one link awaiting receipts (a window of 64 meets the throughput bar, 256 exceeds it)."""
+RECEIPTS_WAITING = 4096
+"""Receipts waiting for one neighbour; the oldest goes, since its sender repeats what stays unanswered."""
 RECEIPTS_PER_PACKET = 64
 """Receipts one packet may carry."""
 
@@ -73,6 +75,8 @@ RECEIPTS_PER_PACKET = 64
 CONTROL_LINE_MAX = MIB
 """Longest request line; a 64 KB text in JSON escapes to at most 384 KB."""
 CONTROL_CLIENTS = 64
+CONTROL_REQUESTS = 256
+"""Requests under way on one connection; each waiting one is a task of some 10 KB."""
 EVENTS_BUFFERED = 4096
 """Events a slow follower may fall behind before it is cut off, with words."""
 EVENTS_RECENT = 256

@@ -8,7 +8,7 @@ from collections import OrderedDict
 
 from nexus_node.base.errors import BadWire
 from nexus_node.base.limits import FRAGMENTS_MAX, PACKET_MAX, TRANSFERS_DONE, TRANSFERS_IN
-from nexus_node.wire.fragments import FRAGMENT_HEAD, Fragment, FragmentAck
+from nexus_node.wire.fragments import BITMAP_MAX, FRAGMENT_HEAD, Fragment, FragmentAck
 
 ACK_EVERY = 16
 """Fragments between two requests for an acknowledgement."""
@@ -155,5 +155,6 @@ class _Partial:
         base = 0
         while base in self.parts:
             base += 1
-        bitmap = sum(1 << (index - base - 1) for index in self.parts if index > base)
+        most = min(8 * BITMAP_MAX, self._highest - base)
+        bitmap = sum(1 << bit for bit in range(most) if base + 1 + bit in self.parts)
         return FragmentAck(number, base, bitmap)

@@ -10,7 +10,7 @@ from pathlib import Path
 import trio
 
 from nexus_node.base.errors import BadWire, InputError, NexusError, StoreError, StoreFull, UnknownContact
-from nexus_node.base.limits import CONTROL_CLIENTS
+from nexus_node.base.limits import CONTROL_CLIENTS, CONTROL_REQUESTS
 from nexus_node.client.codec import LineBuffer, encode_line, parse_line_untrusted
 from nexus_node.client.path import SOCKET_NAME, control_path
 from nexus_node.runtime.node import Node
@@ -19,7 +19,8 @@ from nexus_node.wire.uri import BadUri
 
 log = logging.getLogger(__name__)
 
-_BLOCK = 65536
+_WORDS_MAX = 1000
+"""Characters of an error: it may quote a value as long as the request, which escapes to more than a line."""
 _CODES: tuple[tuple[type[NexusError], str], ...] = (
     (UsageError, "usage"),
     (WaitTimeout, "timeout"),
@@ -51,20 +52,24 @@ async def open_control(home: Path) -> AsyncIterator[trio.SocketListener]:
 
 
 async def serve_control(node: Node, listener: trio.SocketListener) -> None:
-    """Serve clients until cancelled; one more than allowed waits until another leaves."""
-    limit = trio.CapacityLimiter(CONTROL_CLIENTS)
+    """Serve clients until cancelled; one more than allowed waits, not yet accepted, until another leaves."""
+    places = trio.Semaphore(CONTROL_CLIENTS)
     async with trio.open_nursery() as nursery:
         while True:
-            try:
-                stream = await listener.accept()
-            except OSError as error:
-                if error.errno not in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
-                    raise
-                log.warning("control socket: %s", error.strerror)
-                await trio.sleep(0.1)
-                continue
-            client = _Client(node, stream)
-            nursery.start_soon(client.run, limit)
+            await places.acquire()
+            client = _Client(node, await _accept(listener))
+            nursery.start_soon(client.run, places)
+
+
+async def _accept(listener: trio.SocketListener) -> trio.SocketStream:
+    while True:
+        try:
+            return await listener.accept()
+        except OSError as error:
+            if error.errno not in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+                raise
+            log.warning("control socket: %s", error.strerror)
+            await trio.sleep(0.1)
 
 
 class _Client:
@@ -76,21 +81,23 @@ class _Client:
         self._sending = trio.Lock()
         self._tasks: dict[int, trio.CancelScope] = {}
 
-    async def run(self, limit: trio.CapacityLimiter) -> None:
-        async with limit, self._stream:
-            try:
-                async with trio.open_nursery() as nursery:
-                    await self._read(nursery)
-                    nursery.cancel_scope.cancel()
-            except* (trio.BrokenResourceError, trio.ClosedResourceError):
-                pass
+    async def run(self, places: trio.Semaphore) -> None:
+        try:
+            async with self._stream, trio.open_nursery() as nursery:
+                await self._read(nursery)
+                nursery.cancel_scope.cancel()
+        except* (trio.BrokenResourceError, trio.ClosedResourceError):
+            pass
+        finally:
+            places.release()
 
     async def _read(self, nursery: trio.Nursery) -> None:
         lines = LineBuffer()
         async for block in self._stream:
             try:
                 requests = lines.feed(bytes(block))
-            except BadWire:
+            except BadWire as error:
+                self._node.core.counters[error.code] += 1
                 await self._send(encode_line(_error(None, UsageError("the request line is too long"))))
                 return
             answers = [self._take(line, nursery) for line in requests if line.strip()]
@@ -101,7 +108,8 @@ class _Client:
         """Begin a request; its answer, if it has one already."""
         try:
             request = parse_line_untrusted(line)
-        except BadWire:
+        except BadWire as error:
+            self._node.core.counters[error.code] += 1
             return encode_line(_error(None, UsageError("the request is not one JSON object")))
         number, verb, args = request.get("id"), request.get("verb"), request.get("args", {})
         if not isinstance(number, int) or not isinstance(verb, str) or not isinstance(args, dict):
@@ -119,6 +127,9 @@ class _Client:
             return encode_line(_error(number, UsageError(f"there is no verb {verb!r}")))
         if number in self._tasks:
             return encode_line(_error(number, UsageError(f"a request with id {number} is under way")))
+        if len(self._tasks) >= CONTROL_REQUESTS:
+            words = f"{CONTROL_REQUESTS} requests are under way on this connection; wait for some to end"
+            return encode_line(_error(number, UsageError(words)))
         scope = self._tasks[number] = trio.CancelScope()
         nursery.start_soon(self._run_task, number, verb, args, scope)
         return None
@@ -151,4 +162,4 @@ class _Client:
 def _error(number: int | None, error: NexusError | UnicodeError) -> Json:
     code = next((code for kind, code in _CODES if isinstance(error, kind)), "failed")
     details = {"state": error.state.value} if isinstance(error, WaitTimeout) else {}
-    return {"id": number, "error": {"code": code, "message": str(error)} | details}
+    return {"id": number, "error": {"code": code, "message": str(error)[:_WORDS_MAX]} | details}

@@ -45,7 +45,7 @@ def argument(args: Json, name: str, kind: type, default: Any = ...) -> Any:
     if value is not default and (
         not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool)
     ):
-        raise UsageError(f"the argument {name!r} must be of type {kind.__name__}, not {value!r}")
+        raise UsageError(f"the argument {name!r} must be of type {kind.__name__}, not {type(value).__name__}")
     return value
 
 
@@ -55,6 +55,14 @@ def amount(args: Json, name: str, most: int) -> int | None:
     if value is not None and not 0 <= value <= most:
         raise UsageError(f"the argument {name!r} is a whole number from 0 to {most}, not {value}")
     return value
+
+
+def file_path(args: Json) -> Path:
+    """The path of a file. Raises UsageError."""
+    text = argument(args, "path", str)
+    if "\0" in text:
+        raise UsageError("a path cannot hold a zero byte")
+    return Path(text)
 
 
 def identifier(args: Json, name: str) -> bytes:
@@ -132,9 +140,9 @@ async def wait(node: Node, args: Json) -> Json:
         raise UsageError(f"a state is one of {', '.join(State)}, not {args['state']!r}") from None
     timeout = args.get("timeout_s")
     if timeout is not None and (
-        not isinstance(timeout, int | float) or isinstance(timeout, bool) or timeout < 0
+        not isinstance(timeout, int | float) or isinstance(timeout, bool) or not 0 <= timeout <= _TTL_MAX_S
     ):
-        raise UsageError("the argument 'timeout_s' is a number of seconds")
+        raise UsageError(f"the argument 'timeout_s' is a number of seconds from 0 to {_TTL_MAX_S}")
     with trio.move_on_after(float("inf") if timeout is None else timeout):
         async with aclosing(node.pump.changes(message_id.hex())) as changes:
             async for _ in changes:
@@ -257,7 +265,7 @@ def _object(stored: StoredObject) -> Json:
 
 
 async def put(node: Node, args: Json) -> Json:
-    path = Path(argument(args, "path", str))
+    path = file_path(args)
     ttl_s = amount(args, "ttl_s", _TTL_MAX_S)
     min_bandwidth = amount(args, "min_bandwidth", _BANDWIDTH_MAX) or 0
     try:
@@ -280,7 +288,7 @@ def _write_new(path: Path, content: bytes) -> None:
 
 async def get(node: Node, args: Json) -> Json:
     stored = node.core.objects.get(ObjectId(identifier(args, "object")))
-    path = Path(argument(args, "path", str))
+    path = file_path(args)
     content = b"".join(node.core.objects.read(stored.id))
     try:
         await trio.to_thread.run_sync(_write_new, path, content)

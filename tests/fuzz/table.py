@@ -154,9 +154,7 @@ _links = st.one_of(
         st.none() | st.text(st.characters(exclude_categories=["Cs"]), max_size=12),
     ),
     # Right checksums over anything get past the first gate.
-    st.builds(
-        lambda node_id, tlvs: _checked_link(b"\x01" + node_id + encode_tlvs(tlvs)), _hash32, _tlvs
-    ),
+    st.builds(lambda node_id, tlvs: _checked_link(b"\x01" + node_id + encode_tlvs(tlvs)), _hash32, _tlvs),
     st.binary(max_size=60).map(_checked_link),
 )
 
@@ -211,11 +209,16 @@ TABLE: dict[str, Target] = {
     "nexus_node.wire.fragments.parse_fragment_ack_untrusted": Target(
         parse_fragment_ack_untrusted,
         st.builds(
-            lambda *fields: FragmentAck(*fields).encode(), _u8, _u16, st.integers(0, 2 ** (8 * BITMAP_MAX) - 1)
+            lambda *fields: FragmentAck(*fields).encode(),
+            _u8,
+            _u16,
+            st.integers(0, 2 ** (8 * BITMAP_MAX) - 1),
         ),
         FragmentAck.encode,
     ),
-    "nexus_node.wire.tlv.parse_tlvs_untrusted": Target(parse_tlvs_untrusted, _tlvs.map(encode_tlvs), encode_tlvs),
+    "nexus_node.wire.tlv.parse_tlvs_untrusted": Target(
+        parse_tlvs_untrusted, _tlvs.map(encode_tlvs), encode_tlvs
+    ),
     "nexus_node.wire.packet.parse_packet_untrusted": Target(
         parse_packet_untrusted,
         st.builds(

@@ -195,7 +195,7 @@ def test_engine_stands_sequences_of_a_stranger(profile: LinkProfile, dialed: boo
 @pytest.mark.parametrize("dialed", [False, True])
 @pytest.mark.parametrize("profile", PROFILES, ids=["stream", "datagram", "shared"])
 def test_engine_stands_many_sequences_of_a_stranger(profile: LinkProfile, dialed: bool) -> None:
-    _sequences(profile, dialed, 5_000)
+    _sequences(profile, dialed, 2_000)
 
 
 def _sequences(profile: LinkProfile, dialed: bool, examples: int) -> None:

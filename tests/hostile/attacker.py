@@ -1,6 +1,5 @@
 """Attackers on real sockets, and what to measure of a node that stands them."""
 
-import os
 import resource
 import socket
 import time
@@ -146,5 +145,3 @@ def deliver(alice: RunningNode, text: str, within_s: float) -> float:
     start = time.monotonic()
     alice.wait(alice.send("bob", text), "delivered", within_s)
     return time.monotonic() - start
-
-

@@ -3,7 +3,6 @@
 import time
 import zlib
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -46,9 +45,7 @@ class Mallory(Neighbour):
         """A MESSAGE packet with that payload, properly sealed."""
         seconds = int(time.time()) if seconds is None else seconds
         context = seal_context(self.address, seconds)
-        sealed = seal_known(
-            self.identity, SharedSecrets(self.identity), self.bob, payload, context, RNG
-        )
+        sealed = seal_known(self.identity, SharedSecrets(self.identity), self.bob, payload, context, RNG)
         return Packet(Context.MESSAGE, message_data(seconds, sealed.envelope)).encode()
 
 

@@ -19,9 +19,20 @@ from nexus_node.crypto.identity import Identity
 from nexus_node.runtime.node import Node, open_node
 from nexus_node.runtime.rng import OsRng
 from nexus_node.store.memory import MemoryStore
-from tests.harness.nodes import RunningNode, free_port, wait_until
+from tests.harness.nodes import free_port, wait_until
 
-from .attacker import OPENING, Neighbour, allow_files, connect, counters, deliver, honest, is_closed, listener, rss_mb
+from .attacker import (
+    OPENING,
+    Neighbour,
+    allow_files,
+    connect,
+    counters,
+    deliver,
+    honest,
+    is_closed,
+    listener,
+    rss_mb,
+)
 
 MEMORY_MB = 40
 

@@ -53,15 +53,28 @@ def test_n3_openings_from_3000_sources_leave_nothing_behind(bob: RunningNode) ->
     assert after["carriers"] == before["carriers"] and after["links"] == []
     assert after["counters"]["cookies_sent"] - before["counters"].get("cookies_sent", 0) == 3000
     assert rss_mb(bob) - rss < 10
-    print(f"\n3000 sources: a reply is at most 1/{smallest:.1f} of its request, rss +{rss_mb(bob) - rss:.1f} MB")
+    print(
+        f"\n3000 sources: a reply is at most 1/{smallest:.1f} of its request, rss +{rss_mb(bob) - rss:.1f} MB"
+    )
 
 
 def test_n3_no_reply_is_larger_than_what_asked_for_it(bob: RunningNode) -> None:
     """Whatever a stranger sends, its victim is sent no more bytes than the stranger spent."""
     to = ("127.0.0.1", port_of(bob, "udp"))
     dice = random.Random(5)
-    requests = [OPENING, OPENING[:5], OPENING[:35], b"\x07", b"\x80" + bytes(18), b"\x80" + bytes(17), b"\x06" * 19]
-    requests += [bytes((dice.choice((1, 4, 0x80, 0x90)), 0, 0, dice.choice((0, 16)))) + os.urandom(n) for n in range(90)]
+    requests = [
+        OPENING,
+        OPENING[:5],
+        OPENING[:35],
+        b"\x07",
+        b"\x80" + bytes(18),
+        b"\x80" + bytes(17),
+        b"\x06" * 19,
+    ]
+    requests += [
+        bytes((dice.choice((1, 4, 0x80, 0x90)), 0, 0, dice.choice((0, 16)))) + os.urandom(n)
+        for n in range(90)
+    ]
     sent = received = 0
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.settimeout(0.02)
@@ -100,14 +113,17 @@ def test_n3_proven_strangers_are_bounded_and_honest_ones_still_come(bob: Running
     status = bob.status()
     assert STRANGER_CARRIERS / 2 < len(status["carriers"]) <= STRANGER_CARRIERS + 1
     dropped = {
-        name: status["counters"].get(name, 0) for name in ("strangers_dropped", "unfinished_handshakes_dropped")
+        name: status["counters"].get(name, 0)
+        for name in ("strangers_dropped", "unfinished_handshakes_dropped")
     }
     assert sum(dropped.values()) >= count - STRANGER_CARRIERS
     assert rss_mb(bob) - rss < 40
     with honest(tmp_path, bob, "udp") as alice:
         alice.wait_link(10)
         seconds = deliver(alice, "through the crowd", 5)
-    print(f"\n{count} strangers with cookies: rss +{rss_mb(bob) - rss:.1f} MB, {dropped}, delivered in {seconds:.3f} s")
+    print(
+        f"\n{count} strangers with cookies: rss +{rss_mb(bob) - rss:.1f} MB, {dropped}, delivered in {seconds:.3f} s"
+    )
 
 
 def test_datagrams_of_strangers_are_counted_by_what_is_wrong(bob: RunningNode) -> None:
