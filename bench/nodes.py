@@ -60,5 +60,6 @@ def link_up(one: NodeProcess, other: NodeProcess) -> None:
     deadline = time.monotonic() + _READY_S
     while not all(node.request("status")["links"] for node in (one, other)):
         if time.monotonic() > deadline:
-            raise TimeoutError("no link came up")
+            why = [carrier["why"] for node in (one, other) for carrier in node.request("status")["carriers"]]
+            raise TimeoutError(f"no link came up: {why}")
         time.sleep(0.02)

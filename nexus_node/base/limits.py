@@ -8,6 +8,8 @@ TEXT_MAX = 64 * KIB
 """Longest text in UTF-8 bytes; larger things are objects (N9)."""
 MESSAGE_TTL_S = 30 * 24 * 3600
 """An undelivered message expires after 30 days (S2, N10)."""
+CLOCK_STEP_S = 60.0
+"""A wall clock that moves this much against the monotonic one was set."""
 
 # --- objects ------------------------------------------------------------------------------------
 CHUNK_SIZE = 4 * KIB
@@ -60,6 +62,8 @@ FRAGMENTS_MAX = 2048
 """Fragments of one packet; the smallest frames cut the largest packet into 647, and each costs memory."""
 TRANSFERS_OUT, TRANSFERS_IN = 8, 16
 """Packets sent in fragments at a time; partial ones kept per link (1 MB), the oldest going first."""
+REASSEMBLY_BYTES, FRAGMENT_COST = 16 * MIB, 150
+"""Partial packets of all links together, counting what Python keeps beside each fragment's bytes."""
 TRANSFERS_DONE = 64
 """Completed transfers remembered per link, to answer repeats: a quarter of a sender's numbers."""
 WINDOW_BYTES_MIN, WINDOW_BYTES_START, WINDOW_BYTES_MAX = 4 * KIB, 32 * KIB, 256 * KIB

@@ -92,7 +92,6 @@ def destination_of(content: bytes) -> tuple[Address, bytes]:
     return Address(content[:16]), content[16:]
 
 
-def is_introduction(content: bytes) -> bool:
-    """Whether a stored message object's envelope introduces its sender."""
-    _, envelope = parse_message_data_untrusted(destination_of(content)[1])
-    return envelope[0] == KIND_INTRODUCTION
+def is_introduction(data: bytes) -> bool:
+    """Whether the envelope in a MESSAGE packet's data introduces its sender."""
+    return parse_message_data_untrusted(data)[1][0] == KIND_INTRODUCTION

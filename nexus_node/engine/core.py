@@ -8,14 +8,15 @@ from collections import Counter, OrderedDict, deque
 from collections.abc import Iterable
 from dataclasses import replace
 
-from nexus_node.base.errors import BadWire, CarrierClosed, InputError, RemoteError
+from nexus_node.base.errors import BadWire, CarrierClosed, InputError, RemoteError, StoreCorrupt, StoreError
 from nexus_node.base.ids import MessageId, NodeId
-from nexus_node.base.limits import MESSAGE_TTL_S, PENDING_CONNECTIONS, TEXT_MAX
+from nexus_node.base.limits import CLOCK_STEP_S, MESSAGE_TTL_S, PENDING_CONNECTIONS, TEXT_MAX
 from nexus_node.base.rng import Rng
+from nexus_node.crypto.address import address_of
 from nexus_node.crypto.envelope import receipt_mark
 from nexus_node.crypto.identity import Identity
 from nexus_node.crypto.vault import Vault
-from nexus_node.engine.compose import Composed, Composer, is_introduction
+from nexus_node.engine.compose import Composed, Composer
 from nexus_node.engine.contacts import Contacts
 from nexus_node.engine.delivery import Delivery
 from nexus_node.engine.events import Event, Value
@@ -26,6 +27,7 @@ from nexus_node.engine.wallclock import NEVER_MS, WallClock
 from nexus_node.ports.driver import LinkProfile, Signal
 from nexus_node.ports.store import Incoming, Outgoing, Store, StoredObject
 from nexus_node.proto.cookie import CookieJar
+from nexus_node.proto.fragment import ReassemblyBudget
 from nexus_node.proto.link import Link, LinkDown, LinkFault
 from nexus_node.wire.frames import (
     ItemKind,
@@ -58,12 +60,16 @@ class NodeCore:
         """Carriers that may have something to send; the runtime takes numbers out."""
         self.attachments: dict[int, Attachment] = {}
         self._now = now
+        self._failure: StoreError | None = None
+        self._first_seq: int | None = None
+        """The outbox row before this run's first."""
         self._rng = rng
         self._read_receipts = read_receipts
         self._cookies = CookieJar(rng)
         self._vault = Vault(identity.vault_key())
         self._composer = Composer(identity, rng)
         self._events: deque[Event] = deque()
+        self._reassembly = ReassemblyBudget()
         self._next_cid = 1
         self._pending: OrderedDict[int, None] = OrderedDict()
         """Carriers others opened that have not completed a handshake, oldest first."""
@@ -98,7 +104,7 @@ class NodeCore:
         self._next_cid += 1
         known = self.store.neighbour(label) if dialed else None
         link = Link(self.identity, profile, self._rng, dialed=dialed, known=known, now=now)
-        self.attachments[cid] = Attachment(cid, profile, label, link, dialed=dialed)
+        self.attachments[cid] = Attachment(cid, profile, label, link, self._reassembly, dialed=dialed)
         if not dialed:
             self._pending[cid] = None
             if len(self._pending) > PENDING_CONNECTIONS:
@@ -115,8 +121,10 @@ class NodeCore:
         self._now = now
         self._pending.pop(cid, None)
         attachment = self.attachments.pop(cid, None)
-        if attachment is not None and attachment.link.peer is not None:
-            self._link_down(attachment, attachment.link.peer, why)
+        if attachment is not None:
+            attachment.reassembly.clear()
+            if attachment.link.peer is not None:
+                self._link_down(attachment, attachment.link.peer, why)
 
     def knock(self, source: bytes, frame: bytes, now: float) -> bytes | bool:
         """Judge a frame from a source without a carrier, keeping nothing about it (N3); see DriverPort."""
@@ -171,14 +179,16 @@ class NodeCore:
         if attachment is None:
             raise CarrierClosed("the carrier is detached")
         self._now = now
-        if self.store.dirty:
-            self.store.commit()
+        if self.delivery.promised:
+            self.commit()
         link = attachment.link
         frame = link.poll_handshake()
         if frame is None and link.up:
             packer = ItemPacker(link.room)
             link.fill(packer)
             self.delivery.fill(attachment, packer, now)
+            if self.delivery.promised:  # what was just loaded had to be sealed again
+                self.commit()
             if packer.items or link.must_send:
                 frame = link.seal(packer.items, now)
                 if any(kind == ItemKind.CLOSE for kind, _ in packer.items):
@@ -202,9 +212,9 @@ class NodeCore:
         attachment = self.attachments.get(cid)
         if attachment is not None:
             attachment.profile = profile
+            attachment.link.retune(profile)
             if attachment.link.peer is not None:
-                self.delivery.drop_mailbox(attachment.link.peer)  # what was held may go now
-                self._links_changed(attachment.link.peer)
+                self._links_changed(attachment.link.peer, retuned=True)
 
     def close_links(self) -> None:
         """Take leave of every neighbour; the frames go with the next pulls."""
@@ -226,15 +236,17 @@ class NodeCore:
             if attachment.dialed and self.store.neighbour(attachment.label) != event.peer:
                 self.store.remember_neighbour(attachment.label, event.peer)
             self._links_changed(event.peer)
-            self._emit("link_up", {"peer": event.peer.hex(), "carrier": attachment.label})
+            self._emit("link_up", {"peer": address_of(event.peer).hex(), "carrier": attachment.label})
 
     def _link_down(self, attachment: Attachment, peer: NodeId, why: str) -> None:
         self._links_changed(peer, without=attachment)
-        self._emit("link_down", {"peer": peer.hex(), "carrier": attachment.label, "why": why})
+        self._emit("link_down", {"peer": address_of(peer).hex(), "carrier": attachment.label, "why": why})
 
-    def _links_changed(self, peer: NodeId, *, without: Attachment | None = None) -> None:
+    def _links_changed(
+        self, peer: NodeId, *, without: Attachment | None = None, retuned: bool = False
+    ) -> None:
         links = [one for one in self.attachments.values() if one.link.peer == peer and one is not without]
-        self.delivery.links_changed(peer, links)
+        self.delivery.links_changed(peer, links, retuned=retuned)
         self.ready.update(one.cid for one in links)
 
     # --- time and durability --------------------------------------------------------------------
@@ -254,10 +266,30 @@ class NodeCore:
         if expiry is not None and expiry < NEVER_MS:
             self._arm(max(now + 1, now + (expiry - self.wall.ms(now)) / 1000))
 
+    def set_wall(self, offset_s: float) -> None:
+        """Wall seconds minus monotonic seconds are now these. A step means that the clock was set: what
+        this run has queued keeps its age and its time to live."""
+        step_s = offset_s - self.wall.offset_s
+        self.wall.offset_s = offset_s
+        if abs(step_s) > CLOCK_STEP_S and self._first_seq is not None:
+            self.store.redate(int(step_s * 1000), MESSAGE_TTL_S * 1000, since_seq=self._first_seq)
+            self._arm(self._now)
+
     def commit(self) -> None:
-        """Make everything so far durable."""
-        if self.store.dirty:
-            self.store.commit()
+        """Make everything so far durable.
+
+        Raises StoreError, and from then on always: what this engine believes since the last commit is
+        void, so nothing of it may leave; a new engine on the same store is right again.
+        """
+        if self._failure is None:
+            try:
+                if self.store.dirty:
+                    self.store.commit()
+            except StoreError as error:
+                self._failure = error
+        if self._failure is not None:
+            raise self._failure
+        self.delivery.promised = False
 
     def poll_event(self) -> Event | None:
         """The next event, which is durable by then."""
@@ -317,6 +349,8 @@ class NodeCore:
         with self.store.atomic():
             self._put_envelope(composed, row.created_ms, row.expires_ms)
             seq = self.store.add_outgoing(row)
+        if self._first_seq is None:
+            self._first_seq = seq - 1
         self._arm(now + MESSAGE_TTL_S)
         stored = replace(row, seq=seq)
         woken = self.delivery.submit(stored, composed.data)
@@ -333,27 +367,31 @@ class NodeCore:
         )
         self.store.put_object(stored, composed.chunks)
 
-    def _reseal(self, row: Outgoing, now: float) -> bytes | None:
-        """The recipient does not know our key: seal the same text again, with an introduction.
-
-        None when it was one already: then asking again is no honest question.
-        """
-        if is_introduction(b"".join(self.store.read_object(row.object))):
+    def _reseal(self, row: Outgoing, now: float) -> tuple[Outgoing, bytes] | None:
+        """The recipient does not know our key, or the envelope is gone: seal the same text again, with an
+        introduction. None when our own copy is damaged too. Raises StoreFull."""
+        try:
+            text = self._vault.open(row.body, row.id)
+        except StoreCorrupt:
             return None
-        text = self._vault.open(row.body, row.id)
         to = self.contacts.forgot_us(row.to)
         sent_ms = row.created_ms if row.expires_ms != NEVER_MS else 0
         composed = self._composer.seal_text(to, text, sent_ms, compress=True)
+        fresh = _resealed(row, composed)
         with self.store.atomic():
             self.store.delete_object(row.object)
             self._put_envelope(composed, row.created_ms, row.expires_ms)
-            self.store.reseal(_resealed(row, composed))
+            self.store.reseal(fresh)
         self.counters["resealed"] += 1
-        return composed.data
+        return fresh, composed.data
 
     def text_of(self, row: Incoming | Outgoing) -> str:
-        """The text of an inbox or outbox row."""
-        return self._vault.open(row.body, row.id).decode()
+        """The text of an inbox or outbox row; words in its place where the disk has damaged it."""
+        try:
+            return self._vault.open(row.body, row.id).decode()
+        except StoreCorrupt:
+            self.counters["damaged_texts"] += 1
+            return "[this text was damaged on this node's disk and cannot be read]"
 
     def mark_read(self, rows: Iterable[Incoming], now: float) -> None:
         """The person has seen these; their senders are told if the owner wishes so (`read_receipts`)."""

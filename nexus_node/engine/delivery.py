@@ -3,13 +3,13 @@
 from collections import Counter
 from collections.abc import Callable
 
-from nexus_node.base.errors import BadWire
+from nexus_node.base.errors import BadWire, StoreFull
 from nexus_node.base.ids import NodeId
-from nexus_node.base.limits import IN_FLIGHT_MESSAGES, RECEIPTS_PER_PACKET, TRANSFERS_OUT
+from nexus_node.base.limits import IN_FLIGHT_MESSAGES, RECEIPTS_PER_PACKET, RECEIPTS_WAITING, TRANSFERS_OUT
 from nexus_node.base.states import State
 from nexus_node.crypto.address import address_of
 from nexus_node.crypto.envelope import receipt_mark
-from nexus_node.engine.compose import destination_of
+from nexus_node.engine.compose import destination_of, is_introduction
 from nexus_node.engine.events import Value
 from nexus_node.engine.mailbox import Flight, Mailbox
 from nexus_node.engine.peers import Attachment
@@ -38,10 +38,10 @@ class Delivery:
         emit: Emit,
         arm: Callable[[float], None],
         wall_ms: Callable[[float], int],
-        reseal: Callable[[Outgoing, float], bytes | None],
+        reseal: Callable[[Outgoing, float], tuple[Outgoing, bytes] | None],
     ) -> None:
-        """`reseal` seals a row as an introduction, updates the store, and returns its packet data; None
-        when it was one already."""
+        """`reseal` seals a row's text anew as an introduction, in the store too, and returns the new row
+        and its packet data; None when our own copy cannot be read. It may raise StoreFull."""
         self._store = store
         self._counters = counters
         self._emit = emit
@@ -50,28 +50,28 @@ class Delivery:
         self._reseal = reseal
         self._mailboxes: dict[NodeId, Mailbox] = {}
         self._marks: dict[bytes, Flight] = {}
+        self.promised = False
+        """Whether something is queued that must not leave before the store has committed."""
 
     # --- links come and go ----------------------------------------------------------------------
-    def links_changed(self, peer: NodeId, links: list[Attachment]) -> None:
-        """The live links to `peer` are now these; over another best one, the unanswered goes again."""
+    def links_changed(self, peer: NodeId, links: list[Attachment], *, retuned: bool = False) -> None:
+        """The live links to `peer` are now these; over another best one, the unanswered goes again.
+
+        `retuned`: what they can do has changed, so that what was held may go now.
+        """
         best = max(links, key=lambda link: link.profile.bps, default=None)
         mailbox = self._mailboxes.get(peer)
-        if mailbox is not None and mailbox.best is best:
+        if mailbox is not None and mailbox.best is best and not retuned:
             return
-        self.drop_mailbox(peer)
-        if best is None:
-            return
-        fresh = Mailbox(peer, best)
-        if mailbox is not None:
-            fresh.receipts = mailbox.receipts
-        best.unacknowledged = 0
-        self._mailboxes[peer] = fresh
-
-    def drop_mailbox(self, peer: NodeId) -> None:
-        """Forget what is under way to `peer`: the store has it all."""
-        mailbox = self._mailboxes.pop(peer, None)
+        self._mailboxes.pop(peer, None)
         for flight in mailbox.flights.values() if mailbox is not None else ():
             self._forget(flight)
+        if best is None:
+            return
+        fresh = self._mailboxes[peer] = Mailbox(peer, best)
+        if mailbox is not None:
+            fresh.receipts, fresh.refusals = mailbox.receipts, mailbox.refusals
+        best.unacknowledged = 0
 
     def best_link(self, peer: NodeId) -> Attachment | None:
         mailbox = self._mailboxes.get(peer)
@@ -80,10 +80,13 @@ class Delivery:
     # --- what people and peers add --------------------------------------------------------------
     def submit(self, row: Outgoing, data: bytes) -> Attachment | None:
         """A new outbox row; returns the attachment that has something to send because of it."""
+        self.promised = True
         mailbox = self._mailboxes.get(row.to)
         if mailbox is None:
             return None
-        if not mailbox.backlog and len(mailbox.ready) < IN_FLIGHT_MESSAGES:
+        if row.min_bandwidth > mailbox.best.profile.bps:
+            mailbox.holding = True
+        elif not mailbox.backlog and len(mailbox.ready) < IN_FLIGHT_MESSAGES:
             mailbox.ready.append((row, data))
             mailbox.cursor = row.seq
         else:
@@ -96,6 +99,9 @@ class Delivery:
         if mailbox is None:
             return None
         mailbox.receipts[receipt] = None
+        self.promised = True
+        if len(mailbox.receipts) > RECEIPTS_WAITING:
+            del mailbox.receipts[next(iter(mailbox.receipts))]
         return mailbox.best
 
     def refuse(self, peer: NodeId, refusal: Refusal) -> None:
@@ -111,6 +117,8 @@ class Delivery:
         mailbox = self._mailboxes.get(peer) if peer is not None else None
         if mailbox is None or mailbox.best is not link or mailbox.idle:
             return
+        if mailbox.holding:
+            self._hold(mailbox, now)
         self._fill_receipts(mailbox, packer)
         while mailbox.refusals and packer.left >= HEADER_SIZE + 1 + Refusal.PREFIX_SIZE:
             data = mailbox.refusals.popleft().encode()
@@ -133,40 +141,63 @@ class Delivery:
 
     def _fill_messages(self, mailbox: Mailbox, packer: ItemPacker, now: float) -> None:
         link = mailbox.best
-        largest = link.link.room - 1
         while link.window_open:
-            if not mailbox.sending:
-                flight = self._next_ready(mailbox, now)
-                if flight is None:
-                    return
-                if len(flight.packet) > largest:
-                    mailbox.transferring += 1
-                    self._cut(flight, link)
-                    mailbox.transfers.append(flight)
-                    continue
-                mailbox.sending.append(flight)
+            if not mailbox.sending and not self._next_small(mailbox, now):
+                return
             flight = mailbox.sending[0]
             if not flight.done:
                 if len(flight.packet) > packer.left:
                     return
                 packer.add(ItemKind.PACKET, flight.packet)
-                self._sent(flight, link, len(flight.packet), now)
+                self._sent(flight, link, len(flight.packet), now, whole=True)
             mailbox.sending.popleft()
 
     def _fill_fragments(self, mailbox: Mailbox, packer: ItemPacker, now: float) -> None:
+        """One transfer after the other; what closes the window asks to be acknowledged."""
         link = mailbox.best
-        while mailbox.transfers and link.window_open:
+        while link.window_open and (mailbox.transfers or self._next_large(mailbox)):
             flight = mailbox.transfers[0]
             transfer = flight.transfer
             if flight.done or transfer is None or transfer.waiting:
                 mailbox.transfers.popleft()
                 continue
-            if packer.left < transfer.next_size:
+            size = transfer.next_size
+            if packer.left < size:
                 return
-            fragment = transfer.next_fragment()
+            fragment = transfer.next_fragment(ask=link.unacknowledged + size >= link.window)
             packer.add(ItemKind.FRAGMENT, fragment.encode())
-            self._sent(flight, link, len(fragment.data), now)
-            mailbox.transfers.rotate(-1)
+            self._sent(flight, link, len(fragment.data), now, whole=transfer.waiting)
+
+    def _next_small(self, mailbox: Mailbox, now: float) -> bool:
+        """Put the next message that fits one frame into `sending`; larger ones on the way go to `large`."""
+        largest = mailbox.best.link.room - 1
+        while len(mailbox.flights) < IN_FLIGHT_MESSAGES and len(mailbox.large) < LOAD_ROWS:
+            if not mailbox.ready and not self._load(mailbox, now):
+                return False
+            if not mailbox.ready:
+                continue
+            row, data = mailbox.ready.popleft()
+            packet = Packet(Context.MESSAGE, data).encode()
+            if len(packet) > largest:
+                mailbox.large.append((row, packet))
+            else:
+                mailbox.sending.append(self._flight(mailbox, row, packet))
+                return True
+        return False
+
+    def _next_large(self, mailbox: Mailbox) -> bool:
+        """Begin the next transfer, if one may begin."""
+        if not mailbox.large or mailbox.transferring >= TRANSFERS_OUT:
+            return False
+        flight = self._flight(mailbox, *mailbox.large.popleft())
+        mailbox.transferring += 1
+        self._cut(flight, mailbox.best)
+        mailbox.transfers.append(flight)
+        return True
+
+    def _flight(self, mailbox: Mailbox, row: Outgoing, packet: bytes) -> Flight:
+        flight = mailbox.flights[row.id] = self._marks[row.delivered_mark] = Flight(row, packet)
+        return flight
 
     @staticmethod
     def _cut(flight: Flight, link: Attachment) -> None:
@@ -176,43 +207,47 @@ class Delivery:
             link.number_transfer(), flight.packet, size, ordered=link.profile.ordered
         )
 
-    def _next_ready(self, mailbox: Mailbox, now: float) -> Flight | None:
-        """Take the next row that may go over this link out of `ready`, loading more from the store."""
-        while len(mailbox.flights) < IN_FLIGHT_MESSAGES and mailbox.transferring < TRANSFERS_OUT:
-            if not mailbox.ready and not self._load(mailbox):
-                return None
-            if not mailbox.ready:
-                continue
-            row, data = mailbox.ready.popleft()
-            if row.min_bandwidth > mailbox.best.profile.bps:
-                best = int(mailbox.best.profile.bps)
-                self._fact(row, State.HELD, f"needs {row.min_bandwidth} bps, best is {best}", now)
-                continue
-            flight = Flight(row, Packet(Context.MESSAGE, data).encode())
-            mailbox.flights[row.id] = flight
-            self._marks[row.delivered_mark] = flight
-            return flight
-        return None
-
-    def _load(self, mailbox: Mailbox) -> bool:
-        """Load the next rows from the store; False when there are none."""
+    def _load(self, mailbox: Mailbox, now: float) -> bool:
+        """Load the next rows that may go over this link from the store; False when there are none."""
         if not mailbox.backlog:
             return False
-        rows = self._store.pending(mailbox.peer, since_seq=mailbox.cursor, limit=LOAD_ROWS)
+        bps = mailbox.best.profile.bps
+        rows = self._store.pending(mailbox.peer, since_seq=mailbox.cursor, limit=LOAD_ROWS, bps=bps)
         mailbox.backlog = len(rows) == LOAD_ROWS
         for row in rows:
             mailbox.cursor = row.seq
-            _, data = destination_of(b"".join(self._store.read_object(row.object)))
-            mailbox.ready.append((row, data))
+            try:
+                _, data = destination_of(b"".join(self._store.read_object(row.object)))
+                mailbox.ready.append((row, data))
+            except KeyError:  # the database was damaged there, but the text is in the row as well
+                self._counters["envelopes_lost"] += 1
+                self._seal_again(mailbox, row, now)
         return bool(rows)
 
-    def _sent(self, flight: Flight, link: Attachment, size: int, now: float) -> None:
+    def _hold(self, mailbox: Mailbox, now: float) -> None:
+        """Say of what needs a wider link than this that it is held (N13)."""
+        mailbox.holding = False
+        for row in self._store.to_hold(mailbox.peer, bps=mailbox.best.profile.bps):
+            self._fact(row, State.HELD, f"needs {row.min_bandwidth} bps", now)
+
+    def _seal_again(self, mailbox: Mailbox, row: Outgoing, now: float) -> None:
+        """Queue a fresh introduction with the same text in place of the row's envelope."""
+        sealed = self._reseal(row, now)
+        if sealed is None:
+            self._fact(row, State.FAILED, "our own copy of it was damaged on the disk", now)
+        else:
+            self.promised = True
+            mailbox.ready.append(sealed)
+
+    def _sent(self, flight: Flight, link: Attachment, size: int, now: float, *, whole: bool) -> None:
         link.unacknowledged += size
         flight.unacknowledged += size
         flight.due = now + link.retry_after(flight.tries)
         self._arm(flight.due)
-        if flight.row.state.rank < State.SENT.rank and flight.tries == 0 and flight.unacknowledged == size:
-            self._fact(flight.row, State.SENT, link.label, now)
+        if whole and not flight.sent:
+            flight.sent = True
+            if flight.row.state.rank < State.SENT.rank:
+                self._fact(flight.row, State.SENT, link.label, now)
 
     # --- answers --------------------------------------------------------------------------------
     def take_receipt(self, receipt: bytes, now: float) -> None:
@@ -227,7 +262,7 @@ class Delivery:
                 self._counters["unknown_receipt"] += 1
                 return
             row, state = found
-            flight = self._flight(row)
+            flight = self._in_flight(row)
         self._fact(row, state, address_of(row.to).hex(), now)
         if flight is not None:
             self._finish(flight)
@@ -241,26 +276,30 @@ class Delivery:
             raise BadWire("unknown_refusal")
         row = flight.row
         if refusal.reason == Reason.STORE_FULL:
-            flight.due = now + _REFUSED_RETRY_S
-            self._arm(flight.due)
-            self._settle(flight, lost=False)
-            if flight.transfer is not None:
-                self._cut(flight, mailbox.best)
+            self._wait_for_room(mailbox, flight, now)
             self._emit(
                 "message_refused", {"id": row.id.hex(), "why": "the recipient's store is full; trying again"}
             )
-        elif refusal.reason == Reason.UNKNOWN_SENDER:
-            self._finish(flight)
-            data = self._reseal(row, now)
-            fresh = self._store.outgoing(row.id)
-            if data is None:
-                self._fact(row, State.FAILED, _REFUSED[Reason.UNREADABLE], now)
-            elif fresh is not None:
-                mailbox.ready.appendleft((fresh, data))
+        elif refusal.reason == Reason.UNKNOWN_SENDER and not is_introduction(flight.packet[HEADER_SIZE:]):
+            try:
+                self._seal_again(mailbox, row, now)
+            except StoreFull:
+                self._wait_for_room(mailbox, flight, now)
+            else:
+                self._finish(flight)
         else:
-            words = _REFUSED.get(refusal.reason, f"refused for reason {refusal.reason}")
+            words = _REFUSED.get(refusal.reason, "the recipient could not read it")
             self._fact(row, State.FAILED, words, now)
             self._finish(flight)
+
+    def _wait_for_room(self, mailbox: Mailbox, flight: Flight, now: float) -> None:
+        """Try again later, and later each time: 1 minute, 2, 4 .. 64."""
+        flight.due = now + _REFUSED_RETRY_S * 2.0 ** min(flight.refused, 6)
+        flight.refused += 1
+        self._arm(flight.due)
+        self._settle(flight, lost=False)
+        if flight.transfer is not None:
+            self._cut(flight, mailbox.best)
 
     def take_ack(self, link: Attachment, ack: FragmentAck, now: float) -> None:
         """Fragments of ours arrived."""
@@ -275,8 +314,10 @@ class Delivery:
             arrived = min(transfer.bytes_acknowledged - before, flight.unacknowledged)
             flight.unacknowledged -= arrived
             link.answered(arrived)
-            flight.tries = 0
-            flight.due = now + link.retry_after(0)
+            if arrived:
+                flight.tries = 0
+                flight.due = now + link.retry_after(0)
+                self._arm(flight.due)
             if not transfer.waiting and flight not in mailbox.transfers:
                 mailbox.transfers.append(flight)
             return
@@ -296,24 +337,30 @@ class Delivery:
         return woken
 
     def _repeat(self, mailbox: Mailbox, flight: Flight) -> None:
+        """Send again what was not answered; each flight stands in at most one queue."""
+        link, transfer = mailbox.best, flight.transfer
+        if link.profile.ordered and transfer is not None and not transfer.waiting:
+            flight.due = float("inf")  # still on its way out; nothing is late before it has left
+            return
         self._settle(flight, lost=True)
         flight.tries += 1
         flight.due = float("inf")
         self._counters["repeats"] += 1
-        if flight.transfer is None:
+        if transfer is None:
             mailbox.sending.append(flight)
             return
-        if mailbox.best.profile.ordered:  # nothing gets lost there: the far end has let go of it
-            self._cut(flight, mailbox.best)
+        if link.profile.ordered or (transfer.finished and flight.tries > 1):
+            self._cut(flight, link)  # the far end has let go of what it had
         else:
-            flight.transfer.timed_out()
-        mailbox.transfers.append(flight)
+            transfer.timed_out()
+        if flight not in mailbox.transfers:
+            mailbox.transfers.append(flight)
 
     def expire_messages(self, now: float) -> None:
         """End the messages whose time is over (S2)."""
         for row in self._store.expired(self._wall_ms(now)):
             self._fact(row, State.EXPIRED, "not delivered in time", now)
-            flight = self._flight(row)
+            flight = self._in_flight(row)
             if flight is not None:
                 self._finish(flight)
 
@@ -323,7 +370,7 @@ class Delivery:
             fields: dict[str, Value] = {"id": row.id.hex(), "to": address_of(row.to).hex()}
             self._emit("message_state", fields | {"state": state.value, "by": by})
 
-    def _flight(self, row: Outgoing) -> Flight | None:
+    def _in_flight(self, row: Outgoing) -> Flight | None:
         mailbox = self._mailboxes.get(row.to)
         return mailbox.flights.get(row.id) if mailbox is not None else None
 
@@ -349,11 +396,7 @@ class Delivery:
         self._marks.pop(flight.row.delivered_mark, None)
 
 
-_REFUSED: dict[int, str] = {
-    Reason.UNREADABLE: "the recipient could not read it",
-    Reason.NOT_HERE: "that node is not the recipient and does not relay",
-    Reason.TOO_OLD: "it was too old for the recipient",
-}
+_REFUSED: dict[int, str] = {Reason.NOT_HERE: "that node is not the recipient and does not relay"}
 
 
 def refused_prefix(object_id: bytes) -> bytes:

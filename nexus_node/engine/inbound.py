@@ -4,15 +4,16 @@ from collections import Counter
 
 from nexus_node.base.errors import BadWire, StoreFull
 from nexus_node.base.ids import MessageId, NodeId
-from nexus_node.base.limits import MESSAGE_TTL_S, RECEIPTS_PER_PACKET
+from nexus_node.base.limits import RECEIPTS_PER_PACKET
 from nexus_node.base.rng import Rng
+from nexus_node.crypto.address import address_of
 from nexus_node.crypto.identity import Identity
 from nexus_node.crypto.vault import Vault
 from nexus_node.engine.compose import Composer, ReadMessage
 from nexus_node.engine.contacts import Contacts
 from nexus_node.engine.delivery import Delivery, Emit, refused_prefix
 from nexus_node.engine.peers import Attachment
-from nexus_node.engine.wallclock import PLAUSIBLE_MS, WallClock
+from nexus_node.engine.wallclock import WallClock
 from nexus_node.ports.store import Incoming, Store
 from nexus_node.wire.dataobject import KIND_MESSAGE, describe
 from nexus_node.wire.fragments import parse_fragment_ack_untrusted, parse_fragment_untrusted
@@ -71,6 +72,7 @@ class Inbound:
         packet, ack = link.reassembly.take(fragment, ordered=link.profile.ordered)
         peer = link.link.peer
         if packet is not None:
+            link.receipt_of.pop(fragment.transfer, None)
             receipt = self._packet(link, packet, now)
             if receipt is not None:
                 link.receipt_of[fragment.transfer] = receipt
@@ -118,9 +120,6 @@ class Inbound:
             self._refuse(peer, message_id, Reason.UNKNOWN_SENDER if unknown else Reason.UNREADABLE)
             raise
         wall_ms = self._wall.ms(now)
-        if self._wall.trusted(now) and PLAUSIBLE_MS <= message.sent_ms < wall_ms - 1000 * MESSAGE_TTL_S:
-            self._refuse(peer, message_id, Reason.TOO_OLD)
-            raise BadWire("too_old")
         try:
             self._store_message(message, wall_ms)
         except StoreFull:
@@ -139,7 +138,7 @@ class Inbound:
         with self._store.atomic():
             self._store.add_incoming(row)
             self._contacts.met(opened.sender, wall_ms)
-        self._emit("message_received", {"id": message.id.hex(), "from": opened.sender.hex()})
+        self._emit("message_received", {"id": message.id.hex(), "from": address_of(opened.sender).hex()})
 
     def _refuse(self, peer: NodeId, object_id: bytes | MessageId, reason: Reason) -> None:
         self._delivery.refuse(peer, Refusal(reason, refused_prefix(object_id)))

@@ -12,7 +12,7 @@ from nexus_node.wire.packet import Refusal
 class Flight:
     """A message handed to a link and not yet answered by a receipt."""
 
-    __slots__ = ("done", "due", "packet", "row", "transfer", "tries", "unacknowledged")
+    __slots__ = ("done", "due", "packet", "refused", "row", "sent", "transfer", "tries", "unacknowledged")
 
     def __init__(self, row: Outgoing, packet: bytes) -> None:
         self.row = row
@@ -22,6 +22,10 @@ class Flight:
         self.tries = 0
         self.unacknowledged = 0
         """Bytes of it counted in the attachment's window."""
+        self.refused = 0
+        """How often the far end had no room for it."""
+        self.sent = False
+        """Whether all of it has gone out once."""
         self.done = False
 
 
@@ -44,6 +48,10 @@ class Mailbox:
         """Flights with fragments to go now."""
         self.transferring = 0
         """Flights in fragments, gone or not: the far end keeps room for a bounded number."""
+        self.large: deque[tuple[Outgoing, bytes]] = deque()
+        """Rows with their packets, too large for a frame, that have not begun: small ones overtake them."""
+        self.holding = True
+        """Whether there may be rows that this link is too narrow for and that do not say so yet."""
         self.cursor = 0
         """The outbox up to this `seq` is loaded."""
         self.backlog = True
@@ -52,6 +60,5 @@ class Mailbox:
     @property
     def idle(self) -> bool:
         """Whether there is nothing to send now."""
-        return not (
-            self.receipts or self.refusals or self.ready or self.sending or self.transfers or self.backlog
-        )
+        queues = (self.receipts, self.refusals, self.ready, self.large, self.sending, self.transfers)
+        return not (self.backlog or self.holding or any(queues))

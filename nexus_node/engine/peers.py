@@ -2,14 +2,23 @@
 
 from nexus_node.base.limits import WINDOW_BYTES_MAX, WINDOW_BYTES_MIN, WINDOW_BYTES_START
 from nexus_node.ports.driver import LinkProfile, Signal
-from nexus_node.proto.fragment import Reassembly
+from nexus_node.proto.fragment import Reassembly, ReassemblyBudget
 from nexus_node.proto.link import Link
 
 
 class Attachment:
     """One carrier of the node, from attach to detach."""
 
-    def __init__(self, cid: int, profile: LinkProfile, label: str, link: Link, *, dialed: bool) -> None:
+    def __init__(
+        self,
+        cid: int,
+        profile: LinkProfile,
+        label: str,
+        link: Link,
+        budget: ReassemblyBudget,
+        *,
+        dialed: bool,
+    ) -> None:
         self.cid = cid
         self.profile = profile
         self.label = label
@@ -19,11 +28,12 @@ class Attachment:
         self.rx_bytes = self.tx_bytes = 0
         self.airtime_s = 0.0
         self.frames_sent = 0
+        self.reassembly = Reassembly(budget)
         self.begin_session()
 
     def begin_session(self) -> None:
         """Forget what belonged to the previous link session."""
-        self.reassembly = Reassembly()
+        self.reassembly.clear()
         self.receipt_of: dict[int, bytes] = {}
         """Receipts of messages that came as fragments, by transfer number, should one get lost."""
         self.next_transfer = 0
@@ -52,9 +62,9 @@ class Attachment:
         self.window = max(WINDOW_BYTES_MIN, self.window // 2)
 
     def retry_after(self, tries: int) -> float:
-        """Seconds until an unanswered message is sent again (60 at most, unless the link is slower)."""
-        if self.profile.ordered:
-            return 60.0
+        """Seconds until an unanswered message is sent again (60 at most, unless the link needs longer)."""
         drain = 2 * 8 * (self.unacknowledged + self.link.mtu) / self.profile.bps
+        if self.profile.ordered:
+            return max(60.0, drain)
         patience = max(0.5, 3 * (self.link.rtt or self.link.rto)) * 2.0 ** min(tries, 7)
         return max(min(patience, 60.0), drain)

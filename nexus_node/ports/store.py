@@ -151,12 +151,22 @@ class Store(Protocol):
         """Rows with `seq > since_seq`, in order."""
         ...
 
-    def pending(self, to: NodeId, *, since_seq: int = 0, limit: int) -> list[Outgoing]:
-        """The first `limit` rows to that node that are not final, with `seq > since_seq`, in order."""
+    def pending(
+        self, to: NodeId, *, since_seq: int = 0, limit: int, bps: float = float("inf")
+    ) -> list[Outgoing]:
+        """The first `limit` rows to that node that are not final, with `seq > since_seq`, in order.
+
+        Only those whose `min_bandwidth` a link of `bps` meets.
+        """
         ...
 
-    def pending_recipients(self) -> set[NodeId]:
-        """Nodes that something not final waits for."""
+    def to_hold(self, to: NodeId, *, bps: float) -> list[Outgoing]:
+        """The queued rows to that node that need a link wider than `bps`."""
+        ...
+
+    def redate(self, step_ms: int, ttl_ms: int, *, since_seq: int) -> None:
+        """The clock was set forward by `step_ms`: rows with `seq > since_seq` that are not final were
+        written by the wrong one. They get the right `created_ms`, and expire `ttl_ms` after it."""
         ...
 
     def find_by_mark(self, mark: bytes) -> tuple[Outgoing, State] | None:

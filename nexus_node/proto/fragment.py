@@ -7,8 +7,15 @@ missing when the sender asks.
 from collections import OrderedDict
 
 from nexus_node.base.errors import BadWire
-from nexus_node.base.limits import FRAGMENTS_MAX, PACKET_MAX, TRANSFERS_DONE, TRANSFERS_IN
-from nexus_node.wire.fragments import BITMAP_MAX, FRAGMENT_HEAD, Fragment, FragmentAck
+from nexus_node.base.limits import (
+    FRAGMENT_COST,
+    FRAGMENTS_MAX,
+    PACKET_MAX,
+    REASSEMBLY_BYTES,
+    TRANSFERS_DONE,
+    TRANSFERS_IN,
+)
+from nexus_node.wire.fragments import FRAGMENT_HEAD, Fragment, FragmentAck
 
 ACK_EVERY = 16
 """Fragments between two requests for an acknowledgement."""
@@ -47,19 +54,19 @@ class OutgoingTransfer:
         """Bytes of the next fragment's item body."""
         return FRAGMENT_HEAD + len(self._parts[self._again[0] if self._again else self._next])
 
-    def next_fragment(self) -> Fragment:
-        """The next one to send; there is one unless `waiting`."""
+    def next_fragment(self, *, ask: bool = False) -> Fragment:
+        """The next one to send; there is one unless `waiting`. `ask` has it acknowledged at once."""
         if self._again:
             index = self._again.pop(0)
-            ask = not self._again
+            ask = ask or not self._again
         else:
             index = self._next
             self._next += 1
-            ask = not self._ordered and (self.waiting or index % ACK_EVERY == ACK_EVERY - 1)
+            ask = ask or self.waiting or index % ACK_EVERY == ACK_EVERY - 1
         last = index == len(self._parts) - 1
         if self._ordered:
             self._missing.discard(index)
-        return Fragment(self.number, index, self._parts[index], last, ask)
+        return Fragment(self.number, index, self._parts[index], last, ask and not self._ordered)
 
     def acknowledged(self, ack: FragmentAck) -> None:
         """Take in what arrived; repeat what lies below the highest arrival and is missing."""
@@ -79,10 +86,30 @@ class OutgoingTransfer:
             self._again = [max(sent, default=self._next - 1)]
 
 
+class ReassemblyBudget:
+    """What the partial packets of all links of a node may take together; the oldest goes first."""
+
+    def __init__(self, limit: int = REASSEMBLY_BYTES) -> None:
+        self._left = limit
+        self._charged: OrderedDict[tuple[Reassembly, int], int] = OrderedDict()
+
+    def charge(self, owner: "Reassembly", number: int, size: int) -> None:
+        key = (owner, number)
+        self._charged[key] = self._charged.get(key, 0) + size
+        self._left -= size
+        while self._left < 0:
+            other, oldest = next(iter(self._charged))
+            other.drop(oldest)
+
+    def release(self, owner: "Reassembly", number: int) -> None:
+        self._left += self._charged.pop((owner, number), 0)
+
+
 class Reassembly:
     """Partial packets from one neighbour, bounded in number and size."""
 
-    def __init__(self) -> None:
+    def __init__(self, budget: ReassemblyBudget) -> None:
+        self._budget = budget
         self._partial: OrderedDict[int, _Partial] = OrderedDict()
         self._done: OrderedDict[int, int] = OrderedDict()
         """Transfer number to fragment count, of those completed lately."""
@@ -90,27 +117,28 @@ class Reassembly:
     def take(self, fragment: Fragment, *, ordered: bool) -> tuple[bytes | None, FragmentAck | None]:
         """Take a fragment in: the packet if that completes it, and an acknowledgement if one is due.
 
-        A sender numbers its transfers round 256, so a number among those completed lately is a repeat.
-        Raises BadWire("fragment_conflict") or BadWire("packet_too_large").
+        A sender numbers its transfers round 256, so a number among those completed lately is a repeat,
+        and a fragment that contradicts a partial packet begins a new one. Raises BadWire("packet_too_large").
         """
         number = fragment.transfer
         count = self._done.get(number)
         if count is not None:
             return None, FragmentAck(number, count)
         partial = self._partial.get(number)
-        if partial is None:
+        if partial is None or partial.contradicts(fragment):
+            self.drop(number)
             partial = self._partial[number] = _Partial()
             if len(self._partial) > TRANSFERS_IN:
-                self._partial.popitem(last=False)
-        try:
-            partial.add(fragment)
-        except BadWire:
-            del self._partial[number]
-            raise
+                self.drop(next(iter(self._partial)))
+        if partial.size + len(fragment.data) > PACKET_MAX or fragment.index >= FRAGMENTS_MAX:
+            self.drop(number)
+            raise BadWire("packet_too_large")
+        if partial.add(fragment):
+            self._budget.charge(self, number, len(fragment.data) + FRAGMENT_COST)
         packet = partial.complete()
         if packet is None:
             return None, partial.ack(number) if fragment.ack_wanted else None
-        del self._partial[number]
+        self.drop(number)
         if ordered:
             return packet, None
         self._done[number] = len(partial.parts)
@@ -122,29 +150,45 @@ class Reassembly:
         """Whether that transfer was completed lately."""
         return number in self._done
 
+    def drop(self, number: int) -> None:
+        """Forget a partial packet."""
+        if self._partial.pop(number, None) is not None:
+            self._budget.release(self, number)
+
+    def clear(self) -> None:
+        """Forget everything: the link session is over."""
+        for number in list(self._partial):
+            self.drop(number)
+        self._done.clear()
+
 
 class _Partial:
     def __init__(self) -> None:
         self.parts: dict[int, bytes] = {}
+        self.size = 0
+        self._arrived = 0
+        """Bit i: fragment i is here."""
         self._count: int | None = None
-        self._highest = -1
-        self._size = 0
 
-    def add(self, fragment: Fragment) -> None:
+    def contradicts(self, fragment: Fragment) -> bool:
+        """Whether the fragment cannot be of the same packet."""
         known = self.parts.get(fragment.index)
         if known is not None:
-            if known != fragment.data:
-                raise BadWire("fragment_conflict")
-            return
-        if fragment.last and self._count is None:
+            return known != fragment.data
+        if fragment.last:
+            return self._count is not None or self._arrived >> (fragment.index + 1) != 0
+        return self._count is not None and fragment.index >= self._count
+
+    def add(self, fragment: Fragment) -> bool:
+        """True if it is new."""
+        if fragment.index in self.parts:
+            return False
+        if fragment.last:
             self._count = fragment.index + 1
-        self._highest = max(self._highest, fragment.index)
-        if self._count is not None and self._highest >= self._count:
-            raise BadWire("fragment_conflict")
-        self._size += len(fragment.data)
-        if self._size > PACKET_MAX or fragment.index >= FRAGMENTS_MAX:
-            raise BadWire("packet_too_large")
         self.parts[fragment.index] = fragment.data
+        self.size += len(fragment.data)
+        self._arrived |= 1 << fragment.index
+        return True
 
     def complete(self) -> bytes | None:
         if self._count is None or len(self.parts) < self._count:
@@ -152,9 +196,5 @@ class _Partial:
         return b"".join(self.parts[index] for index in range(self._count))
 
     def ack(self, number: int) -> FragmentAck:
-        base = 0
-        while base in self.parts:
-            base += 1
-        most = min(8 * BITMAP_MAX, self._highest - base)
-        bitmap = sum(1 << bit for bit in range(most) if base + 1 + bit in self.parts)
-        return FragmentAck(number, base, bitmap)
+        base = (~self._arrived & (self._arrived + 1)).bit_length() - 1
+        return FragmentAck(number, base, self._arrived >> (base + 1))

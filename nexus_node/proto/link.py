@@ -90,7 +90,7 @@ class Link:
 
         self._session: Session | None = None
         self.peer: NodeId | None = None
-        self.mtu = profile.mtu
+        self.mtu = self._peer_mtu = profile.mtu
         self.closed: str | None = None
         """Why this carrier is to be closed, once it is."""
         self.last_heard = now
@@ -159,6 +159,11 @@ class Link:
         if self._session.sealed_bytes > self._rekey_bytes and self._rekeying is None:
             self._start_rekey(now)
         return frame
+
+    def retune(self, profile: LinkProfile) -> None:
+        """What the carrier can do has changed."""
+        self._profile = profile
+        self.mtu = min(self._peer_mtu, profile.mtu)
 
     def close(self, why: str) -> None:
         """Tell the peer that this side leaves; the frame goes with the next pull."""
@@ -251,6 +256,7 @@ class Link:
         self._exchange.settle()
         self._exchange.known = agreed.peer
         self._session, self.peer = outcome.session, agreed.peer
+        self._peer_mtu = agreed.mtu
         self.mtu = min(agreed.mtu, self._profile.mtu)
         self._rekeying = self._waiting_until = None
         self._items.clear()

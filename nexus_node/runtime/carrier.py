@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import trio
 
-from nexus_node.base.errors import CarrierClosed, RemoteError
+from nexus_node.base.errors import CarrierClosed, NexusError, RemoteError
 from nexus_node.config.model import CarrierConfig
 from nexus_node.ports.driver import Driver, LinkProfile, Signal
 from nexus_node.runtime.pump import Bell, Pump
@@ -15,11 +15,12 @@ from nexus_node.runtime.pump import Bell, Pump
 class NodeCarrier:
     """A `Carrier`: pulls from the engine when the medium is free, at the owner's pace if one is set."""
 
-    def __init__(self, pump: Pump, cid: int, bell: Bell, paced_bps: float | None) -> None:
+    def __init__(self, pump: Pump, cid: int, bell: Bell, config: CarrierConfig) -> None:
         self._pump = pump
         self._cid = cid
         self._bell = bell
-        self._paced_bps = paced_bps
+        self._config = config
+        self._paced_bps = config.bps
         self._free_at = 0.0
 
     async def next_frame(self) -> bytes:
@@ -36,10 +37,9 @@ class NodeCarrier:
         if self._paced_bps is not None and now < self._free_at:
             return None
         frame = self._pump.core.next_frame(self._cid, now)
-        if frame is not None:
-            if self._paced_bps is not None:
-                self._free_at = now + len(frame) * 8 / self._paced_bps
-            self._pump.after()
+        if frame is not None and self._paced_bps is not None:
+            self._free_at = now + len(frame) * 8 / self._paced_bps
+        self._pump.after()
         return frame
 
     def deliver(self, frame: bytes, signal: Signal | None = None) -> None:
@@ -47,11 +47,21 @@ class NodeCarrier:
         self._pump.after()
 
     def retune(self, profile: LinkProfile) -> None:
-        self._pump.core.retune(self._cid, profile)
+        self._pump.core.retune(self._cid, _overridden(profile, self._config))
         self._pump.after()
 
     def billed(self, seconds: float) -> None:
         self._pump.core.billed(self._cid, seconds)
+
+
+def _overridden(profile: LinkProfile, config: CarrierConfig) -> LinkProfile:
+    """What the owner set, over what the driver knows."""
+    return replace(
+        profile,
+        bps=config.bps or profile.bps,
+        mtu=min(config.mtu or profile.mtu, profile.mtu),
+        duty_cycle=config.duty_cycle or profile.duty_cycle,
+    )
 
 
 class Slot:
@@ -78,18 +88,11 @@ class Slot:
 
     @asynccontextmanager
     async def attach(self, profile: LinkProfile, label: str, *, dialed: bool) -> AsyncIterator[NodeCarrier]:
-        config = self.config
-        profile = replace(
-            profile,
-            bps=config.bps or profile.bps,
-            mtu=min(config.mtu or profile.mtu, profile.mtu),
-            duty_cycle=config.duty_cycle or profile.duty_cycle,
-        )
         core = self._pump.core
-        cid = core.carrier_up(profile, label, dialed=dialed, now=self._pump.now())
+        cid = core.carrier_up(_overridden(profile, self.config), label, dialed=dialed, now=self._pump.now())
         self.cids.add(cid)
         scope = trio.CancelScope()
-        carrier = NodeCarrier(self._pump, cid, self._pump.attached(cid, scope), config.bps)
+        carrier = NodeCarrier(self._pump, cid, self._pump.attached(cid, scope), self.config)
         self._pump.after()
         why = "the carrier was detached"
         try:
@@ -97,7 +100,7 @@ class Slot:
                 yield carrier
             if scope.cancelled_caught:
                 raise CarrierClosed(core.attachments[cid].link.closed or why)
-        except Exception as error:
+        except (NexusError, OSError) as error:
             why = str(error) or type(error).__name__
             if isinstance(error, RemoteError):
                 core.counters[error.code] += 1

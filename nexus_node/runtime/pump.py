@@ -56,7 +56,7 @@ class Pump:
     def now(self) -> float:
         """Monotonic seconds; keeps the engine's wall clock true on the way."""
         now = trio.current_time()
-        self.core.wall.offset_s = self._wall() - now
+        self.core.set_wall(self._wall() - now)
         return now
 
     def attached(self, cid: int, scope: trio.CancelScope) -> Bell:
@@ -102,8 +102,8 @@ class Pump:
                 self.core.expire(now)
                 self.after()
             await trio.lowlevel.checkpoint()  # a bell that has rung returns at once
-            self._armed = max(self.core.wake_at, now + _TIMER_STEP_S)
-            with trio.move_on_at(self._armed):
+            self._armed = self.core.wake_at
+            with trio.move_on_at(max(self._armed, now + _TIMER_STEP_S)):
                 await self._timer.wait()
 
     async def _run_flush(self) -> None:

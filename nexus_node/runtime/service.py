@@ -3,6 +3,7 @@
 import logging
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import trio
@@ -34,42 +35,52 @@ def run_node(home: Path, config: NodeConfig, identity: Identity, on_ready: Calla
 
 async def _serve(home: Path, config: NodeConfig, identity: Identity, on_ready: Callable[[], None]) -> int:
     drivers = [(make_driver(carrier), carrier) for carrier in config.carriers]
-    first = True
+    ready = False
+
+    async def run_once() -> None:
+        nonlocal ready
+        store = SqliteStore.open(home / STORE_NAME, config.store.quota_mb * _MB)
+        try:
+            if store.recovered:
+                log.warning("store: %s", store.recovered)
+            async with (
+                open_node(
+                    identity,
+                    store,
+                    OsRng(),
+                    drivers,
+                    name=config.name,
+                    read_receipts=config.messages.read_receipts,
+                    recovered=store.recovered,
+                ) as node,
+                trio.open_nursery() as nursery,
+            ):
+                nursery.start_soon(serve_control, node, listener)
+                if not ready:
+                    ready = True
+                    on_ready()
+                await anext(signals)
+                await node.leave()
+                nursery.cancel_scope.cancel()
+        finally:
+            with suppress(StoreError):  # what it cannot commit now was promised to nobody
+                store.close()
+
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with open_control(home) as listener:
             while True:
-                store = SqliteStore.open(home / STORE_NAME, config.store.quota_mb * _MB)
-                if store.recovered:
-                    log.warning("store: %s", store.recovered)
                 try:
-                    async with open_node(
-                        identity,
-                        store,
-                        OsRng(),
-                        drivers,
-                        name=config.name,
-                        read_receipts=config.messages.read_receipts,
-                        recovered=store.recovered,
-                    ) as node:
-                        async with trio.open_nursery() as nursery:
-                            nursery.start_soon(serve_control, node, listener)
-                            if first:
-                                first = False
-                                on_ready()
-                            async for _ in signals:
-                                break
-                            await node.leave()
-                            nursery.cancel_scope.cancel()
+                    await run_once()
                     return 0
                 except* StoreError as group:
                     error = _first(group)
-                    if isinstance(error, StoreCorrupt):
+                    if not ready or isinstance(error, StoreCorrupt):
                         raise error from None
                     log.error("store: %s; starting again in %.0f s", error, _STORE_PAUSE_S)
-                finally:
-                    store.close()
                 # All that was promised is on disk, so starting over from there is always right.
-                await trio.sleep(_STORE_PAUSE_S)
+                with trio.move_on_after(_STORE_PAUSE_S):
+                    await anext(signals)
+                    return 0
 
 
 def _first(group: BaseExceptionGroup[StoreError]) -> StoreError:

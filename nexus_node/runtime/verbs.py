@@ -270,8 +270,8 @@ async def put(node: Node, args: Json) -> Json:
     min_bandwidth = amount(args, "min_bandwidth", _BANDWIDTH_MAX) or 0
     try:
         content = await trio.to_thread.run_sync(_read_bounded, path)
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read: {_reason(error)}") from error
     stored = node.core.objects.put(content, now_ms=node.wall_ms(), min_bandwidth=min_bandwidth, ttl_s=ttl_s)
     return _object(stored)
 
@@ -279,6 +279,10 @@ async def put(node: Node, args: Json) -> Json:
 def _read_bounded(path: Path) -> bytes:
     with path.open("rb") as file:
         return file.read(OBJECT_MAX + 1)
+
+
+def _reason(error: OSError | ValueError) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
 def _write_new(path: Path, content: bytes) -> None:
@@ -292,8 +296,8 @@ async def get(node: Node, args: Json) -> Json:
     content = b"".join(node.core.objects.read(stored.id))
     try:
         await trio.to_thread.run_sync(_write_new, path, content)
-    except OSError as error:
-        raise InputError(f"{path} cannot be written: {error.strerror}") from error
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be written: {_reason(error)}") from error
     return _object(stored) | {"path": str(path)}
 
 

@@ -220,7 +220,6 @@ def check_outbox(make_store: MakeStore) -> None:
     to_bob = [row for row in rows if row.to == BOB]
     expect(store.pending(BOB, limit=5), to_bob[:5], "the first to Bob")
     expect(store.pending(BOB, since_seq=to_bob[4].seq, limit=999), to_bob[5:], "the rest to Bob")
-    expect(store.pending_recipients(), {BOB, CAROL}, "who is waited for")
     expect(store.find_by_mark(rows[3].delivered_mark), (rows[3], State.DELIVERED), "by delivered mark")
     expect(store.find_by_mark(rows[3].read_mark), (rows[3], State.READ), "by read mark")
     expect(store.find_by_mark(bytes(16)), None, "by an unknown mark")
@@ -265,7 +264,6 @@ def check_facts(make_store: MakeStore) -> None:
     expect(stored and stored.state, State.READ, "the state")
     expect(store.usage()[:2], (0, len(row.body)), "usage without the envelope")
     expect(store.pending(BOB, limit=9), [], "what a final message leaves pending")
-    expect(store.pending_recipients(), set(), "whom a final message waits for")
     expect((store.expired(10**9), store.next_expiry_ms()), ([], None), "expiry of a final message")
     expect(store.find_by_mark(row.delivered_mark), (stored, State.DELIVERED), "a receipt that comes again")
     counted = {state: count for state, count in store.count_states().items() if count}

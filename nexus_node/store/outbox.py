@@ -52,12 +52,25 @@ class OutboxTable(ObjectTable):
         sql = _SELECT + "WHERE seq > ? ORDER BY seq LIMIT ?"
         return map(_outgoing, self._pages(sql, (), since_seq, limit))
 
-    def pending(self, to: NodeId, *, since_seq: int = 0, limit: int) -> list[Outgoing]:
-        sql = _SELECT + "WHERE recipient = ? AND open = 1 AND seq > ? ORDER BY seq LIMIT ?"
-        return [_outgoing(row) for row in self._read(sql, (to, since_seq, limit))]
+    def pending(
+        self, to: NodeId, *, since_seq: int = 0, limit: int, bps: float = float("inf")
+    ) -> list[Outgoing]:
+        sql = (
+            _SELECT
+            + "WHERE recipient = ? AND open = 1 AND seq > ? AND min_bandwidth <= ? ORDER BY seq LIMIT ?"
+        )
+        return [_outgoing(row) for row in self._read(sql, (to, since_seq, bps, limit))]
 
-    def pending_recipients(self) -> set[NodeId]:
-        return {row[0] for row in self._read("SELECT DISTINCT recipient FROM outbox WHERE open = 1")}
+    def to_hold(self, to: NodeId, *, bps: float) -> list[Outgoing]:
+        sql = _SELECT + "WHERE recipient = ? AND open = 1 AND state = ? AND min_bandwidth > ? ORDER BY seq"
+        return [_outgoing(row) for row in self._read(sql, (to, STATE_CODES[State.QUEUED], bps))]
+
+    def redate(self, step_ms: int, ttl_ms: int, *, since_seq: int) -> None:
+        self._write(
+            """UPDATE outbox SET created_ms = created_ms + ?1, expires_ms = created_ms + ?1 + ?2
+            WHERE open = 1 AND seq > ?3""",
+            (step_ms, ttl_ms, since_seq),
+        )
 
     def find_by_mark(self, mark: bytes) -> tuple[Outgoing, State] | None:
         for column, state in (("delivered_mark", State.DELIVERED), ("read_mark", State.READ)):

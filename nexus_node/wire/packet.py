@@ -98,7 +98,6 @@ class Reason(IntEnum):
     UNREADABLE = 3
     NOT_HERE = 4
     """Addressed to somebody else, and this node does not relay."""
-    TOO_OLD = 5
 
 
 @dataclass(frozen=True, slots=True)

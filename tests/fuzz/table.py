@@ -62,11 +62,11 @@ STREAM_LIMIT = 16 * KIB
 
 @dataclass(frozen=True)
 class Target:
-    """A parser under test. `encode` makes input that must parse to an equal value, None without an encoder."""
+    """A parser under test. What `encode` makes of a value must parse to an equal one."""
 
     parse: Callable[[bytes], Any]
     valid: SearchStrategy[bytes]
-    encode: Callable[[Any], bytes] | None
+    encode: Callable[[Any], bytes]
     memory: Callable[[int], int] = lambda size: 64 * size + 64 * KIB
     """Most bytes it may hold for an input of that size."""
 

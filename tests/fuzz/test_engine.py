@@ -325,6 +325,16 @@ def test_a_neighbour_that_does_not_read_makes_nothing_grow(flood: str) -> None:
         assert any(kind == ItemKind.PONG for kind, _ in link._items), "it is still answered"
 
 
+def test_receipts_for_a_neighbour_that_does_not_read_are_bounded() -> None:
+    host = Host(1)
+    neighbour = Neighbour(host, STREAM)
+    peer = neighbour.identity.node_id
+    for number in range(limits.RECEIPTS_WAITING + 100):
+        host.core.delivery.answer(peer, number.to_bytes(16, "little"))
+    receipts = host.core.delivery._mailboxes[peer].receipts
+    assert len(receipts) == limits.RECEIPTS_WAITING and (100).to_bytes(16, "little") in receipts
+
+
 def test_partial_packets_of_a_neighbour_are_bounded_in_parts_and_bytes() -> None:
     """One-byte fragments cost 170 bytes each: their number is bounded, not only their bytes (M5)."""
     host = Host(1)

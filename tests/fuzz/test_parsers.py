@@ -41,8 +41,7 @@ def check(target: Target, data: bytes) -> Any:
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert peak <= target.memory(len(data)), f"{peak} bytes for an input of {len(data)}"
-    if target.encode is not None:
-        assert target.parse(target.encode(value)) == value
+    assert target.parse(target.encode(value)) == value
     return value
 
 

@@ -66,6 +66,7 @@ def test_n3_a_tcp_capture_played_back_over_tcp_and_udp(tmp_path: Path) -> None:
                 alice.start()
                 if session == 0:
                     introduce(alice, bob)
+                    alice_id, bob_id = alice.request("id")["node_id"], bob.request("id")["node_id"]
                 alice.wait_link()
                 for number in range(5):
                     deliver(alice, f"session {session} text {number}", 10)
@@ -79,6 +80,9 @@ def test_n3_a_tcp_capture_played_back_over_tcp_and_udp(tmp_path: Path) -> None:
         opened = [bytes(there[2:3]) for there, _ in tap.captures]
         assert {FrameKind.XX1, FrameKind.IK1} <= {byte[0] for byte in opened if byte}
         ways = [bytes(way) for capture in tap.captures for way in capture if way]
+        for way in ways:  # and whoever only listens learns no text, no name and no node
+            for clear in (b"session", b"alice", bytes.fromhex(bob_id), bytes.fromhex(alice_id)):
+                assert clear not in way
         before = refused(bob)
         for way in ways * 3:
             with connect(bob) as sock:

@@ -37,7 +37,7 @@ from .attacker import (
 MEMORY_MB = 40
 
 
-def test_3000_silent_connections_keep_no_honest_peer_out(tmp_path: Path, record_property: Callable) -> None:
+def test_3000_silent_connections_keep_no_honest_peer_out(tmp_path: Path) -> None:
     wanted = min(3000, allow_files(3500) - 400)
     with listener(tmp_path, "tcp") as bob:
         before = peak = rss_mb(bob)
@@ -50,18 +50,18 @@ def test_3000_silent_connections_keep_no_honest_peer_out(tmp_path: Path, record_
                 silent.append(connect(bob))
                 silent.pop(0).close()
 
+        attack = threading.Thread(target=more)
         try:
             for number in range(wanted):
                 silent.append(connect(bob))
                 if number % 2:  # half-open in Noise's sense as well
                     silent[-1].sendall(join_frames([OPENING]))
-            attack = threading.Thread(target=more)
             attack.start()
-            start = time.monotonic()
             with honest(tmp_path, bob) as alice:
-                alice.wait_link(10)
+                start = time.monotonic()
+                alice.wait_link(30)
                 linked = time.monotonic() - start
-                seconds = [deliver(alice, f"text {number}", 5) for number in range(20)]
+                seconds = [deliver(alice, f"text {number}", 10) for number in range(20)]
                 peak = max(peak, rss_mb(bob))
                 status = bob.status()
                 assert len(bob.inbox()) == 20
@@ -78,18 +78,16 @@ def test_3000_silent_connections_keep_no_honest_peer_out(tmp_path: Path, record_
             attack.join()
             for sock in silent:
                 sock.close()
-        record_property("rss_mb", (before, peak))
-        record_property("linked_s", linked)
-        record_property("delivered_s", max(seconds))
         print(
-            f"\n{wanted} silent connections: rss {before:.1f} -> {peak:.1f} MB, start to link {linked:.2f} s, "
-            f"slowest delivery {max(seconds):.3f} s, dropped {dropped}, turned away {away}"
+            f"\n{wanted} silent connections: rss {before:.1f} -> {peak:.1f} MB, "
+            f"link {linked:.2f} s after the start, slowest delivery {max(seconds):.3f} s, "
+            f"dropped {dropped}, turned away {away}"
         )
 
 
 def test_garbage_at_line_rate(tmp_path: Path) -> None:
     with listener(tmp_path, "tcp", "udp") as bob, honest(tmp_path, bob) as alice:
-        alice.wait_link(10)
+        alice.wait_link(30)
         before = rss_mb(bob)
         stop, sent = threading.Event(), [0, 0]
         port = int(bob.carriers[1].rpartition(":")[2])
@@ -133,8 +131,8 @@ def test_garbage_at_line_rate(tmp_path: Path) -> None:
         assert peak - before < MEMORY_MB
         assert all(one["state"] == "listening" for one in bob.status()["carriers"] if ":" in str(one["why"]))
         print(
-            f"\ngarbage: {sent[0] / 1e6:.0f} MB on TCP, {sent[1] / 1e6:.0f} MB on UDP, rss {before:.1f} -> {peak:.1f} "
-            f"MB, slowest of {len(seconds)} deliveries {max(seconds):.3f} s"
+            f"\ngarbage: {sent[0] / 1e6:.0f} MB on TCP, {sent[1] / 1e6:.0f} MB on UDP, "
+            f"rss {before:.1f} -> {peak:.1f} MB, slowest of {len(seconds)} deliveries {max(seconds):.3f} s"
         )
 
 

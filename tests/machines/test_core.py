@@ -112,8 +112,10 @@ def test_s2_what_is_not_delivered_in_30_days_expires_and_says_so() -> None:
 def test_n9_a_clock_that_was_never_set_neither_lies_nor_expires_anything() -> None:
     a, b, wire = pair()
     a.wall = a.core.wall.offset_s = 0.0
-    a.send("b", "from 1970", 5.0)
-    a.wall = a.core.wall.offset_s = 1_800_000_000.0  # the network told the time
+    message = a.send("b", "from 1970", 5.0)
+    a.core.set_wall(1_800_000_000.0)  # the network told the time
+    row = a.store.outgoing(message)
+    assert row.created_ms == 1_800_000_005_000 and row.expires_ms == row.created_ms + MESSAGE_TTL_S * 1000
     a.core.expire(6.0)
     wire.plug(6.0)
     wire.settle(6.0, 10.0)
@@ -128,7 +130,7 @@ def test_n13_held_until_a_link_is_wide_enough() -> None:
     plain = a.send("b", "anywhere", 0.0)
     wire.settle(0.0, 20.0)
     assert a.states() == {message: "held", plain: "delivered"}
-    assert a.store.facts(message)[-1].by == "needs 10000 bps, best is 1200"
+    assert a.store.facts(message)[-1].by == "needs 10000 bps"
     fast = Wire(a, b, DATAGRAM, random.Random(0))
     fast.plug(20.0)
     fast.settle(20.0, 25.0)

@@ -9,7 +9,7 @@ from nexus_node.base.errors import BadWire
 from nexus_node.crypto.noise import Handshake, KeyPair
 from nexus_node.engine.peers import Attachment
 from nexus_node.proto.exchange import LARGEST_HANDSHAKE
-from nexus_node.proto.fragment import Reassembly
+from nexus_node.proto.fragment import Reassembly, ReassemblyBudget
 from nexus_node.proto.handshake import PROLOGUE
 from nexus_node.wire.fragments import Fragment
 from nexus_node.wire.frames import (
@@ -148,7 +148,9 @@ def test_an_unanswered_transfer_on_an_ordered_carrier_is_sent_again() -> None:
 
 
 def test_retry_after_copes_with_many_tries() -> None:
-    attachment = Attachment(1, DATAGRAM, "x", make(1, WIDE, dialed=True).link, dialed=True)
+    attachment = Attachment(
+        1, DATAGRAM, "x", make(1, WIDE, dialed=True).link, ReassemblyBudget(), dialed=True
+    )
     assert attachment.retry_after(5000) == 60.0
 
 
@@ -190,7 +192,7 @@ def test_the_largest_frame_in_the_clear() -> None:
 
 def test_a_fragment_bomb_is_bounded() -> None:
     """Partial packets of one-byte fragments: what one stranger's link may make us keep."""
-    reassembly = Reassembly()
+    reassembly = Reassembly(ReassemblyBudget())
     tracemalloc.start()
     for number in range(64):
         for index in range(1, 2048):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from nexus_node.base.errors import BadWire
 from nexus_node.base.limits import PACKET_MAX, TRANSFERS_IN
-from nexus_node.proto.fragment import OutgoingTransfer, Reassembly
+from nexus_node.proto.fragment import OutgoingTransfer, Reassembly, ReassemblyBudget
 from nexus_node.wire.fragments import (
     Fragment,
     FragmentAck,
@@ -28,7 +28,7 @@ def test_packet_arrives_whole_whatever_the_channel_does(size: int, step: int, lo
     dice = random.Random(seed)
     packet = dice.randbytes(size)
     transfer = OutgoingTransfer(9, packet, step, ordered=False)
-    reassembly = Reassembly()
+    reassembly = Reassembly(ReassemblyBudget())
     arrived, sent = [], 0
     for _ in range(3000):
         burst = []
@@ -61,7 +61,7 @@ def test_packet_arrives_whole_whatever_the_channel_does(size: int, step: int, lo
 def test_ordered_carriers_are_spared_acknowledgements() -> None:
     packet = bytes(range(256)) * 40
     transfer = OutgoingTransfer(0, packet, 500, ordered=True)
-    reassembly = Reassembly()
+    reassembly = Reassembly(ReassemblyBudget())
     results = []
     while not transfer.waiting:
         fragment = transfer.next_fragment()
@@ -73,14 +73,14 @@ def test_ordered_carriers_are_spared_acknowledgements() -> None:
 
 
 def test_a_completed_transfer_is_acknowledged_again_and_not_delivered_again() -> None:
-    reassembly = Reassembly()
+    reassembly = Reassembly(ReassemblyBudget())
     assert reassembly.take(Fragment(3, 0, b"ab", last=True), ordered=False) == (b"ab", FragmentAck(3, 1))
     assert reassembly.take(Fragment(3, 0, b"ab", last=True), ordered=False) == (None, FragmentAck(3, 1))
     assert reassembly.is_done(3) and not reassembly.is_done(4)
 
 
 def test_memory_is_bounded_against_a_hostile_neighbour() -> None:
-    reassembly = Reassembly()
+    reassembly = Reassembly(ReassemblyBudget())
     for number in range(256):
         reassembly.take(Fragment(number, 5, bytes(1000)), ordered=False)
     assert len(reassembly._partial) == TRANSFERS_IN
@@ -88,9 +88,31 @@ def test_memory_is_bounded_against_a_hostile_neighbour() -> None:
         for index in range(0x3FFF):
             reassembly.take(Fragment(1, index, bytes(1400)), ordered=False)
     assert 1400 * index <= PACKET_MAX
-    reassembly.take(Fragment(2, 9, b"x", last=True), ordered=False)
-    with pytest.raises(BadWire, match="fragment_conflict"):
-        reassembly.take(Fragment(2, 10, b"x"), ordered=False)
-    reassembly.take(Fragment(2, 9, b"x"), ordered=False)
-    with pytest.raises(BadWire, match="fragment_conflict"):
-        reassembly.take(Fragment(2, 9, b"y"), ordered=False)
+
+
+def test_a_contradicting_fragment_begins_a_new_packet() -> None:
+    reassembly = Reassembly(ReassemblyBudget())
+    for stale, fresh in (
+        (Fragment(2, 1, b"old", last=True), Fragment(2, 2, b"c", last=True)),
+        (Fragment(2, 1, b"old"), Fragment(2, 1, b"b")),
+        (Fragment(2, 7, b"old"), Fragment(2, 2, b"c", last=True)),
+        (Fragment(2, 1, b"old", last=True), Fragment(2, 2, b"c", last=True)),
+    ):
+        reassembly.clear()
+        reassembly.take(stale, ordered=True)
+        reassembly.take(fresh, ordered=True)
+        parts = [Fragment(2, 0, b"a"), Fragment(2, 1, b"b"), Fragment(2, 2, b"c", last=True)]
+        done = [reassembly.take(part, ordered=True)[0] for part in parts if part.index != fresh.index]
+        assert done[-1] == b"abc"
+
+
+def test_all_links_together_have_one_budget_and_the_oldest_goes() -> None:
+    budget = ReassemblyBudget(10_000)
+    links = [Reassembly(budget) for _ in range(20)]
+    for link in links:
+        link.take(Fragment(0, 1, bytes(850), last=True), ordered=True)
+    alive = [link for link in links if link._partial]
+    assert alive == links[-10:]
+    for link in alive:
+        assert link.take(Fragment(0, 0, b"x"), ordered=True)[0] is not None
+    assert budget._left == 10_000

@@ -201,7 +201,6 @@ class StoreMachine(RuleBasedStateMachine):
             assert store.facts(row.id) == model.facts[row.id]
         pending = [row for row in model.outbox.values() if not row.state.final]
         assert store.pending(BOB, limit=99) == [row for row in pending if row.to == BOB]
-        assert store.pending_recipients() == {row.to for row in pending}
         assert store.next_expiry_ms() == min((row.expires_ms for row in pending), default=None)
         assert store.get_meta("key") == model.meta.get("key")
 

@@ -26,7 +26,7 @@ from nexus_node.crypto.identity import Identity, agreement_key_of, node_id_of_st
 from nexus_node.engine.compose import Composer
 from nexus_node.ports.driver import LinkProfile
 from nexus_node.ports.store import Correspondent
-from nexus_node.proto.fragment import OutgoingTransfer, Reassembly
+from nexus_node.proto.fragment import OutgoingTransfer, Reassembly, ReassemblyBudget
 from nexus_node.proto.link import Link, LinkUp
 from nexus_node.proto.session import Session, _OpenKey
 from nexus_node.wire.dataobject import KIND_MESSAGE, ObjectHeader, describe, parse_object_header_untrusted
@@ -375,7 +375,7 @@ def test_n2_a_packet_cut_up_and_put_together() -> None:
     while not transfer.waiting:
         sent.append(transfer.next_fragment().encode().hex())
     assert sent == vector["fragments"]
-    reassembly = Reassembly()
+    reassembly = Reassembly(ReassemblyBudget())
     results = [
         reassembly.take(parse_fragment_untrusted(bytes.fromhex(one)), ordered=False) for one in sent[::-1]
     ]
