@@ -1,5 +1,6 @@
 """Compose and seal: a text becomes an immutable object that only its recipient can open (N9)."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from nexus_node.base.errors import BadWire
@@ -75,7 +76,7 @@ class Composer:
         """The id of a message to us, from its packet's data."""
         return MessageId(describe(KIND_MESSAGE, self._identity.address + data)[0].id)
 
-    def open(self, message_id: MessageId, data: bytes, candidates: list[NodeId]) -> ReadMessage:
+    def open(self, message_id: MessageId, data: bytes, candidates: Iterable[NodeId]) -> ReadMessage:
         """Open a message to us. Raises BadWire: "unknown_sender", "bad_envelope", or a payload's code."""
         seconds, envelope = parse_message_data_untrusted(data)
         context = seal_context(self._identity.address, seconds)

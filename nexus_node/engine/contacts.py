@@ -1,7 +1,8 @@
 """Contacts and strangers: whose keys this node knows (N1, N15)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from itertools import chain
 
 from nexus_node.base.errors import BadWire, InputError, UnknownContact
 from nexus_node.base.ids import NodeId
@@ -24,7 +25,8 @@ class Contacts:
         self._store = store
         self._own = own
         self._emit = emit
-        self._candidates: list[NodeId] | None = None
+        self._cached: dict[NodeId, Correspondent] | None = None
+        """All correspondents in the store's order, the likeliest sender first; None when it must be read."""
 
     def add(self, name: str, uri: str, now_ms: int) -> Correspondent:
         """Add a contact from its URI. Raises BadUri and InputError with words."""
@@ -81,12 +83,12 @@ class Contacts:
         return [one for one in self._store.correspondents() if one.name is not None]
 
     def name_of(self, node_id: NodeId) -> str | None:
-        known = self._store.correspondent(node_id)
+        known = self._known().get(node_id)
         return known.name if known is not None else None
 
     def met(self, node_id: NodeId, now_ms: int) -> None:
         """That node has proved that it knows our key: from now on envelopes to it are the short ones."""
-        known = self._store.correspondent(node_id)
+        known = self._known().get(node_id)
         if known is not None and known.knows_us and now_ms - known.seen_ms < _SEEN_EVERY_MS:
             return
         base = known or Correspondent(node_id, address_of(node_id))
@@ -99,12 +101,15 @@ class Contacts:
         self._put(changed)
         return changed
 
-    def candidates(self, first: NodeId | None) -> list[NodeId]:
-        """Who may have sealed an envelope to us, the likeliest first."""
-        if self._candidates is None:
-            self._candidates = [one.node_id for one in self._store.correspondents()]
-        return self._candidates if first is None else [first, *self._candidates]
+    def candidates(self, first: NodeId) -> Iterable[NodeId]:
+        """Who may have sealed an envelope to us: `first`, then the others, the likeliest first."""
+        return chain((first,), self._known())
 
     def _put(self, who: Correspondent) -> None:
         self._store.put_correspondent(who)
-        self._candidates = None
+        self._cached = None
+
+    def _known(self) -> dict[NodeId, Correspondent]:
+        if self._cached is None:
+            self._cached = {one.node_id: one for one in self._store.correspondents()}
+        return self._cached

@@ -16,7 +16,12 @@ def test_n1_texts_and_keys_on_the_disk(tmp_path: Path, sealed: bool) -> None:
     passphrase, home = tmp_path / "passphrase", tmp_path / "bob"
     passphrase.write_text("correct horse battery staple\n")
     option = ["--passphrase-file", str(passphrase)] if sealed else []
-    subprocess.run([*NEXUS, "--home", str(home), "init", "--name", "bob", *option], check=True, timeout=60)
+    subprocess.run(
+        [*NEXUS, "--home", str(home), "init", "--name", "bob", *option],
+        check=True,
+        capture_output=True,
+        timeout=60,
+    )
     listens, connects = tcp_carriers()
     with RunningNode(home, listens) as bob, RunningNode(tmp_path / "alice", connects) as alice:
         bob.start(*option)
