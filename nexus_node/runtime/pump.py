@@ -1,11 +1,12 @@
 """Keeps the engine going: rings carriers, runs its timer, commits, and hands its events out."""
 
 from collections import deque
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable
 
 import trio
 
 from nexus_node.base.limits import EVENTS_BUFFERED, EVENTS_RECENT
+from nexus_node.base.states import State
 from nexus_node.engine.core import NodeCore
 from nexus_node.engine.events import Event
 
@@ -34,6 +35,21 @@ class Bell:
         self._rung = False
 
 
+class _Watch:
+    """Somebody waiting for a message to come to a state."""
+
+    def __init__(self, wanted: State) -> None:
+        self.bell = Bell()
+        self.state = wanted
+        self.by = ""
+        self._wanted = wanted
+
+    def take(self, state: State, by: str) -> None:
+        if state.rank >= self._wanted.rank or state.final:
+            self.state, self.by = state, by
+            self.bell.ring()
+
+
 class Pump:
     """One engine's surroundings. Call `after` after every call into the engine."""
 
@@ -51,7 +67,7 @@ class Pump:
         """What `nexus events` shows of the time before it was called."""
         self._followers: dict[int, trio.MemorySendChannel[Event]] = {}
         self._next_follower = 0
-        self._watchers: dict[str, list[Bell]] = {}
+        self._watches: dict[str, list[_Watch]] = {}
 
     def now(self) -> float:
         """Monotonic seconds; keeps the engine's wall clock true on the way."""
@@ -117,28 +133,26 @@ class Pump:
     def _publish(self, event: Event) -> None:
         self.recent.append(event)
         if event.event == "message_state":
-            for bell in self._watchers.get(str(event.fields["id"]), ()):
-                bell.ring()
+            for watch in self._watches.get(str(event.fields["id"]), ()):
+                watch.take(State(str(event.fields["state"])), str(event.fields["by"]))
         for number, channel in list(self._followers.items()):
             try:
                 channel.send_nowait(event)
             except (trio.WouldBlock, trio.BrokenResourceError):
                 self._followers.pop(number).close()
 
-    async def changes(self, message_id: str) -> AsyncGenerator[None, None]:
-        """Yield at once, and again each time that message's state has changed durably."""
-        bell = Bell()
-        bell.ring()
-        watchers = self._watchers.setdefault(message_id, [])
-        watchers.append(bell)
+    async def reach(self, message_id: str, wanted: State) -> tuple[State, str]:
+        """Wait until that message has durably come to `wanted`, a later or a final state: it, and by whom."""
+        watch = _Watch(wanted)
+        watches = self._watches.setdefault(message_id, [])
+        watches.append(watch)
         try:
-            while True:
-                await bell.wait()
-                yield
+            await watch.bell.wait()
         finally:
-            watchers.remove(bell)
-            if not watchers:
-                self._watchers.pop(message_id, None)
+            watches.remove(watch)
+            if not watches:
+                self._watches.pop(message_id, None)
+        return watch.state, watch.by
 
     def follow(self) -> trio.MemoryReceiveChannel[Event]:
         """Events from now on. The channel ends if its reader falls behind by `limits.EVENTS_BUFFERED`."""

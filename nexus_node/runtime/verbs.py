@@ -1,7 +1,6 @@
 """What the control socket can ask, and the JSON it gets (docs/control.md)."""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -143,15 +142,16 @@ async def wait(node: Node, args: Json) -> Json:
         not isinstance(timeout, int | float) or isinstance(timeout, bool) or not 0 <= timeout <= _TTL_MAX_S
     ):
         raise UsageError(f"the argument 'timeout_s' is a number of seconds from 0 to {_TTL_MAX_S}")
-    with trio.move_on_after(float("inf") if timeout is None else timeout):
-        async with aclosing(node.pump.changes(message_id.hex())) as changes:
-            async for _ in changes:
-                state = _state_of(node, message_id)
-                if state.rank >= wanted.rank or state.final:
-                    return {"id": message_id.hex(), "state": state.value, "why": _why(node, message_id)}
-    state = _state_of(node, message_id)
-    words = f"the message is still {state.value} after {timeout} s; it goes on by itself, see: nexus outbox"
-    raise WaitTimeout(words, state)
+    state, why = _state_of(node, message_id), None
+    if state.rank < wanted.rank and not state.final:
+        with trio.move_on_after(float("inf") if timeout is None else timeout) as waiting:
+            state, why = await node.pump.reach(message_id.hex(), wanted)
+        if waiting.cancelled_caught:
+            state = _state_of(node, message_id)
+            words = f"the message is still {state.value} after {timeout} s; it goes on by itself"
+            raise WaitTimeout(f"{words}, see: nexus outbox", state)
+    why = _why(node, message_id) if why is None else why
+    return {"id": message_id.hex(), "state": state.value, "why": why}
 
 
 def _state_of(node: Node, message_id: MessageId) -> State:
