@@ -179,7 +179,7 @@ class NodeCore:
         if attachment is None:
             raise CarrierClosed("the carrier is detached")
         self._now = now
-        if self.delivery.promised:
+        if self.delivery.promised or self._failure is not None:
             self.commit()
         link = attachment.link
         frame = link.poll_handshake()

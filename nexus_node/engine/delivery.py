@@ -231,8 +231,16 @@ class Delivery:
             self._fact(row, State.HELD, f"needs {row.min_bandwidth} bps", now)
 
     def _seal_again(self, mailbox: Mailbox, row: Outgoing, now: float) -> None:
-        """Queue a fresh introduction with the same text in place of the row's envelope."""
-        sealed = self._reseal(row, now)
+        """Queue a fresh introduction with the same text in place of the row's envelope: later, if the store
+        has no room for one now."""
+        flight = mailbox.flights.get(row.id)
+        try:
+            sealed = self._reseal(row, now)
+        except StoreFull:
+            self._wait_for_room(mailbox, flight or self._flight(mailbox, row, b""), now)
+            return
+        if flight is not None:
+            self._finish(flight)
         if sealed is None:
             self._fact(row, State.FAILED, "our own copy of it was damaged on the disk", now)
         else:
@@ -281,12 +289,7 @@ class Delivery:
                 "message_refused", {"id": row.id.hex(), "why": "the recipient's store is full; trying again"}
             )
         elif refusal.reason == Reason.UNKNOWN_SENDER and not is_introduction(flight.packet[HEADER_SIZE:]):
-            try:
-                self._seal_again(mailbox, row, now)
-            except StoreFull:
-                self._wait_for_room(mailbox, flight, now)
-            else:
-                self._finish(flight)
+            self._seal_again(mailbox, row, now)
         else:
             words = _REFUSED.get(refusal.reason, "the recipient could not read it")
             self._fact(row, State.FAILED, words, now)
@@ -298,6 +301,9 @@ class Delivery:
         flight.refused += 1
         self._arm(flight.due)
         self._settle(flight, lost=False)
+        for queue in (mailbox.sending, mailbox.transfers):
+            if flight in queue:
+                queue.remove(flight)
         if flight.transfer is not None:
             self._cut(flight, mailbox.best)
 
@@ -327,19 +333,22 @@ class Delivery:
         """Repeat what was not answered in time; returns the attachments that have something to send."""
         woken = []
         for mailbox in self._mailboxes.values():
-            for flight in mailbox.flights.values():
+            for flight in list(mailbox.flights.values()):
                 if now >= flight.due:
-                    self._repeat(mailbox, flight)
+                    self._repeat(mailbox, flight, now)
                 elif flight.due != float("inf"):
                     self._arm(flight.due)
             if not mailbox.idle:
                 woken.append(mailbox.best)
         return woken
 
-    def _repeat(self, mailbox: Mailbox, flight: Flight) -> None:
+    def _repeat(self, mailbox: Mailbox, flight: Flight, now: float) -> None:
         """Send again what was not answered; each flight stands in at most one queue."""
         link, transfer = mailbox.best, flight.transfer
-        if link.profile.ordered and transfer is not None and not transfer.waiting:
+        if not flight.packet:
+            self._seal_again(mailbox, flight.row, now)
+            return
+        if link.profile.ordered and transfer and not transfer.waiting and flight in mailbox.transfers:
             flight.due = float("inf")  # still on its way out; nothing is late before it has left
             return
         self._settle(flight, lost=True)

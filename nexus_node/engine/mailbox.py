@@ -17,6 +17,7 @@ class Flight:
     def __init__(self, row: Outgoing, packet: bytes) -> None:
         self.row = row
         self.packet = packet
+        """Empty while its envelope is lost and the store has no room for another."""
         self.transfer: OutgoingTransfer | None = None
         self.due = float("inf")
         self.tries = 0
