@@ -94,6 +94,7 @@ class Link:
         self.closed: str | None = None
         """Why this carrier is to be closed, once it is."""
         self.last_heard = now
+        self._last_sealed = now
         self.rtt: float | None = None
         self._items: deque[Item] = deque(maxlen=LINK_ITEMS)
         self._events: deque[LinkUp | LinkDown | LinkFault] = deque()
@@ -155,6 +156,7 @@ class Link:
         if self._session is None:
             raise LocalError("the link is not up")
         self._confirm = False
+        self._last_sealed = now
         frame = self._session.seal(encode_items(items))
         if self._session.sealed_bytes > self._rekey_bytes and self._rekeying is None:
             self._start_rekey(now)
@@ -349,6 +351,8 @@ class Link:
             self._alive_due = now + self.keepalive
         else:
             self._alive_due = self.last_heard + self.keepalive
+            if self._last_sealed + self.keepalive <= now:
+                self._confirm = True  # the peer sends and sends: let it hear that we are there
 
     def ping(self, now: float) -> None:
         """Ask the peer to answer: for keep-alive and round-trip time."""

@@ -382,3 +382,24 @@ def test_n3_forged_openings_do_not_end_our_own_trying() -> None:
         a.link.expire(now)
         talk(a, b, now)
     assert a.link.up and b.link.up and now < 60
+
+
+def test_n3_who_only_sends_does_not_take_the_listener_for_gone() -> None:
+    a, b = pair(STREAM)
+    talk(a, b, 0.0)
+    now, from_b = 0.0, 0
+    while now < 600:
+        now += 5
+        a.link.expire(now)
+        b.link.expire(now)
+        a.to_send.append(b"part of something long")
+        for frame in a.pull(now):
+            b.take(frame, now)
+        for frame in b.pull(now):
+            from_b += 1
+            a.take(frame, now)
+        # PING is stuck behind the rest: only what b sends of itself comes back
+        a.link._items.clear()
+        b.link._items.clear()
+    assert a.link.up and b.link.up
+    assert 600 / b.link.keepalive / 3 < from_b <= 600 / b.link.keepalive + 1
