@@ -54,11 +54,13 @@ def test_parser_stands_500_inputs(name: str) -> None:
 @pytest.mark.fuzz
 @pytest.mark.parametrize("name", TABLE)
 def test_parser_stands_100_000_inputs(name: str) -> None:
-    """The valid ones to change are made beforehand: that is three times as fast as drawing each."""
+    """The valid ones to change are made beforehand, and the inputs tried in twenty runs: hypothesis
+    slows down as what it remembers of a run grows."""
     target = TABLE[name]
     pool: list[bytes] = []
     _each(target.valid, 2000, pool.append)
-    assert _each(_hostile(st.sampled_from(pool)), 100_000, partial(check, target)) >= 100_000
+    hostile = _hostile(st.sampled_from(pool))
+    assert sum(_each(hostile, 5000, partial(check, target)) for _ in range(20)) >= 100_000
 
 
 def _each(inputs: st.SearchStrategy[bytes], examples: int, use: Callable[[bytes], Any]) -> int:
