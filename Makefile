@@ -48,7 +48,7 @@ soak: dev
 	$(BIN)/python -m pytest -m soak --timeout 3600 tests
 
 fuzz: dev
-	$(BIN)/python -m pytest -m fuzz --timeout 3600 tests
+	$(BIN)/python -m pytest -n 2 -m fuzz --timeout 3600 tests
 
 vectors: dev
 	$(BIN)/python tests/vectors/make_vectors.py
