@@ -2,6 +2,7 @@
 
 import shlex
 import socket
+import time
 from collections.abc import Iterator, Mapping
 from itertools import count
 from pathlib import Path
@@ -12,6 +13,9 @@ from nexus_node.base.errors import BadWire
 from .codec import BAD_ANSWER, LineBuffer, answer_error, encode_request, parse_line_untrusted
 from .errors import ControlError, NodeNotRunning
 from .path import control_path
+
+_QUEUE_STEP_S = 0.05
+"""How often to try again while the node's queue of new connections is full."""
 
 
 class ControlClient:
@@ -69,10 +73,20 @@ class _Connection:
         self._socket.settimeout(timeout_s)
         try:
             with control_path(home) as path:
-                self._socket.connect(path)
+                self._connect(path, timeout_s)
         except OSError as error:
             self._socket.close()
             raise not_running(home, error) from error
+
+    def _connect(self, path: str, timeout_s: float | None) -> None:
+        deadline = time.monotonic() + (timeout_s or 0)
+        while True:
+            try:
+                return self._socket.connect(path)
+            except BlockingIOError:  # the queue is full, and with a time-out the kernel does not wait for us
+                if time.monotonic() >= deadline:
+                    raise
+                time.sleep(_QUEUE_STEP_S)
 
     def close(self) -> None:
         self._socket.close()
