@@ -277,6 +277,8 @@ async def put(node: Node, args: Json) -> Json:
 
 
 def _read_bounded(path: Path) -> bytes:
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise ValueError("it is not a regular file")  # a pipe would be waited for without end
     with path.open("rb") as file:
         return file.read(OBJECT_MAX + 1)
 

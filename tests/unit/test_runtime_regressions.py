@@ -22,7 +22,7 @@ from nexus_node.ports.driver import DriverPort, LinkProfile
 from nexus_node.runtime.control import open_control, serve_control
 from nexus_node.runtime.node import Node, open_node
 from nexus_node.runtime.service import STORE_NAME, _serve
-from nexus_node.runtime.verbs import wait
+from nexus_node.runtime.verbs import _read_bounded, wait
 from nexus_node.store.memory import MemoryStore
 from nexus_node.store.sqlite import SqliteStore
 from nexus_node.wire.uri import make_uri
@@ -328,3 +328,10 @@ def test_a_driver_stuck_in_its_write_is_made_to_let_go_and_costs_nothing_meanwhi
             assert len(calls) < 500 and time.process_time() - began < 2
 
     virtual_run(main, 1)
+
+
+def test_put_refuses_a_pipe_instead_of_waiting_for_it(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(ValueError, match="regular file"):
+        _read_bounded(pipe)
