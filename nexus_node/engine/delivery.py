@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
+from itertools import islice
 
 from nexus_node.base.errors import BadWire, StoreFull
 from nexus_node.base.ids import NodeId
@@ -133,7 +134,7 @@ class Delivery:
     def _fill_receipts(self, mailbox: Mailbox, packer: ItemPacker) -> None:
         while mailbox.receipts and packer.left >= HEADER_SIZE + RECEIPT_SIZE:
             most = min(RECEIPTS_PER_PACKET, (packer.left - HEADER_SIZE) // RECEIPT_SIZE)
-            batch = list(mailbox.receipts)[:most] if len(mailbox.receipts) > most else list(mailbox.receipts)
+            batch = list(islice(mailbox.receipts, most))
             for receipt in batch:
                 del mailbox.receipts[receipt]
             packet = Packet(Context.RECEIPTS, b"".join(batch), priority=Priority.INTERACTIVE)
