@@ -49,6 +49,7 @@ async def move_frames(stream: trio.abc.Stream, carrier: Carrier, mtu: int) -> No
         while block := await _guard(stream.receive_some(BLOCK)):
             for frame in splitter.parse_frames_untrusted(bytes(block)):
                 carrier.deliver(frame)
+                await trio.lowlevel.checkpoint()  # the answer to one frame goes while the next is taken in
         raise CarrierLost("the far end closed the connection")
 
     async def transmit() -> None:

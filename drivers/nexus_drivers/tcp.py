@@ -14,7 +14,7 @@ from nexus_node.base import limits
 from nexus_node.base.errors import CarrierLost, ConfigError, RemoteError
 from nexus_node.ports.driver import DriverPort, LinkProfile
 
-PROFILE = LinkProfile(mtu=min(limits.MTU_MAX, 16384), bps=100e6, ordered=True)
+PROFILE = LinkProfile(mtu=limits.MTU_BULK, bps=100e6, ordered=True)
 CONNECT_TIMEOUT_S = 15.0
 RETRY_FIRST_S, RETRY_LAST_S = 0.2, 30.0
 STEADY_S = 2.0

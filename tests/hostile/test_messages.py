@@ -179,8 +179,8 @@ def test_broken_items_fragments_and_frames_of_a_link(bob: RunningNode) -> None:
     mallory.say((ItemKind.REKEY, bytes(48)))
     mallory.say((99, b"later versions"))
     for number in range(256):  # packets that are never finished
-        for index in range(4):
-            mallory.say((ItemKind.FRAGMENT, Fragment(number, index, bytes(16_000)).encode()))
+        for index in range(16):
+            mallory.say((ItemKind.FRAGMENT, Fragment(number, index, bytes(4_000)).encode()))
     for counter in (
         "bad_items",
         "bad_fragment",

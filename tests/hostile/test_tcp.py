@@ -191,7 +191,7 @@ def test_slow_loris_silence_and_half_a_frame_end_with_the_handshakes_time() -> N
                 if number % 3 == 0:
                     nursery.start_soon(drip, stream)
                 elif number % 3 == 1:
-                    await stream.send_all(b"\x00\x40" + bytes(100))
+                    await stream.send_all(b"\x00\x10" + bytes(100))
             while len(node.core.attachments) < 30:
                 await trio.sleep(0.1)
             assert await _gone(node) < HANDSHAKE_TIMEOUT_S + 10
