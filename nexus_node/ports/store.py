@@ -12,6 +12,7 @@ from typing import Protocol
 
 from nexus_node.base.ids import Address, MessageId, NodeId, ObjectId
 from nexus_node.base.states import State
+from nexus_node.ports.custody import CustodyStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,22 +30,26 @@ class StoredObject:
     chunks_have: int = 1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Fact:
-    """One step of a message, with its evidence: `by` names the carrier, relay or recipient, or the reason."""
+    """One step of a message, with its evidence: `by` names the carrier, relay or recipient, or the reason.
+
+    `by` is one line.
+    """
 
     state: State
     at_ms: int
     by: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Outgoing:
-    """An outbox row.
+    """An outbox row. It changes only to follow what is stored (`seq`, `Store.add_facts`).
 
-    `object` is the sealed envelope now being sent (it differs from `id` only after the recipient
-    asked for another sealing). `delivered_mark` and `read_mark` are hashes of the receipts that
-    would prove those states. `body` is our own copy, sealed under the vault key.
+    `object` is the id of the message object now being sent (it differs from `id` only after the
+    recipient asked for another sealing) and `size` its bytes. `envelope` is its content without the
+    destination, empty once the state is final. `delivered_mark` and `read_mark` are hashes of the
+    receipts that would prove those states. `body` is our own copy, sealed under the vault key.
     """
 
     id: MessageId
@@ -53,6 +58,7 @@ class Outgoing:
     created_ms: int
     expires_ms: int
     size: int
+    envelope: bytes = field(repr=False)
     body: bytes = field(repr=False)
     delivered_mark: bytes = field(repr=False)
     read_mark: bytes = field(repr=False)
@@ -62,7 +68,7 @@ class Outgoing:
     """Rises with each insertion; given by the store."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Incoming:
     """An inbox row. `body` is sealed under the vault key; `delivered` and `read` are our receipts."""
 
@@ -74,8 +80,15 @@ class Incoming:
     delivered: bytes = field(repr=False)
     read: bytes = field(repr=False)
     read_ms: int | None = None
+    first: MessageId | None = None
+    """The id under which its sender sealed it before, if it did."""
     seq: int = 0
     """Rises with each insertion; given by the store."""
+
+    @property
+    def shown_id(self) -> MessageId:
+        """The id that its sender shows as well."""
+        return self.first or self.id
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +104,11 @@ class Correspondent:
     trust: str = "untrusted"
     knows_us: bool = False
     seen_ms: int = 0
+    relays: tuple[NodeId, ...] = ()
+    """Who keeps its mail while it is away, as its contact link says."""
 
 
-class Store(Protocol):
+class Store(CustodyStore, Protocol):
     """One node's durable memory. Not thread-safe: used from one task at a time, inline."""
 
     # --- transactions ---------------------------------------------------------------------------
@@ -143,7 +158,10 @@ class Store(Protocol):
 
     # --- outbox ---------------------------------------------------------------------------------
     def add_outgoing(self, message: Outgoing) -> int:
-        """Insert, with the fact `queued`; returns its `seq`."""
+        """Insert, with the fact `queued`; returns its `seq`. Raises `StoreFull` with words.
+
+        `size` and the body count against the quota, `size` until the state is final.
+        """
         ...
 
     def outgoing(self, message_id: MessageId) -> Outgoing | None: ...
@@ -152,12 +170,26 @@ class Store(Protocol):
         ...
 
     def pending(
-        self, to: NodeId, *, since_seq: int = 0, limit: int, bps: float = float("inf")
+        self,
+        to: NodeId,
+        *,
+        since_seq: int = 0,
+        limit: int,
+        bps: float = float("inf"),
+        not_by: str = "",
     ) -> list[Outgoing]:
         """The first `limit` rows to that node that are not final, with `seq > since_seq`, in order.
 
-        Only those whose `min_bandwidth` a link of `bps` meets.
+        Only those whose `min_bandwidth` a link of `bps` meets, and that are not `relayed` by `not_by`.
         """
+        ...
+
+    def open_outgoing(self, prefix: bytes) -> Outgoing | None:
+        """The row that is not final whose `object` begins with these 8 bytes. Looks at all such rows."""
+        ...
+
+    def recipients(self) -> list[NodeId]:
+        """Whom rows are for that are not final."""
         ...
 
     def to_hold(self, to: NodeId, *, bps: float) -> list[Outgoing]:
@@ -170,18 +202,21 @@ class Store(Protocol):
         ...
 
     def find_by_mark(self, mark: bytes) -> tuple[Outgoing, State] | None:
-        """The row one of whose marks this is, and the state it proves (`delivered` or `read`)."""
+        """The row one of whose marks this is, and the state it proves (`delivered` or `read`).
+
+        None for the mark of `delivered` where that is known already."""
         ...
 
     def reseal(self, message: Outgoing) -> None:
-        """Replace `object`, `size` and both marks of the row with that id."""
+        """Replace `object`, `size`, `envelope` and both marks of the row with that id, which is not
+        final. Raises `StoreFull` with words."""
         ...
 
-    def add_fact(self, message_id: MessageId, fact: Fact) -> bool:
-        """Record a fact; True if it moved the message's state forward.
+    def add_facts(self, message: Outgoing, *facts: Fact) -> list[Fact]:
+        """Record facts; returns those that moved the message's state forward, in turn.
 
-        The row's state only rises in rank; a fact with the same state and `by` is recorded once.
-        A final state other than the receipts' lets the envelope object go as well; so do the receipts.
+        The state only rises in rank; a fact with the same state and `by` is recorded once. A final
+        state lets the envelope go. `message` is brought up to date.
         """
         ...
 
@@ -201,14 +236,34 @@ class Store(Protocol):
         ...
 
     def incoming(self, message_id: MessageId) -> Incoming | None: ...
+    def incoming_before(self, sender: NodeId, message_id: MessageId) -> bool:
+        """Whether there is a row of that sender with that id, or that says that it had it before."""
+        ...
+
+    def incoming_called(self, prefix: bytes) -> tuple[NodeId, bytes] | None:
+        """(sender, our receipt) of the row whose id begins with these 8 bytes."""
+        ...
+
     def inbox(
         self, *, since_seq: int = 0, sender: NodeId | None = None, limit: int | None = None
     ) -> Iterator[Incoming]:
         """Rows with `seq > since_seq`, in order."""
         ...
 
-    def mark_read(self, message_id: MessageId, at_ms: int) -> bool:
-        """True the first time."""
+    def receipt_of(self, message_id: MessageId) -> tuple[NodeId, bytes] | None:
+        """Sender and `delivered` of an inbox row: cheap, asked of every message that comes."""
+        ...
+
+    def mark_read(self, message_id: MessageId, at_ms: int, *, tell: int = 0) -> bool:
+        """True the first time; then its sender is to be told `tell` times."""
+        ...
+
+    def to_tell(self, sender: NodeId, *, limit: int) -> list[tuple[int, bytes]]:
+        """`seq` and `read` of the first `limit` messages that sender is still to be told were read."""
+        ...
+
+    def told(self, seq: int) -> None:
+        """The sender of that inbox row has been told once that it was read."""
         ...
 
     # --- correspondents -------------------------------------------------------------------------

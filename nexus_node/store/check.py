@@ -13,6 +13,8 @@ from nexus_node.base.ids import Address, MessageId, NodeId, ObjectId
 from nexus_node.base.limits import CHUNK_SIZE, CORRESPONDENTS_MAX, MIB
 from nexus_node.base.states import State
 from nexus_node.ports.store import Correspondent, Fact, Incoming, Outgoing, Store, StoredObject
+from nexus_node.store.check_custody import CUSTODY_CHECKS
+from nexus_node.store.expect import expect, expect_raises
 
 MakeStore = Callable[[int], Store]
 
@@ -25,21 +27,6 @@ def check_store(make_store: MakeStore) -> None:
         check(make_store)
 
 
-def expect(found: object, wanted: object, what: str) -> None:
-    """Raise `AssertionError` unless the two are equal."""
-    if found != wanted:
-        raise AssertionError(f"{what}: {found!r} instead of {wanted!r}")
-
-
-def expect_raises(error: type[Exception], action: Callable[[], object], what: str) -> None:
-    """Raise `AssertionError` unless `action` raises `error`."""
-    try:
-        action()
-    except error:
-        return
-    raise AssertionError(f"{what}: no {error.__name__}")
-
-
 def an_outgoing(number: int, to: NodeId = BOB, *, size: int = 10, expires_ms: int = 10**6) -> Outgoing:
     """Make an outbox row whose every field follows from `number`."""
     name = b"%d" % number
@@ -49,7 +36,8 @@ def an_outgoing(number: int, to: NodeId = BOB, *, size: int = 10, expires_ms: in
         object=ObjectId(name.rjust(32, b"o")),
         created_ms=1000 + number,
         expires_ms=expires_ms,
-        size=size + 20,
+        size=30,
+        envelope=name.rjust(14, b"e"),
         body=name.rjust(size, b"b"),
         delivered_mark=name.rjust(16, b"d"),
         read_mark=name.rjust(16, b"r"),
@@ -118,7 +106,7 @@ def check_atomic(make_store: MakeStore) -> None:
         try:
             with store.atomic():
                 store.set_meta("key", b"inside")
-                store.add_fact(an_outgoing(1).id, Fact(State.SENT, 5))
+                store.add_facts(an_outgoing(1), Fact(State.SENT, 5))
                 store.put_object(*an_object(1, bytes(3 * CHUNK_SIZE)))
                 raise ValueError
         except ValueError:
@@ -224,7 +212,7 @@ def check_outbox(make_store: MakeStore) -> None:
     expect(store.find_by_mark(rows[3].read_mark), (rows[3], State.READ), "by read mark")
     expect(store.find_by_mark(bytes(16)), None, "by an unknown mark")
     expect_raises(LocalError, lambda: store.add_outgoing(rows[3]), "adding a row twice")
-    expect(store.usage()[1], sum(len(row.body) for row in rows), "bytes of the outbox")
+    expect(store.usage()[1], sum(len(row.body) + row.size for row in rows), "bytes of the outbox")
     expect(store.expired(10**6 - 248), [rows[249], rows[248]], "rows whose time is over")
     expect(store.next_expiry_ms(), 10**6 - 249, "the next expiry")
     iterator = store.outbox()
@@ -235,12 +223,45 @@ def check_outbox(make_store: MakeStore) -> None:
     store.close()
 
 
+def check_recipients(make_store: MakeStore) -> None:
+    """Rows that are not final are found by whom they are for, by what relays keep, and by prefix (N10)."""
+    store = make_store(MIB)
+    expect(store.recipients(), [], "recipients of an empty outbox")
+    objects = [ObjectId(b"%08d" % number + bytes(24)) for number in range(5)]
+    rows = []
+    for number, object_id in enumerate(objects):
+        row = replace(an_outgoing(number, CAROL if number == 4 else BOB), object=object_id)
+        rows.append(replace(row, seq=store.add_outgoing(row)))
+    one, two = "1" * 32, "2" * 32
+    store.add_facts(rows[0], Fact(State.RELAYED, 10, one))
+    store.add_facts(rows[1], Fact(State.SENT, 10, "tcp:a"), Fact(State.RELAYED, 11, two))
+    store.add_facts(rows[1], Fact(State.RELAYED, 12, one), Fact(State.SENT, 13, "tcp:b"))
+    store.add_facts(rows[2], Fact(State.SENT, 10, one))
+    expect(sorted(store.recipients()), [BOB, CAROL], "recipients, each once")
+    expect(store.pending(BOB, limit=9), rows[:4], "what is pending, kept by relays or not")
+    expect(store.pending(BOB, limit=9, not_by=one), rows[2:4], "what the first relay does not keep")
+    expect(store.pending(BOB, limit=9, not_by=two), [rows[0], *rows[2:4]], "what the second does not keep")
+    expect(store.pending(BOB, limit=9, not_by="3" * 32), rows[:4], "what another relay does not keep")
+    expect(store.pending(BOB, limit=1, not_by=one), rows[2:3], "the first of it")
+    expect(store.pending(BOB, since_seq=rows[2].seq, limit=9, not_by=one), rows[3:4], "the rest of it")
+    expect(store.pending(BOB, limit=9, bps=2, not_by=one), rows[2:3], "what a narrow link may carry of it")
+    expect(store.open_outgoing(objects[1][:8]), rows[1], "a row by the prefix of its object")
+    expect(store.open_outgoing(b"no such "), None, "an unknown prefix")
+    sealed = replace(rows[1], object=ObjectId(b"resealed" + bytes(24)))
+    store.reseal(sealed)
+    expect(store.open_outgoing(objects[1][:8]), None, "a prefix of before another sealing")
+    expect(store.open_outgoing(b"resealed"), sealed, "the prefix since")
+    store.add_facts(rows[4], Fact(State.DELIVERED, 14, "carol"))
+    expect(store.open_outgoing(objects[4][:8]), None, "the prefix of a final message")
+    expect(store.recipients(), [BOB], "recipients once all for Carol is final")
+    store.close()
+
+
 def check_facts(make_store: MakeStore) -> None:
     """A state never goes backwards, facts are recorded once, and a final one lets the envelope go (N9)."""
     store = make_store(MIB)
     row = an_outgoing(1)
-    store.put_object(replace(an_object(1, b"sealed")[0], id=row.object), [b"sealed"])
-    store.add_outgoing(row)
+    row.seq = store.add_outgoing(row)
     facts = [Fact(State.QUEUED, row.created_ms)]
     expect(store.facts(row.id), facts, "facts of a new message")
     for fact, moved, recorded in (
@@ -256,20 +277,43 @@ def check_facts(make_store: MakeStore) -> None:
         (Fact(State.READ, 18, "bob"), True, True),
         (Fact(State.DELIVERED, 19, "bob"), False, False),
     ):
-        expect(store.get_object(row.object) is None, fact.at_ms > 15, f"envelope gone before {fact}")
-        expect(store.add_fact(row.id, fact), moved, f"whether {fact} moved the state")
+        stored = store.outgoing(row.id)
+        expect(stored, row, f"the row before {fact}")
+        expect(row.envelope == b"", fact.at_ms > 15, f"envelope gone before {fact}")
+        expect(store.usage()[1], len(row.body) + (0 if fact.at_ms > 15 else row.size), "bytes of it")
+        found = store.find_by_mark(row.delivered_mark)
+        expect(found, (row, State.DELIVERED) if fact.at_ms < 17 else None, f"by its mark before {fact}")
+        expect(store.add_facts(row, fact), [fact] if moved else [], f"whether {fact} moved the state")
         facts += [fact] if recorded else []
         expect(store.facts(row.id), facts, f"facts after {fact}")
     stored = store.outgoing(row.id)
+    expect(stored, row, "the row that was brought up to date")
     expect(stored and stored.state, State.READ, "the state")
     expect(store.usage()[:2], (0, len(row.body)), "usage without the envelope")
     expect(store.pending(BOB, limit=9), [], "what a final message leaves pending")
     expect((store.expired(10**9), store.next_expiry_ms()), ([], None), "expiry of a final message")
-    expect(store.find_by_mark(row.delivered_mark), (stored, State.DELIVERED), "a receipt that comes again")
+    expect(store.find_by_mark(row.delivered_mark), None, "a receipt that comes again")
+    expect(store.find_by_mark(row.read_mark), (stored, State.READ), "the other one that comes again")
     counted = {state: count for state, count in store.count_states().items() if count}
     expect(counted, {State.READ: 1}, "how many rows in each state")
     expect(store.facts(MessageId(bytes(32))), [], "facts of an unknown message")
-    expect_raises(LocalError, lambda: store.add_fact(MessageId(bytes(32)), facts[0]), "a fact about nothing")
+    expect_raises(LocalError, lambda: store.add_facts(an_outgoing(9), facts[1]), "a fact about nothing")
+    store.close()
+
+
+def check_facts_together(make_store: MakeStore) -> None:
+    """Several facts are recorded in turn; a row that is out of date does no harm."""
+    store = make_store(MIB)
+    row, sent, delivered = an_outgoing(1), Fact(State.SENT, 10, "tcp:a"), Fact(State.DELIVERED, 11, "bob")
+    row.seq = store.add_outgoing(row)
+    older = replace(row)
+    expect(store.add_facts(row, sent, delivered), [sent, delivered], "facts that move the state")
+    expect(row.state, State.DELIVERED, "the state after both")
+    late = [Fact(State.SENT, 12, "udp:b"), Fact(State.DELIVERED, 13, "bob"), Fact(State.READ, 14, "bob")]
+    expect(store.add_facts(older, *late), [late[2]], "facts about a row that has moved on")
+    expect(older, store.outgoing(row.id), "the row out of date, afterwards")
+    expect(store.facts(row.id)[1:], [sent, delivered, late[0], late[2]], "all that is recorded")
+    expect(store.usage()[1], len(row.body), "usage without the envelope")
     store.close()
 
 
@@ -282,14 +326,20 @@ def check_reseal(make_store: MakeStore) -> None:
         row,
         object=other.object,
         size=99,
+        envelope=b"new",
         delivered_mark=other.delivered_mark,
         read_mark=other.read_mark,
     )
     store.reseal(replace(new, body=b"not looked at", expires_ms=1))
     expect(store.outgoing(row.id), new, "the row")
+    expect(store.usage()[1], len(row.body) + 99, "usage with the new envelope")
     expect(store.find_by_mark(row.delivered_mark), None, "the old mark")
     expect(store.find_by_mark(other.read_mark), (new, State.READ), "the new mark")
     expect_raises(LocalError, lambda: store.reseal(other), "sealing nothing again")
+    expect_raises(StoreFull, lambda: store.reseal(replace(new, size=2 * MIB)), "a sealing beyond the quota")
+    expect(store.usage()[1], len(row.body) + 99, "usage after it was refused")
+    store.add_facts(new, Fact(State.DELIVERED, 5, "bob"))
+    expect_raises(LocalError, lambda: store.reseal(new), "sealing a message again that has arrived")
     store.close()
 
 
@@ -314,7 +364,50 @@ def check_inbox(make_store: MakeStore) -> None:
     expect(store.mark_read(rows[0].id, 78), False, "reading again")
     expect(store.mark_read(MessageId(bytes(32)), 78), False, "reading an unknown message")
     expect(store.incoming(rows[0].id), replace(rows[0], read_ms=77), "a row that was read")
+    expect(store.receipt_of(rows[0].id), (rows[0].sender, rows[0].delivered), "the receipt of a row")
+    expect(store.receipt_of(MessageId(bytes(32))), None, "the receipt of an unknown message")
+    for row, times in zip(from_bob[1:5], (1, 2, 0, 1), strict=True):
+        store.mark_read(row.id, 80, tell=times)
+    to_tell = [(row.seq, row.read) for row in from_bob]
+    expect(store.to_tell(BOB, limit=9), [to_tell[1], to_tell[2], to_tell[4]], "what Bob is to be told")
+    expect(store.to_tell(BOB, limit=1), [to_tell[1]], "the first of it")
+    expect(store.to_tell(CAROL, limit=9), [], "what Carol is to be told")
+    for row in from_bob[:3]:
+        store.told(row.seq)
+    expect(store.to_tell(BOB, limit=9), [to_tell[2], to_tell[4]], "what Bob is to be told again")
     store.close()
+
+
+def check_inbox_by_id(make_store: MakeStore) -> None:
+    """Inbox rows are found by the first 8 bytes of their id, and by the id they were sealed under before."""
+    store = make_store(MIB)
+    lowest, highest = MessageId(b"prefix-1" + bytes(24)), MessageId(b"prefix-2" + b"\xff" * 24)
+    first = MessageId(b"before-1" + bytes(24))
+    store.add_incoming(replace(an_incoming(1), id=lowest, first=first))
+    store.add_incoming(replace(an_incoming(2, CAROL), id=highest))
+    row = store.incoming(lowest)
+    expect(row and (row.first, row.shown_id), (first, first), "the id from before")
+    expect(store.incoming(first), row, "a row by the id from before")
+    unsealed = store.incoming(highest)
+    expect(unsealed and (unsealed.first, unsealed.shown_id), (None, highest), "a row that had no other id")
+    for number, (sender, message_id) in enumerate(((BOB, lowest), (CAROL, highest)), 1):
+        found = sender, an_incoming(number).delivered
+        expect(store.incoming_called(message_id[:8]), found, "sender and receipt by prefix")
+    for prefix in (b"prefix-0", b"prefix-3", first[:8], bytes(8), b"\xff" * 8):
+        expect(store.incoming_called(prefix), None, f"the prefix {prefix!r}")
+    claimed = MessageId(b"claimed!" + bytes(24))
+    store.add_incoming(replace(an_incoming(3, CAROL), id=claimed, first=lowest))
+    expect(store.incoming(lowest), row, "a row by its id, which another claims to have had before")
+    expect(store.incoming_before(BOB, lowest), True, "a message of Bob's by its id")
+    expect(store.incoming_before(BOB, first), True, "the same by its id from before")
+    expect(store.incoming_before(CAROL, first), False, "the same, were it Carol's")
+    expect(store.incoming_before(BOB, highest), False, "Carol's, were it Bob's")
+    store.close()
+    full = make_store(10)
+    full.add_incoming(replace(an_incoming(1, CAROL), first=lowest))
+    fresh = replace(an_incoming(2), id=lowest)
+    expect_raises(StoreFull, lambda: full.add_incoming(fresh), "a message whose id another claims, when full")
+    full.close()
 
 
 def check_correspondents(make_store: MakeStore) -> None:
@@ -328,8 +421,13 @@ def check_correspondents(make_store: MakeStore) -> None:
     carol = Correspondent(CAROL, Address(CAROL[:16]), "bob")
     expect_raises(InputError, lambda: store.put_correspondent(carol), "a name that is taken")
     expect(store.correspondent(CAROL), None, "a correspondent whose name was taken")
-    carol = replace(carol, name="alice")
+    carol = replace(carol, name="alice", relays=(NodeId(bytes(32)),))
     store.put_correspondent(carol)
+    for relays in ((CAROL,), (CAROL, BOB, NodeId(b"\xff" * 32), NodeId(bytes(32))), ()):
+        bob = replace(bob, relays=relays)
+        store.put_correspondent(bob)
+        expect(store.contact("bob"), bob, f"a contact with {len(relays)} relays, in order")
+        expect(store.correspondents(), [carol, bob], "all contacts, with their relays")
     bob = replace(bob, name="zoe", seen_ms=6)
     store.put_correspondent(bob)
     strangers = [
@@ -363,7 +461,7 @@ def check_quota(make_store: MakeStore) -> None:
     ):
         expect_raises(StoreFull, action, f"{what} beyond the quota")
         expect(store.usage(), usage, f"usage after refusing {what}")
-    store.add_outgoing(an_outgoing(3, size=CHUNK_SIZE))
+    store.add_outgoing(an_outgoing(3, size=CHUNK_SIZE - 30))
     expect_raises(StoreFull, lambda: store.put_object(*an_object(4, b"x")), "one byte beyond the quota")
     expect(store.put_object(small, chunks), False, "an object that is there, when full")
     expect(store.add_incoming(an_incoming(1, size=CHUNK_SIZE)), False, "a duplicate, when full")
@@ -380,9 +478,13 @@ CHECKS: tuple[Callable[[MakeStore], None], ...] = (
     check_objects,
     check_chunks_are_shared,
     check_outbox,
+    check_recipients,
     check_facts,
+    check_facts_together,
     check_reseal,
     check_inbox,
+    check_inbox_by_id,
     check_correspondents,
     check_quota,
+    *CUSTODY_CHECKS,
 )

@@ -237,8 +237,12 @@ class Database:
         (counters.objects, inline), *_ = self._read(
             "SELECT count(*), total(CASE WHEN size <= ? THEN size END) FROM objects", (limits.CHUNK_SIZE,)
         )
-        for table, column in (("chunks", "content"), ("outbox", "body"), ("inbox", "body")):
-            counters.bytes += int(self._read(f"SELECT total(length({column})) FROM {table}")[0][0])
+        for table, size in (
+            ("chunks", "length(content)"),
+            ("outbox", "length(body) + open * size"),
+            ("inbox", "length(body)"),
+        ):
+            counters.bytes += int(self._read(f"SELECT total({size}) FROM {table}")[0][0])
         counters.bytes += int(inline)
         for code, count in self._read("SELECT state, count(*) FROM outbox GROUP BY state"):
             counters.states[STATES[code]] = count

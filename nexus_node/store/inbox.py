@@ -7,7 +7,7 @@ from nexus_node.base.ids import MessageId, NodeId
 from nexus_node.ports.store import Incoming
 from nexus_node.store.database import Database, Row
 
-_SELECT = "SELECT id, sender, sent_ms, received_ms, body, delivered, read, read_ms, seq FROM inbox "
+_SELECT = "SELECT id, sender, sent_ms, received_ms, body, delivered, read, read_ms, first, seq FROM inbox "
 
 
 class InboxTable(Database):
@@ -18,12 +18,13 @@ class InboxTable(Database):
         try:
             self._take_room(size, "a message")
         except StoreFull:
-            if self.incoming(message.id) is None:
+            if self.receipt_of(message.id) is None:
                 raise
             return False
         cursor = self._write(
-            """INSERT OR IGNORE INTO inbox (id, sender, sent_ms, received_ms, body, delivered, read, read_ms)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?)""",
+            """INSERT OR IGNORE INTO inbox
+            (id, sender, sent_ms, received_ms, body, delivered, read, read_ms, first)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)""",
             (
                 message.id,
                 message.sender,
@@ -33,6 +34,7 @@ class InboxTable(Database):
                 message.delivered,
                 message.read,
                 message.read_ms,
+                message.first,
             ),
         )
         if cursor.rowcount == 0:
@@ -40,8 +42,18 @@ class InboxTable(Database):
         return cursor.rowcount == 1
 
     def incoming(self, message_id: MessageId) -> Incoming | None:
-        rows = self._read(_SELECT + "WHERE id = ?", (message_id,))
+        rows = self._read(_SELECT + "WHERE id = ? OR first = ?", (message_id, message_id))
         return _incoming(rows[0]) if rows else None
+
+    def incoming_before(self, sender: NodeId, message_id: MessageId) -> bool:
+        # The plus keeps SQLite from going through all of that sender's messages.
+        sql = "SELECT 1 FROM inbox WHERE +sender = ?1 AND (id = ?2 OR first = ?2) LIMIT 1"
+        return bool(self._read(sql, (sender, message_id)))
+
+    def incoming_called(self, prefix: bytes) -> tuple[NodeId, bytes] | None:
+        sql = "SELECT sender, delivered FROM inbox WHERE id >= ? AND id < ? LIMIT 1"
+        rows = self._read(sql, (prefix, prefix + b"\xff" * 25))
+        return (rows[0][0], rows[0][1]) if rows else None
 
     def inbox(
         self, *, since_seq: int = 0, sender: NodeId | None = None, limit: int | None = None
@@ -50,11 +62,23 @@ class InboxTable(Database):
         sql = f"{_SELECT} WHERE {which} seq > ? ORDER BY seq LIMIT ?"
         return map(_incoming, self._pages(sql, values, since_seq, limit))
 
-    def mark_read(self, message_id: MessageId, at_ms: int) -> bool:
+    def receipt_of(self, message_id: MessageId) -> tuple[NodeId, bytes] | None:
+        rows = self._read("SELECT sender, delivered FROM inbox WHERE id = ?", (message_id,))
+        return (rows[0][0], rows[0][1]) if rows else None
+
+    def mark_read(self, message_id: MessageId, at_ms: int, *, tell: int = 0) -> bool:
         cursor = self._write(
-            "UPDATE inbox SET read_ms = ? WHERE id = ? AND read_ms IS NULL", (at_ms, message_id)
+            "UPDATE inbox SET read_ms = ?, tell = ? WHERE id = ? AND read_ms IS NULL",
+            (at_ms, tell, message_id),
         )
         return cursor.rowcount == 1
+
+    def to_tell(self, sender: NodeId, *, limit: int) -> list[tuple[int, bytes]]:
+        sql = "SELECT seq, read FROM inbox WHERE sender = ? AND tell > 0 ORDER BY seq LIMIT ?"
+        return [(seq, read) for seq, read in self._read(sql, (sender, limit))]
+
+    def told(self, seq: int) -> None:
+        self._write("UPDATE inbox SET tell = tell - 1 WHERE seq = ? AND tell > 0", (seq,))
 
 
 def _incoming(row: Row) -> Incoming:

@@ -2,28 +2,29 @@
 
 import sqlite3
 from collections.abc import Iterator
+from contextlib import suppress
 
 from nexus_node.base.errors import LocalError
-from nexus_node.base.ids import MessageId, NodeId, ObjectId
+from nexus_node.base.ids import MessageId, NodeId
 from nexus_node.base.states import State
 from nexus_node.ports.store import Fact, Outgoing
-from nexus_node.store.database import STATE_CODES, STATES, Row
-from nexus_node.store.objects import ObjectTable
+from nexus_node.store.database import STATE_CODES, STATES, Database, Row
 
-_SELECT = """SELECT id, recipient, object, created_ms, expires_ms, size, body, delivered_mark, read_mark,
-    min_bandwidth, state, seq FROM outbox """
+_SELECT = """SELECT id, recipient, object, created_ms, expires_ms, size, envelope, body,
+    delivered_mark, read_mark, min_bandwidth, state, seq FROM outbox """
 
 
-class OutboxTable(ObjectTable):
-    """The tables `outbox` and `facts`. The fact `queued` is the row itself, as of `created_ms`."""
+class OutboxTable(Database):
+    """The table `outbox`. The fact `queued` is the row itself, as of `created_ms`."""
 
     def add_outgoing(self, message: Outgoing) -> int:
-        size = len(message.body)
+        size = len(message.body) + message.size
         self._take_room(size, "a message")
         try:
             cursor = self._write(
                 """INSERT INTO outbox (id, recipient, object, created_ms, expires_ms, size, min_bandwidth,
-                state, open, delivered_mark, read_mark, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?)""",
+                state, open, delivered_mark, read_mark, body, envelope, facts)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?, ?, '')""",
                 (
                     message.id,
                     message.to,
@@ -36,6 +37,7 @@ class OutboxTable(ObjectTable):
                     message.delivered_mark,
                     message.read_mark,
                     message.body,
+                    message.envelope,
                 ),
             )
         except sqlite3.IntegrityError as error:
@@ -53,13 +55,29 @@ class OutboxTable(ObjectTable):
         return map(_outgoing, self._pages(sql, (), since_seq, limit))
 
     def pending(
-        self, to: NodeId, *, since_seq: int = 0, limit: int, bps: float = float("inf")
+        self,
+        to: NodeId,
+        *,
+        since_seq: int = 0,
+        limit: int,
+        bps: float = float("inf"),
+        not_by: str = "",
     ) -> list[Outgoing]:
-        sql = (
-            _SELECT
-            + "WHERE recipient = ? AND open = 1 AND seq > ? AND min_bandwidth <= ? ORDER BY seq LIMIT ?"
-        )
-        return [_outgoing(row) for row in self._read(sql, (to, since_seq, bps, limit))]
+        which = "WHERE recipient = ? AND open = 1 AND seq > ? AND min_bandwidth <= ? "
+        values: Row = (to, since_seq, bps)
+        if not_by:
+            which += "AND (state < ? OR facts NOT LIKE ?) "
+            relayed = STATE_CODES[State.RELAYED]
+            values += (relayed, f"%{relayed} % {not_by}\n%")
+        sql = f"{_SELECT} {which} ORDER BY seq LIMIT ?"
+        return [_outgoing(row) for row in self._read(sql, (*values, limit))]
+
+    def open_outgoing(self, prefix: bytes) -> Outgoing | None:
+        rows = self._read(_SELECT + "WHERE open = 1 AND substr(object, 1, 8) = ? LIMIT 1", (prefix,))
+        return _outgoing(rows[0]) if rows else None
+
+    def recipients(self) -> list[NodeId]:
+        return [NodeId(row[0]) for row in self._read("SELECT DISTINCT recipient FROM outbox WHERE open = 1")]
 
     def to_hold(self, to: NodeId, *, bps: float) -> list[Outgoing]:
         sql = _SELECT + "WHERE recipient = ? AND open = 1 AND state = ? AND min_bandwidth > ? ORDER BY seq"
@@ -73,55 +91,79 @@ class OutboxTable(ObjectTable):
         )
 
     def find_by_mark(self, mark: bytes) -> tuple[Outgoing, State] | None:
-        for column, state in (("delivered_mark", State.DELIVERED), ("read_mark", State.READ)):
-            rows = self._read(f"{_SELECT} WHERE {column} = ?", (mark,))
+        for which, state in (
+            ("delivered_mark = ? AND state < 70", State.DELIVERED),  # as the index has it: few, and at hand
+            ("read_mark = ?", State.READ),
+        ):
+            rows = self._read(f"{_SELECT} WHERE {which}", (mark,))
             if rows:
                 return _outgoing(rows[0]), state
         return None
 
     def reseal(self, message: Outgoing) -> None:
+        sizes = self._read("SELECT size FROM outbox WHERE id = ? AND open = 1", (message.id,))
+        if not sizes:
+            raise LocalError("no such message waits in the outbox")
+        self._take_room(message.size - sizes[0][0], "a message")
         try:
-            cursor = self._write(
-                "UPDATE outbox SET object = ?, size = ?, delivered_mark = ?, read_mark = ? WHERE id = ?",
-                (message.object, message.size, message.delivered_mark, message.read_mark, message.id),
+            self._write(
+                """UPDATE outbox SET object = ?, size = ?, envelope = ?, delivered_mark = ?, read_mark = ?
+                WHERE id = ?""",
+                (
+                    message.object,
+                    message.size,
+                    message.envelope,
+                    message.delivered_mark,
+                    message.read_mark,
+                    message.id,
+                ),
             )
         except sqlite3.IntegrityError as error:
+            self._counters.bytes -= message.size - sizes[0][0]
             raise LocalError("another message in the outbox has one of these marks") from error
-        if cursor.rowcount == 0:
-            raise LocalError("no such message in the outbox")
 
-    def add_fact(self, message_id: MessageId, fact: Fact) -> bool:
-        rows = self._read("SELECT seq, state, object FROM outbox WHERE id = ?", (message_id,))
-        if not rows:
+    def add_facts(self, message: Outgoing, *facts: Fact) -> list[Fact]:
+        before = message.state
+        if facts[0].state.rank <= before.rank:  # it may have been recorded before
+            known = {(fact.state, fact.by) for fact in self.facts(message.id)}
+            facts = tuple(fact for fact in facts if (fact.state, fact.by) not in known)
+        moving, state = [], before
+        for fact in facts:
+            if fact.state.rank > state.rank:
+                moving.append(fact)
+                state = fact.state
+        if facts:
+            lines = "".join(map(_line, facts))
+            ended = ", open = 0, envelope = x''" if state.final else ""  # else their indexes stay untouched
+            cursor = self._write(
+                f"UPDATE outbox SET state = ?, facts = facts || ?{ended} WHERE seq = ? AND state = ?",
+                (STATE_CODES[state], lines, message.seq, STATE_CODES[before]),
+            )
+            if cursor.rowcount == 0:
+                return self.add_facts(self._refresh(message), *facts)
+        if moving:
+            self._counters.states[before] -= 1
+            self._counters.states[state] += 1
+            message.state = state
+            if state.final and not before.final:
+                self._counters.bytes -= message.size
+                message.envelope = b""
+        return moving
+
+    def _refresh(self, message: Outgoing) -> Outgoing:
+        """Bring a row up to date that something else has moved on."""
+        stored = self.outgoing(message.id)
+        if stored is None:
             raise LocalError("no such message in the outbox")
-        seq, code, envelope = rows[0]
-        state, new_code = fact.state, STATE_CODES[fact.state]
-        if state is State.QUEUED and not fact.by:
-            return False
-        self._write(
-            "INSERT OR IGNORE INTO facts (message, state, evidence, at_ms) VALUES (?, ?, ?, ?)",
-            (seq, new_code, fact.by, fact.at_ms),
-        )
-        if new_code <= code:  # codes rise in rank
-            return False
-        before = STATES[code]
-        if state.final:
-            self._write("UPDATE outbox SET state = ?, open = 0 WHERE seq = ?", (new_code, seq))
-        else:  # leaves the indexes of open rows alone
-            self._write("UPDATE outbox SET state = ? WHERE seq = ?", (new_code, seq))
-        self._counters.states[before] -= 1
-        self._counters.states[state] += 1
-        if state.final and not before.final:
-            self.delete_object(ObjectId(envelope))
-        return True
+        message.seq, message.state, message.envelope = stored.seq, stored.state, stored.envelope
+        return message
 
     def facts(self, message_id: MessageId) -> list[Fact]:
-        rows = self._read("SELECT seq, created_ms FROM outbox WHERE id = ?", (message_id,))
+        rows = self._read("SELECT created_ms, facts FROM outbox WHERE id = ?", (message_id,))
         if not rows:
             return []
-        seq, created_ms = rows[0]
-        later = self._read("SELECT state, at_ms, evidence FROM facts WHERE message = ? ORDER BY seq", (seq,))
-        return [Fact(State.QUEUED, created_ms), *(Fact(STATES[code], at, by) for code, at, by in later)]
+        created_ms, lines = rows[0]
+        return [Fact(State.QUEUED, created_ms), *_parse_facts(lines)]
 
     def expired(self, now_ms: int) -> list[Outgoing]:
         sql = _SELECT + "WHERE open = 1 AND expires_ms <= ? ORDER BY expires_ms, seq"
@@ -134,3 +176,14 @@ class OutboxTable(ObjectTable):
 
 def _outgoing(row: Row) -> Outgoing:
     return Outgoing(*(*row[:-2], STATES[row[-2]], row[-1]))
+
+
+def _line(fact: Fact) -> str:
+    return f"{STATE_CODES[fact.state]} {fact.at_ms} {fact.by}\n"
+
+
+def _parse_facts(lines: str) -> Iterator[Fact]:
+    for line in lines.split("\n")[:-1]:
+        with suppress(ValueError, KeyError):  # the disk has damaged that one
+            code, at_ms, by = line.split(" ", 2)
+            yield Fact(STATES[int(code)], int(at_ms), by)

@@ -3,12 +3,12 @@
 import sqlite3
 
 from nexus_node.base.errors import InputError
-from nexus_node.base.ids import NodeId
+from nexus_node.base.ids import NODE_ID_SIZE, NodeId
 from nexus_node.base.limits import CORRESPONDENTS_MAX
 from nexus_node.ports.store import Correspondent
 from nexus_node.store.database import Database, Row
 
-_SELECT = "SELECT node_id, address, name, trust, knows_us, seen_ms FROM correspondents "
+_SELECT = "SELECT node_id, address, name, trust, knows_us, seen_ms, relays FROM correspondents "
 
 
 class PeopleTable(Database):
@@ -17,11 +17,19 @@ class PeopleTable(Database):
     def put_correspondent(self, who: Correspondent) -> None:
         try:
             self._write(
-                """INSERT INTO correspondents (node_id, address, name, trust, knows_us, seen_ms)
-                VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (node_id) DO UPDATE SET address = excluded.address,
+                """INSERT INTO correspondents (node_id, address, name, trust, knows_us, seen_ms, relays)
+                VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (node_id) DO UPDATE SET address = excluded.address,
                 name = excluded.name, trust = excluded.trust, knows_us = excluded.knows_us,
-                seen_ms = excluded.seen_ms""",
-                (who.node_id, who.address, who.name, who.trust, who.knows_us, who.seen_ms),
+                seen_ms = excluded.seen_ms, relays = excluded.relays""",
+                (
+                    who.node_id,
+                    who.address,
+                    who.name,
+                    who.trust,
+                    who.knows_us,
+                    who.seen_ms,
+                    b"".join(who.relays),
+                ),
             )
         except sqlite3.IntegrityError as error:
             raise InputError(
@@ -72,5 +80,9 @@ class PeopleTable(Database):
 
 
 def _correspondent(row: Row) -> Correspondent:
-    node_id, address, name, trust, knows_us, seen_ms = row
-    return Correspondent(node_id, address, name, trust, bool(knows_us), seen_ms)
+    node_id, address, name, trust, knows_us, seen_ms, relays = row
+    named = tuple(
+        NodeId(relays[at : at + NODE_ID_SIZE])
+        for at in range(0, len(relays) - NODE_ID_SIZE + 1, NODE_ID_SIZE)
+    )
+    return Correspondent(node_id, address, name, trust, bool(knows_us), seen_ms, named)

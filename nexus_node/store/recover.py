@@ -14,7 +14,18 @@ from nexus_node.store.files import open_read_only, replace_database, set_aside
 from nexus_node.store.migrations import VERSION, migrate, version_of
 from nexus_node.store.objects import hashes_in
 
-_TABLES = ("meta", "objects", "chunks", "outbox", "facts", "inbox", "correspondents", "neighbours")
+_TABLES = (
+    "meta",
+    "objects",
+    "chunks",
+    "outbox",
+    "inbox",
+    "correspondents",
+    "neighbours",
+    "custody",
+    "receipts",
+    "slips",
+)
 _MISSES_MAX = 5_000
 """Row numbers tried in vain before the rest counts as lost; a damaged inner page hides some 4,000 rows."""
 _SEQ_MAX = 1 << 40
@@ -43,14 +54,14 @@ def recover(path: Path, fault: str, stamp: str) -> str:
         version = version_of(damaged)
         migrate(new, version if 0 < version < VERSION else VERSION)
         new.execute("BEGIN")
+        made = {name for (name,) in new.execute("SELECT name FROM sqlite_schema")}
         for table in _TABLES:
-            _copy(damaged, new, table, tally)
+            if table in made:  # an older version has fewer
+                _copy(damaged, new, table, tally)
         strange = new.execute(f"DELETE FROM outbox WHERE state NOT IN {tuple(STATES)}").rowcount
         tally.saved["outbox"] -= strange
         tally.lose("outbox", strange)
         _mend_objects(new, tally)
-        orphans = new.execute("DELETE FROM facts WHERE message NOT IN (SELECT seq FROM outbox)").rowcount
-        tally.saved["facts"] -= orphans
         if not any(tally.saved.values()):
             raise _NothingReadable
         new.execute("COMMIT")

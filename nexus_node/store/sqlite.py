@@ -6,6 +6,7 @@ from pathlib import Path
 
 from nexus_node.base.errors import StoreCorrupt, StoreUnavailable
 from nexus_node.base.limits import MIB
+from nexus_node.store.custody import CustodyTable
 from nexus_node.store.database import STATES, translate
 from nexus_node.store.files import (
     APPLICATION_ID,
@@ -20,6 +21,7 @@ from nexus_node.store.files import (
 )
 from nexus_node.store.inbox import InboxTable
 from nexus_node.store.migrations import VERSION, layout, layout_of, migrate, version_of
+from nexus_node.store.objects import ObjectTable
 from nexus_node.store.outbox import OutboxTable
 from nexus_node.store.people import PeopleTable
 from nexus_node.store.recover import recover
@@ -30,7 +32,7 @@ _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
 """What SQLite calls it when reading fails because of what it read."""
 
 
-class SqlStore(OutboxTable, InboxTable, PeopleTable):
+class SqlStore(ObjectTable, OutboxTable, InboxTable, PeopleTable, CustodyTable):
     """All tables together: the whole store port on any SQLite connection."""
 
 

@@ -10,13 +10,15 @@ from pathlib import Path
 import pytest
 
 from nexus_node.base.errors import StoreCorrupt, StoreError
+from nexus_node.base.ids import Address, NodeId
 from nexus_node.base.limits import CHUNK_SIZE, MIB
 from nexus_node.ports.store import Correspondent
 from nexus_node.store import sqlite
-from nexus_node.store.check import BOB, an_incoming, an_object, an_outgoing
+from nexus_node.store.check import BOB, CAROL, an_incoming, an_object, an_outgoing
 from nexus_node.store.sqlite import SqliteStore
 
 PAGE = 4096
+CONTACT = Correspondent(BOB, Address(BOB[:16]), "bob", "trusted", True, 5, (CAROL, NodeId(bytes(32))))
 BLOB = b"".join(b"%07d." % number for number in range(5 * CHUNK_SIZE // 8))
 FILL = f"""
 import os, signal, sys
@@ -31,7 +33,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 def fill(path: Path, rows: int = 300) -> SqliteStore:
     """Write rows of each kind, a commit each 10."""
     store = SqliteStore.open(path, 64 * MIB)
-    store.put_correspondent(Correspondent(BOB, BOB[:16], "bob"))
+    store.put_correspondent(CONTACT)
     store.put_object(*an_object(999, BLOB))
     for number in range(rows):
         store.add_incoming(an_incoming(number, size=400))
@@ -82,7 +84,8 @@ def sound(store: SqliteStore) -> None:
     for row in store.inbox():
         assert row.body == an_incoming(row.sent_ms, size=400).body
     for out in store.outbox():
-        assert out.body == an_outgoing(out.min_bandwidth, size=200).body
+        sent = an_outgoing(out.min_bandwidth, size=200)
+        assert (out.body, out.envelope) == (sent.body, sent.envelope)
         assert store.facts(out.id)
     for header in store.objects():
         content = b"".join(store.read_object(header.id))
@@ -112,7 +115,7 @@ def test_damaged_pages_of_rows_lose_those_rows_only(tmp_path: Path) -> None:
     assert 280 <= outbox < 300
     assert objects == 300  # all but the one with the damaged chunk
     assert f"{300 - inbox} inbox" in store.recovered.split("lost")[1]
-    assert store.contact("bob") is not None
+    assert store.contact("bob") == CONTACT
     sound(store)
     store.close()
     again = SqliteStore.open(path, 64 * MIB)
@@ -248,7 +251,7 @@ def test_damaged_wal_gives_a_sound_store(tmp_path: Path, part: float) -> None:
     wal = path.with_name("store.db-wal")
     damaged = bytearray(wal.read_bytes())
     at = int(len(damaged) * part)
-    damaged[at : at + 64] = bytes(64)
+    damaged[at : at + 64] = bytes(byte ^ 0x5A for byte in damaged[at : at + 64])
     wal.write_bytes(damaged)
     store = SqliteStore.open(path, 64 * MIB)
     assert store.recovered is not None or len(list(store.inbox())) < 300

@@ -45,7 +45,7 @@ def test_everything_committed_is_there_after_reopening(tmp_path: Path) -> None:
     header, chunks = an_object(1, bytes(3 * CHUNK_SIZE))
     store.put_object(header, chunks)
     store.add_outgoing(an_outgoing(1))
-    store.add_fact(an_outgoing(1).id, Fact(State.SENT, 5, "tcp:a"))
+    store.add_facts(an_outgoing(1), Fact(State.SENT, 5, "tcp:a"))
     store.add_incoming(an_incoming(2))
     usage, states = store.usage(), store.count_states()
     store.close()
@@ -124,7 +124,6 @@ def test_migration_1_makes_the_tables_from_nothing(tmp_path: Path) -> None:
         "objects",
         "chunks",
         "outbox",
-        "facts",
         "inbox",
         "correspondents",
         "neighbours",
@@ -175,7 +174,7 @@ def test_low_disk_refuses_growth_but_not_receipts(tmp_path: Path, monkeypatch: p
         with pytest.raises(StoreFull, match=rf"the disk under {tmp_path} has only \d+ MB left; free some"):
             grow()
     assert store.usage() == usage
-    assert store.add_fact(an_outgoing(1).id, Fact(State.DELIVERED, 5, "bob"))
+    assert store.add_facts(an_outgoing(1), Fact(State.DELIVERED, 5, "bob"))
     monkeypatch.undo()
     assert store.add_incoming(an_incoming(2))
     store.commit()

@@ -47,7 +47,8 @@ class Model:
         long = {chunk for _, chunks in self.objects.values() if len(chunks) > 1 for chunk in chunks}
         short = [chunks[0] for _, chunks in self.objects.values() if len(chunks) == 1]
         bodies = [row.body for row in (*self.outbox.values(), *self.inbox.values())]
-        return sum(map(len, (*long, *short, *bodies)))
+        envelopes = sum(row.size for row in self.outbox.values() if not row.state.final)
+        return sum(map(len, (*long, *short, *bodies))) + envelopes
 
     def write(self, name: str, number: int, *rest) -> object:
         """Do what the store should; `StoreFull` leaves the model half changed, for the caller to put back."""
@@ -88,9 +89,7 @@ class Model:
             facts.append(Fact(state, 9, by))
         if state.rank <= row.state.rank:
             return False
-        if state.final and not row.state.final:
-            self.objects.pop(row.object, None)
-        self.outbox[row_id] = replace(row, state=state)
+        self.outbox[row_id] = replace(row, state=state, envelope=b"" if state.final else row.envelope)
         return True
 
 
@@ -105,7 +104,7 @@ def write_to(store: SqliteStore, name: str, number: int, *rest) -> object:
             None if store.outgoing(row.id) else store.add_outgoing(an_outgoing(number, rest[0], size=rest[1]))
         )
     if name == "fact":
-        return store.add_fact(row.id, Fact(rest[0], 9, rest[1])) if store.outgoing(row.id) else None
+        return bool(store.add_facts(row, Fact(rest[0], 9, rest[1]))) if store.outgoing(row.id) else None
     if name == "incoming":
         return store.add_incoming(an_incoming(number, rest[0], size=rest[1]))
     if name == "read":

@@ -3,9 +3,9 @@
 import sqlite3
 from collections.abc import Callable
 
-from nexus_node.store.migrations import m0001_initial
+from nexus_node.store.migrations import m0001_initial, m0002_custody
 
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (m0001_initial.migrate,)
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (m0001_initial.migrate, m0002_custody.migrate)
 VERSION = len(MIGRATIONS)
 
 
