@@ -20,8 +20,8 @@ OBJECT_MAX = 64 * MIB
 # --- link ---------------------------------------------------------------------------------------
 MTU_CONSTRAINED, MTU_STANDARD, MTU_BULK = 484, 1500, 4096
 """Transport classes (N2)."""
-MTU_MIN = 128
-"""A frame must hold the largest handshake message (119 bytes)."""
+MTU_MIN = 136
+"""A frame must hold an announce (133 bytes on a shared medium), and the largest handshake message (118)."""
 MTU_MAX = 65535
 """Stream framing has a 16-bit length."""
 REPLAY_WINDOW = 1024
@@ -59,7 +59,7 @@ SHARED_SECRETS = 4 * CORRESPONDENTS_MAX
 PACKET_MAX = TEXT_MAX + KIB
 """Largest packet a link reassembles from fragments: a text and its envelope."""
 FRAGMENTS_MAX = 2048
-"""Fragments of one packet; the smallest frames cut the largest packet into 647, and each costs memory."""
+"""Fragments of one packet; the smallest frames cut the largest packet into 600, and each costs memory."""
 TRANSFERS_OUT, TRANSFERS_IN = 8, 16
 """Packets sent in fragments at a time; partial ones kept per link (1 MB), the oldest going first."""
 REASSEMBLY_BYTES, FRAGMENT_COST = 16 * MIB, 150
@@ -74,6 +74,53 @@ RECEIPTS_WAITING = 4096
 """Receipts waiting for one neighbour; the oldest goes, since its sender repeats what stays unanswered."""
 RECEIPTS_PER_PACKET = 64
 """Receipts one packet may carry."""
+
+# --- routing ------------------------------------------------------------------------------------
+DESTINATIONS_MAX = 4096
+"""Destinations with paths, about 1 KB each; contacts first, and no neighbour may push out another's."""
+PATHS_PER_DESTINATION = 4
+"""Neighbours through which one destination is remembered."""
+ANNOUNCES_PER_S, ANNOUNCES_BURST = 100, 1000
+"""Announces taken from one neighbour: each costs a signature check of 50 us."""
+PATH_REQUESTS_PER_S, PATH_REQUESTS_BURST = 10, 100
+"""Requests for paths taken from one neighbour: each may go on to all the others."""
+PATH_REQUESTS_SEEN = 4096
+"""Requests remembered, so that none is passed on twice."""
+PATHS_WANTED = 256
+"""Destinations looked for at a time."""
+REVERSE_PATHS = 16384
+"""Messages on their way whose origin is remembered, about 200 bytes each, so that answers find back."""
+TRACES, TRACES_PER_S = 16, 2
+"""Traces of one's own remembered, and taken at once or a second from all neighbours."""
+WANTED_MAX = 4096
+"""Messages asked of relays that have not come yet."""
+RECEIPTS_HEARD = 4096
+"""Receipts of messages that are not here, which nothing here can verify; the oldest goes."""
+TRACES_PASSED = 256
+"""Traces of others whose answers find back."""
+SENDERS_TIMED = 4096
+"""Neighbours whose last message a relay knows the time of."""
+PENDING_BATCH_BYTES = MIB
+"""Messages a recipient is told of at a time; they are in memory until it has fetched them."""
+TRANSIT_BYTES, TRANSIT_PAUSE_BYTES = 8 * MIB, MIB
+"""Packets of others waiting for one link: refused beyond the first, upstream is asked to pause beyond the
+second; a burst of 6,000 small packets fits."""
+
+# --- custody ------------------------------------------------------------------------------------
+CUSTODY_RECEIPTS = 65_536
+"""Receipts of delivered messages kept, so that their other copies go: about 100 bytes on disk each."""
+CUSTODY_SLIPS = 65_536
+"""Receipts kept for absent senders, about 150 bytes on disk each."""
+CUSTODY_GIVEN = 65_536
+"""Hours of neighbours whose mail is counted for quotas: 2,700 neighbours around the clock."""
+
+# --- reconciliation -----------------------------------------------------------------------------
+RECONCILE_ITEMS = 65_536
+"""Items of one side: more than the 50,000 messages a store is measured with; some 15 MB while it lasts."""
+RECONCILE_QUESTIONS = 32_768
+"""Questions of one reconciliation: enough for all items to differ in the smallest frames; an end to lies."""
+SKETCH_CAPACITY = 48
+"""Differences one sketch gives away: decoded in 0.1 s, about 1 s on a Pi Zero, and the cost is quadratic."""
 
 # --- control ------------------------------------------------------------------------------------
 CONTROL_LINE_MAX = MIB
@@ -94,7 +141,9 @@ DISK_RESERVE = 8 * MIB
 NAME_MAX = 64
 """Longest suggested name in UTF-8 bytes; with it a contact link still makes a small QR code."""
 URI_MAX = 1024
-"""Longest contact link read, in characters; ours have at most 171."""
+"""Longest contact link read, in characters; ours have at most 389."""
+RELAYS_MAX = 4
+"""Relays one contact link names (N10): each makes it 54 characters longer, and its QR code larger."""
 KEYFILE_MAX = 4 * KIB
 """Largest identity file read; ours have under 600 bytes."""
 ARGON2_PASSES_MAX, ARGON2_MEMORY_MAX = 16, 256 * MIB

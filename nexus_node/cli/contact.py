@@ -77,9 +77,9 @@ def _request(app: App, verb: str, args: dict[str, str]) -> Item:
 def _show(item: Item) -> None:
     from . import render
 
-    render.table(
-        ("", ""), [(key, clean(str(item[key]))) for key in ("name", "trust", "address", "node_id", "uri")]
-    )
+    rows = [(key, clean(str(item[key]))) for key in ("name", "trust", "address", "node_id", "uri")]
+    rows += [("relay", clean(address)) for address in item["relays"]]
+    render.table(("", ""), rows)
 
 
 def _show_list(items: Iterable[Item]) -> None:

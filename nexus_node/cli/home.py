@@ -7,6 +7,7 @@ from pathlib import Path
 
 from nexus_node.base.errors import IdentityError, InputError
 from nexus_node.base.limits import KEYFILE_MAX
+from nexus_node.config import NodeConfig
 from nexus_node.crypto.address import address_of
 from nexus_node.crypto.keyfile_format import public_part
 from nexus_node.wire.uri import make_uri
@@ -33,14 +34,14 @@ def read_identity(home: Path) -> bytes:
         raise IdentityError(f"{path} cannot be read ({error.strerror}); check whose it is") from error
 
 
-def describe(identity_file: bytes, name: str) -> Mapping[str, str]:
-    """What others may know of an identity: name, address, node id and contact link."""
+def describe(identity_file: bytes, config: NodeConfig) -> Mapping[str, str]:
+    """What others may know of a node: name, address, node id, and contact link with its relays."""
     node_id, _ = public_part(identity_file)
     return {
-        "name": name,
+        "name": config.name,
         "address": address_of(node_id).hex(),
         "node_id": node_id.hex(),
-        "uri": make_uri(node_id, name),
+        "uri": make_uri(node_id, config.name, config.relays),
     }
 
 

@@ -23,6 +23,8 @@ VERBS = {
     "put": ("object", "Store a file as an object."),
     "get": ("object", "Write an object's content to a file."),
     "objects": ("object", "List the stored objects."),
+    "paths": ("paths", "Show the paths to all known nodes, or to one of them."),
+    "trace": ("paths", "Show the nodes on the way to ADDRESS, and how far away they are."),
     "status": ("status", "Show what the node is doing."),
     "events": ("status", "Show what happens in the node."),
     "doctor": ("doctor", "Look for what keeps this node from working."),

@@ -29,6 +29,9 @@ STATE_STYLES = {
     "established": "green",
     "connecting": "yellow",
     "waiting": "yellow",
+    "paused": "yellow",
+    "stale": "yellow",
+    "best": "green",
     "down": "red",
 }
 PIPE_WIDTH = 10_000
@@ -60,15 +63,20 @@ def line(*parts: Cell) -> None:
     console().print(text, soft_wrap=True)
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[Cell]]) -> None:
-    """Write aligned columns; nothing at all when there are no rows."""
+def table(columns: Sequence[str], rows: Iterable[Sequence[Cell]], *, whole: bool = False) -> None:
+    """Write aligned columns; nothing at all when there are no rows.
+
+    Wider than the terminal, columns are cut to fit, or with `whole` each line goes on below.
+    """
     made = Table(box=None, pad_edge=False, header_style="dim", show_header=any(columns))
     for number, column in enumerate(columns, 1):
         made.add_column(column, overflow="fold", no_wrap=number < len(columns))
     for row in rows:
         made.add_row(*row)
     if made.rows:
-        console().print(made)
+        out = console()
+        out.width = PIPE_WIDTH if whole else out.width
+        out.print(made)
 
 
 def state(name: str) -> Text:
@@ -118,6 +126,11 @@ def duration(seconds: float) -> str:
 def size(count: float) -> str:
     """Bytes with a decimal unit."""
     return _scaled(count, "B")
+
+
+def number(value: float | None, unit: str = "") -> str:
+    """A figure with its unit, if it is known."""
+    return "-" if value is None else f"{value:g}{unit}"
 
 
 def rate(bps: float | None) -> str:

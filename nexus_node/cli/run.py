@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     metavar="'DRIVER key=value ...'",
     help="A carrier besides the configured ones; repeatable.",
 )
+@click.option("--relay", is_flag=True, help="Keep mail for others, as `enabled = true` in [relay] does.")
 @click.option(
     "--passphrase-file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -37,7 +38,12 @@ if TYPE_CHECKING:
 @click.pass_context
 @pass_app
 def run(
-    app: App, ctx: click.Context, carriers: tuple[str, ...], passphrase_file: Path | None, show_contact: bool
+    app: App,
+    ctx: click.Context,
+    carriers: tuple[str, ...],
+    relay: bool,
+    passphrase_file: Path | None,
+    show_contact: bool,
 ) -> None:
     """Run the node in the foreground.
 
@@ -50,14 +56,18 @@ def run(
         raise bad_option(error) from error
     identity_file = read_identity(home)
     config = load_config(home / CONFIG)
-    config = replace(config, carriers=config.carriers + added)
+    config = replace(
+        config,
+        carriers=config.carriers + added,
+        relay=replace(config.relay, enabled=config.relay.enabled or relay),
+    )
     identity = _open_identity(identity_file, passphrase_file)
 
     def on_ready() -> None:
         if not config.carriers:
             app.note(f"No carrier is configured, so nobody can reach this node; add one in {home / CONFIG}.")
         if show_contact:
-            _show_contact(home, describe(identity_file, config.name)["uri"])
+            _show_contact(home, describe(identity_file, config)["uri"])
         click.echo("ready", err=True)
 
     from nexus_node.runtime.service import run_node

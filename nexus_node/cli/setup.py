@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from nexus_node.base.errors import IdentityError, InputError
-from nexus_node.config import default_name, load_config, write_template
+from nexus_node.config import NodeConfig, default_name, load_config, write_template
 from nexus_node.config.load import check_config
 
 from .app import App, Item, json_option, pass_app
@@ -31,26 +31,28 @@ def init(app: App, name: str | None, passphrase_file: Path | None, if_missing: b
         raise _taken(home)
     passphrase = None if passphrase_file is None else read_passphrase(passphrase_file)
     make_home(home)
-    name = _write_config(home, name)
+    config = _write_config(home, name)
     if is_there:
         app.note(f"{home} has an identity already; it was kept.")
     else:
         _write_identity(home, passphrase)
         app.note(f"A new identity is in {home / IDENTITY}, the configuration in {home / CONFIG}.")
         app.note(_protection(home, passphrase))
-    app.answer(dict(describe(read_identity(home), name)), _show)
+    app.answer(dict(describe(read_identity(home), config)), _show)
 
 
-def _write_config(home: Path, name: str | None) -> str:
-    """Write a new configuration, or keep the one there; returns the node's name in it."""
+def _write_config(home: Path, name: str | None) -> NodeConfig:
+    """Write a new configuration, or keep the one there."""
     path = home / CONFIG
     if not path.exists():
-        name = check_config({"name": default_name() if name is None else name}).name
-        write_new(path, write_template(name).encode(), 0o600)
-        return name
-    there = load_config(path).name
-    if name not in (None, there):
-        raise InputError(f'{path} is there already and says name = "{there}"; change the name in that file')
+        made = check_config({"name": default_name() if name is None else name})
+        write_new(path, write_template(made.name).encode(), 0o600)
+        return made
+    there = load_config(path)
+    if name not in (None, there.name):
+        raise InputError(
+            f'{path} is there already and says name = "{there.name}"; change the name in that file'
+        )
     return there
 
 
@@ -88,7 +90,7 @@ def _protection(home: Path, passphrase: bytes | None) -> str:
 @pass_app
 def id_(app: App) -> None:
     """Show this node's address and contact link."""
-    app.answer(dict(describe(read_identity(app.home), load_config(app.home / CONFIG).name)), _show)
+    app.answer(dict(describe(read_identity(app.home), load_config(app.home / CONFIG))), _show)
 
 
 def _show(item: Item) -> None:

@@ -20,9 +20,8 @@ def status(app: App) -> None:
 def _show_status(result: Item) -> None:
     from . import render
 
-    queue, store, relay = result["queue"], result["store"], result["relay"]
+    queue, store, routing = result["queue"], result["store"], result["routing"]
     room = f"{render.size(store['bytes'])} of {render.size(store['quota_bytes'])}"
-    kept = f"keeps {relay['messages']} messages, {render.size(relay['bytes'])}"
     counters = (f"{clean(name)} {number}" for name, number in sorted(result["counters"].items()) if number)
     render.table(
         ("", ""),
@@ -31,7 +30,8 @@ def _show_status(result: Item) -> None:
             ("node", f"version {clean(result['version'])}, up {render.duration(result['uptime_s'])}"),
             ("queue", f"{queue['queued']} queued, {queue['held']} held"),
             ("store", f"{store['objects']} objects, {room}"),
-            ("relay", kept if relay["enabled"] else "off"),
+            ("relay", _relay(result["relay"])),
+            ("routing", f"{routing['destinations']} destinations known, {routing['wanted']} looked for"),
             ("counters", ", ".join(counters) or "-"),
         ],
     )
@@ -45,7 +45,7 @@ def _show_status(result: Item) -> None:
                 clean(carrier["driver"]),
                 render.state(carrier["state"]),
                 render.rate(carrier["bps"]),
-                _number(carrier["mtu"]),
+                render.number(carrier["mtu"]),
                 render.size(carrier["rx_bytes"]),
                 render.size(carrier["tx_bytes"]),
                 _airtime(carrier),
@@ -57,24 +57,35 @@ def _show_status(result: Item) -> None:
     if result["links"]:
         render.line("")
     render.table(
-        ("link", "carrier", "state", "rate", "round trip", "rssi", "snr"),
+        ("link", "trust", "carrier", "state", "rate", "round trip", "queued", "gossip", "rssi", "snr", ""),
         (
             (
-                clean(link.get("name") or link["peer"]),
+                clean(link["name"] or link["peer"]),
+                clean(link["trust"] or "-"),
                 clean(link["carrier"]),
                 render.state(link["state"]),
                 render.rate(link["bps"]),
-                _number(link["rtt_ms"], " ms"),
-                _number(link["rssi_dbm"], " dBm"),
-                _number(link["snr_db"], " dB"),
+                render.number(link["rtt_ms"], " ms"),
+                render.size(link["queued_bytes"]),
+                render.rate(link["gossip_bps"]),
+                render.number(link["rssi_dbm"], " dBm"),
+                render.number(link["snr_db"], " dB"),
+                render.state("paused") if link["paused"] else "",
             )
             for link in result["links"]
         ),
+        whole=True,
     )
 
 
-def _number(value: float | None, unit: str = "") -> str:
-    return "-" if value is None else f"{value:g}{unit}"
+def _relay(relay: Item) -> str:
+    from . import render
+
+    if not relay["enabled"]:
+        return "off"
+    room = f"{render.size(relay['bytes'])} of {render.size(relay['quota_bytes'])}"
+    place = "in memory only" if relay["memory_only"] else "on disk"
+    return f"keeps {relay['messages']} messages, {room}, {place}; serves {clean(relay['serve'])}"
 
 
 def _airtime(carrier: Item) -> str:

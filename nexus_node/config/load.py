@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from nexus_node.base.errors import ConfigError
-from nexus_node.base.limits import MTU_MAX, MTU_MIN, NAME_MAX
+from nexus_node.base.ids import NodeId
+from nexus_node.base.limits import MESSAGE_TTL_S, MTU_MAX, MTU_MIN, NAME_MAX, RELAYS_MAX
+from nexus_node.wire.uri import BadUri, parse_uri_untrusted
 
 from .model import CarrierConfig, LogConfig, MessagesConfig, NodeConfig, RelayConfig, StoreConfig
-from .rules import Rule, check, flag, fraction, one_of, short_text, unknown, whole
+from .rules import Rule, check, flag, fraction, one_of, short_text, texts, unknown, whole
 
 MEGABYTES = whole(1, 1_000_000, "megabytes")
+PER_DAY = whole(0, 1_000_000, "messages")
 
 SECTIONS: Mapping[str, tuple[type, Mapping[str, Rule]]] = {
     "store": (StoreConfig, {"quota_mb": MEGABYTES}),
@@ -22,14 +25,21 @@ SECTIONS: Mapping[str, tuple[type, Mapping[str, Rule]]] = {
             "enabled": flag(),
             "serve": one_of("contacts", "trusted", "anyone"),
             "memory_only": flag(),
-            "ttl_days": whole(1, 365, "days"),
+            "ttl_days": whole(1, MESSAGE_TTL_S // (24 * 3600), "days"),
             "quota_mb": MEGABYTES,
+            "stranger_interval_s": whole(0, 24 * 3600, "seconds"),
+            "stranger_per_day": PER_DAY,
+            "trusted_per_day": PER_DAY,
         },
     ),
     "messages": (MessagesConfig, {"read_receipts": flag()}),
     "log": (LogConfig, {"level": one_of("debug", "info", "warning", "error")}),
 }
-TOP: Mapping[str, Rule] = {"name": short_text(NAME_MAX)}
+TOP: Mapping[str, Rule] = {
+    "name": short_text(NAME_MAX),
+    "relays": texts(RELAYS_MAX, "contact links"),
+    "path_policy": one_of("cheapest", "fastest", "reliable", "balanced", "largest-mtu"),
+}
 CARRIER: Mapping[str, Rule] = {
     "driver": short_text(64),
     "label": short_text(64),
@@ -65,18 +75,32 @@ def check_config(values: Mapping[str, Any]) -> NodeConfig:
         if key not in TOP:
             raise ConfigError(unknown("key", key, [*TOP, *SECTIONS, "carrier"]))
     check(top, TOP, "")
+    if "relays" in top:
+        top["relays"] = _parse_relays(top["relays"])
     for name, section in sections.items():
         make, rules = SECTIONS[name]
         if not isinstance(section, dict):
             raise ConfigError(f"{name} must be a table: put its keys below a line [{name}]")
         check(section, rules, f" in [{name}]")
         sections[name] = make(**section)
-    config = NodeConfig(**top, **sections, carriers=_check_carriers(carriers))
-    if config.relay.enabled:
-        raise ConfigError(
-            "enabled in [relay] is true, but this version cannot relay for others; set it to false"
-        )
-    return config
+    return NodeConfig(**top, **sections, carriers=_check_carriers(carriers))
+
+
+def _parse_relays(links: list[str]) -> tuple[NodeId, ...]:
+    relays: dict[NodeId, int] = {}
+    for number, link in enumerate(links, 1):
+        try:
+            relay = parse_uri_untrusted(link).node_id
+        except BadUri as error:
+            raise ConfigError(
+                f"entry {number} of relays is no contact link that can be used: {error}"
+            ) from error
+        if relay in relays:
+            raise ConfigError(
+                f"entries {relays[relay]} and {number} of relays are the same node; remove one of them"
+            )
+        relays[relay] = number
+    return tuple(relays)
 
 
 def _check_carriers(tables: Any) -> tuple[CarrierConfig, ...]:

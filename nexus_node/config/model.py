@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from nexus_node.base.ids import NodeId
+
 
 @dataclass(frozen=True, slots=True)
 class StoreConfig:
@@ -16,13 +18,22 @@ class StoreConfig:
 
 @dataclass(frozen=True, slots=True)
 class RelayConfig:
-    """Keeping others' messages. `enabled` is refused until this node can relay."""
+    """Keeping others' messages while they are away (N10).
+
+    `serve` is one of contacts, trusted, anyone: who may leave mail here, or have it kept here for them.
+    `memory_only` keeps it off the disk (S2); `quota_mb` bounds it, in units of 10^6 bytes. From a neighbour
+    that is not trusted one message is taken every `stranger_interval_s` seconds and `stranger_per_day` a
+    day, from a trusted one `trusted_per_day`; from a verified one any number (S3).
+    """
 
     enabled: bool = False
     serve: str = "contacts"
     memory_only: bool = False
     ttl_days: int = 30
     quota_mb: int = 256
+    stranger_interval_s: int = 10
+    stranger_per_day: int = 20
+    trusted_per_day: int = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +78,15 @@ def default_name() -> str:
 
 @dataclass(frozen=True, slots=True)
 class NodeConfig:
-    """A whole `config.toml`."""
+    """A whole `config.toml`.
+
+    `relays` keep this node's mail while it is away (N10), the preferred first: at most 4, each once.
+    `path_policy` is one of cheapest, fastest, reliable, balanced, largest-mtu: how paths are scored (N4).
+    """
 
     name: str = field(default_factory=default_name)
+    relays: tuple[NodeId, ...] = ()
+    path_policy: str = "balanced"
     store: StoreConfig = StoreConfig()
     relay: RelayConfig = RelayConfig()
     messages: MessagesConfig = MessagesConfig()

@@ -56,6 +56,16 @@ def short_text(most: int) -> Rule:
     )
 
 
+def texts(most: int, what: str) -> Rule:
+    """A list of a few texts."""
+    return Rule(
+        f'a list of at most {most} {what}, such as ["nexus:..."]',
+        lambda value: (
+            type(value) is list and len(value) <= most and all(type(entry) is str for entry in value)
+        ),
+    )
+
+
 def check(values: Mapping[str, Any], rules: Mapping[str, Rule], where: str) -> None:
     """Hold every value to its rule. Raises `ConfigError` that names the key and the cure.
 

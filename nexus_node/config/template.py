@@ -9,17 +9,28 @@ TEMPLATE = """\
 # What your contact link suggests to others as your name.
 name = {name}
 
+# Relays that keep your mail while you are away, by their contact links, the one you prefer first; at most 4.
+# They become part of your contact link: pass it on anew after a change.
+# relays = []
+
+# Which of several paths to somebody is best: cheapest | fastest | reliable | balanced | largest-mtu
+# path_policy = "balanced"
+
 [store]
 # Space for messages and objects, in megabytes (10^6 bytes). A full store refuses new ones and says so.
 # quota_mb = 512
 
 [relay]
-# Keeping messages for others while they are away. Not in this version: `enabled` must stay false.
+# Keeping messages for others while they are away. Nobody can read them here.
 # enabled = false
-# serve = "contacts"            # contacts | trusted | anyone
-# memory_only = false           # true: never write others' messages to disk
-# ttl_days = 30                 # how long they are kept
+# serve = "contacts"            # for messages from or to: contacts | trusted | anyone
+# memory_only = false           # true: never write others' messages to disk; a restart loses them
+# ttl_days = 30                 # how long they are kept, at most 30 days
 # quota_mb = 256                # how much of them, in megabytes
+# How many are taken from one neighbour you have not set to trusted: one in so many seconds, so many a day.
+# stranger_interval_s = 10
+# stranger_per_day = 20
+# trusted_per_day = 200         # from one you trust; from one you verified any number
 
 [messages]
 # Tell senders when you have read their message (that it arrived they always learn).

@@ -23,7 +23,7 @@ KIND_MESSAGE = 2
 """A sealed message: destination address 16 | time u32, seconds since 1970 | envelope."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ObjectHeader:
     """version u8 = 1 | kind u8 | size u64 | root 32: 42 bytes, little-endian.
 

@@ -96,7 +96,7 @@ class Lost:
         return bytes((FrameKind.LOST,))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class SealedFrame:
     """A sealed frame's header and what it protects.
 

@@ -7,12 +7,14 @@ from nexus_node.base.errors import BadWire
 from nexus_node.base.ids import Address
 
 CONTENT_TEXT = 0
+CONTENT_TEXT_AGAIN = 1
+"""A text that was sealed before: the message id it had then, 32 bytes, and the text."""
 _HEAD = Struct("<BH")
 _TIME = Struct("<I")
 TIME_SIZE = 4
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Payload:
     """The plaintext of an envelope: content u4 (high) and codec u4 (low), milliseconds u16, body.
 

@@ -27,6 +27,29 @@ class Context(IntEnum):
     """One or more receipts of 16 bytes."""
     REFUSAL = 3
     """See `Refusal`."""
+    ANNOUNCE = 4
+    """See `nexus_node.wire.announce`."""
+    PATH_REQUEST = 5
+    PATH_LOST = 6
+    """Addresses of 16 bytes each."""
+    TOO_BIG = 7
+    PRESSURE = 8
+    """These four: see `nexus_node.wire.routing`."""
+    CUSTODY = 9
+    PROMISE = 10
+    PENDING = 11
+    WANT = 12
+    """Object prefixes of 8 bytes each: please send me these messages."""
+    DELIVERED = 13
+    """These five: see `nexus_node.wire.custody`."""
+    TRACE = 14
+    TRACE_REPLY = 15
+    """These two: see `nexus_node.wire.trace`."""
+    RECONCILE = 16
+    """See `nexus_node.wire.reconcile`."""
+    OFFER = 17
+    TAKE = 18
+    """Object prefixes of 8 bytes each: I have copies of these, and please give me copies of these."""
 
 
 class Priority(IntEnum):
@@ -38,7 +61,7 @@ class Priority(IntEnum):
     BULK = 3
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Packet:
     """One packet. `destination` None is the neighbour that receives it: the last hop need not repeat it."""
 
@@ -97,27 +120,39 @@ class Reason(IntEnum):
     """The short envelope's sender is not known here: seal an introduction instead."""
     UNREADABLE = 3
     NOT_HERE = 4
-    """Addressed to somebody else, and this node does not relay."""
+    """Addressed to somebody else, and this node does not keep it."""
+    NO_PATH = 5
+    """This node knows no way to the destination."""
+    BUSY = 6
+    """Too much waits here already."""
+    NOT_SERVED = 7
+    """This relay does not keep mail for these people."""
+    TOO_MUCH = 8
+    """The sender has used up what the relay's owner allows it; `retry_s` says when there is more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Data of a REFUSAL packet: reason u8, the first 8 bytes of the refused object's id."""
+    """Data of a REFUSAL packet: reason u8, the first 8 bytes of the refused object's id, and, if there is
+    a time to try again, in how many seconds u16."""
 
     reason: int
     object_prefix: bytes
+    retry_s: int = 0
 
     PREFIX_SIZE: ClassVar[int] = 8
 
     def encode(self) -> bytes:
-        return bytes((self.reason,)) + self.object_prefix
+        retry = self.retry_s.to_bytes(2, "little") if self.retry_s else b""
+        return bytes((self.reason,)) + self.object_prefix + retry
 
 
 def parse_refusal_untrusted(data: bytes) -> Refusal:
     """Raises BadWire("bad_refusal")."""
-    if len(data) != 1 + Refusal.PREFIX_SIZE:
+    size = 1 + Refusal.PREFIX_SIZE
+    if len(data) not in (size, size + 2):
         raise BadWire("bad_refusal")
-    return Refusal(data[0], data[1:])
+    return Refusal(data[0], data[1:size], int.from_bytes(data[size:], "little"))
 
 
 RECEIPT_SIZE = 16

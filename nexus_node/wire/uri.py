@@ -6,16 +6,18 @@ lower case, read in either; upper case suits the alphanumeric mode of QR codes.
 
 import base64
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
 from nexus_node.base.errors import BadWire, InputError
 from nexus_node.base.ids import NODE_ID_SIZE, NodeId
-from nexus_node.base.limits import NAME_MAX, URI_MAX
+from nexus_node.base.limits import NAME_MAX, RELAYS_MAX, URI_MAX
 from nexus_node.wire.tlv import Tlvs, encode_tlvs, parse_tlvs_untrusted
 
 SCHEME = "nexus:"
 TLV_NAME = 1
+TLV_RELAY = 2
 
 _VERSION = 1
 _CHECKSUM_SIZE = 4
@@ -32,21 +34,32 @@ class BadUri(BadWire):
 
 @dataclass(frozen=True, slots=True)
 class ContactUri:
-    """What a contact link says. `name` is the owner's suggestion; `tlvs` are all, known or not."""
+    """What a contact link says. `name` is the owner's suggestion; `tlvs` are all, known or not.
+
+    `relays` keep the owner's mail while they are away (N10), the preferred first: at most 4, each once.
+    """
 
     node_id: NodeId
     name: str | None = None
     tlvs: Tlvs = ()
+    relays: tuple[NodeId, ...] = ()
 
 
-def make_uri(node_id: NodeId, name: str | None = None) -> str:
-    """The contact link of a node. Raises InputError when `name` is longer than 64 bytes of UTF-8."""
-    tlvs: Tlvs = ()
+def make_uri(node_id: NodeId, name: str | None = None, relays: Sequence[NodeId] = ()) -> str:
+    """The contact link of a node, with the relays that keep its mail, the preferred first.
+
+    Raises InputError when `name` is longer than 64 bytes of UTF-8 or there are more than 4 relays.
+    """
+    if len(relays) > RELAYS_MAX:
+        raise InputError(
+            f"a contact link has room for {RELAYS_MAX} relays, not {len(relays)}; leave some out"
+        )
+    tlvs: Tlvs = tuple((TLV_RELAY, relay) for relay in relays)
     if name:
         value = name.encode("utf-8", "replace")
         if len(value) > NAME_MAX:
             raise InputError(f"the name has {len(value)} bytes in UTF-8; shorten it to {NAME_MAX}")
-        tlvs = ((TLV_NAME, value),)
+        tlvs = ((TLV_NAME, value), *tlvs)
     body = bytes((_VERSION,)) + node_id + encode_tlvs(tlvs)
     return SCHEME + _base32(body + _checksum(body)).lower()
 
@@ -54,7 +67,7 @@ def make_uri(node_id: NodeId, name: str | None = None) -> str:
 def parse_uri_untrusted(text: str) -> ContactUri:
     """The content of a contact link, in any case and with any white space around or inside.
 
-    Whether the node id is a usable key is for `agreement_key_of` to say. Raises BadUri.
+    Whether a node id is a usable key is for `agreement_key_of` to say. Raises BadUri.
     """
     if len(text) > URI_MAX:
         raise BadUri("that is too long to be a nexus: link; copy the link alone")
@@ -76,7 +89,10 @@ def parse_uri_untrusted(text: str) -> ContactUri:
     except BadWire:
         raise BadUri("the link is put together wrongly; ask for one made by a current Nexus Node") from None
     names = [value for kind, value in tlvs if kind == TLV_NAME]
-    return ContactUri(node_id, clean_name(names[0]) if names else None, tlvs)
+    relays = dict.fromkeys(
+        NodeId(value) for kind, value in tlvs if kind == TLV_RELAY and len(value) == NODE_ID_SIZE
+    )
+    return ContactUri(node_id, clean_name(names[0]) if names else None, tlvs, tuple(relays)[:RELAYS_MAX])
 
 
 def clean_name(value: bytes) -> str | None:

@@ -11,10 +11,12 @@ from click.testing import CliRunner
 from fake_node import FakeNode, Nexus
 
 from nexus_node.base.errors import IdentityError
+from nexus_node.base.ids import NodeId
 from nexus_node.cli.main import VERBS, cli
-from nexus_node.config import load_config
+from nexus_node.config import NodeConfig, RelayConfig, load_config
 from nexus_node.crypto.keyfile import load_identity
-from nexus_node.wire.uri import parse_uri_untrusted
+from nexus_node.runtime import service
+from nexus_node.wire.uri import make_uri, parse_uri_untrusted
 
 
 def mode(path: Path) -> int:
@@ -102,6 +104,48 @@ def test_init_says_why_it_cannot_write(nexus: Nexus, home: Path) -> None:
     result = nexus("init")
     assert result.exit_code == 2
     assert str(home) in result.stderr
+
+
+def test_n10_the_configured_relays_stand_in_the_contact_link(
+    nexus: Nexus, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nexus("init", "--name", "alice")
+    relays = (NodeId(bytes([8]) * 32), NodeId(bytes([9]) * 32))
+    links = ", ".join(f'"{make_uri(relay, "roof")}"' for relay in relays)
+    (home / "config.toml").write_text(f'name = "alice"\nrelays = [{links}]\n')
+
+    def be_ready(home, config, identity, on_ready) -> int:
+        on_ready()
+        return 0
+
+    monkeypatch.setattr(service, "run_node", be_ready)
+    shown = json.loads(nexus("id", "--json").stdout)["uri"]
+    parsed = parse_uri_untrusted(shown)
+    assert (parsed.name, parsed.relays) == ("alice", relays)
+    assert json.loads(nexus("init", "--if-missing", "--json").stdout)["uri"] == shown
+    assert f"contact link    {shown}\n" in nexus("run", "--show-contact").stdout
+
+
+@pytest.mark.parametrize(
+    ("written", "args", "enabled"),
+    [("false", [], False), ("false", ["--relay"], True), ("true", [], True), ("true", ["--relay"], True)],
+)
+def test_n10_run_relay_is_enabled_for_this_run(
+    nexus: Nexus, home: Path, monkeypatch: pytest.MonkeyPatch, written, args, enabled
+) -> None:
+    nexus("init")
+    text = f'name = "x"\n[relay]\nenabled = {written}\nserve = "anyone"\n'
+    (home / "config.toml").write_text(text)
+    given: list[NodeConfig] = []
+
+    def take(home, config, identity, on_ready) -> int:
+        given.append(config)
+        return 0
+
+    monkeypatch.setattr(service, "run_node", take)
+    assert nexus("run", *args).exit_code == 0
+    assert given == [NodeConfig(name="x", relay=RelayConfig(enabled=enabled, serve="anyone"))]
+    assert (home / "config.toml").read_text() == text
 
 
 @pytest.mark.parametrize("verb", ["id", "run"])

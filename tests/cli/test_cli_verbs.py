@@ -7,9 +7,32 @@ import pytest
 from fake_node import FakeNode, Nexus, Refusal
 
 ID = "ab" * 32
-BOB = {"name": "bob", "address": "11" * 16, "node_id": "22" * 32, "uri": "nexus:aaaa", "trust": "trusted"}
+BOB = {
+    "name": "bob",
+    "address": "11" * 16,
+    "node_id": "22" * 32,
+    "uri": "nexus:aaaa",
+    "trust": "trusted",
+    "relays": [],
+}
 SENT = {"id": ID, "state": "queued"}
 OBJECT = {"object": "cd" * 32, "size": 5000, "root": "ef" * 32, "chunks_have": 1, "chunks_total": 2}
+PATH = {
+    "destination": "11" * 16,
+    "name": "bob",
+    "next_hop": "22" * 16,
+    "carrier": "roof",
+    "hops": 2,
+    "bps": 1200.5,
+    "mtu": 484,
+    "latency_ms": 350,
+    "cost": 6666.25,
+    "age_s": 125.5,
+    "stale": False,
+    "best": True,
+}
+HOP = {"hop": 1, "address": "22" * 16, "name": None, "rtt_ms": 12.34, "last": False}
+LAST = {"hop": 2, "address": "11" * 16, "name": "bob", "rtt_ms": 1234.5, "last": True}
 MESSAGE = {
     "id": ID,
     "from": "bob",
@@ -50,17 +73,30 @@ STATUS = {
     "links": [
         {
             "peer": "bob",
+            "name": None,
             "carrier": "roof",
             "state": "established",
             "rtt_ms": 1.5,
             "bps": None,
             "rssi_dbm": None,
             "snr_db": -3.0,
+            "trust": "trusted",
+            "queued_bytes": 4200,
+            "gossip_bps": 120.0,
+            "paused": True,
         }
     ],
     "queue": {"queued": 2, "held": 1},
     "store": {"objects": 3, "bytes": 2_000_000, "quota_bytes": 512_000_000},
-    "relay": {"enabled": False, "messages": 0, "bytes": 0},
+    "relay": {
+        "enabled": True,
+        "messages": 7,
+        "bytes": 1_500_000,
+        "serve": "contacts",
+        "memory_only": False,
+        "quota_bytes": 256_000_000,
+    },
+    "routing": {"destinations": 9, "wanted": 4},
     "counters": {"replay": 3, "bad_frame": 0},
 }
 
@@ -108,6 +144,10 @@ def test_one_json_object(node: FakeNode, nexus: Nexus, args, verb, asks, answer)
         (["events"], "events", {"follow": False}, {"event": "carrier_up", "label": "roof"}),
         (["events", "--follow"], "events", {"follow": True}, {"event": "carrier_up", "label": "roof"}),
         (["objects"], "objects", {}, OBJECT),
+        (["paths"], "paths", {}, PATH),
+        (["paths", "bob"], "paths", {"address": "bob"}, PATH),
+        (["trace", "bob"], "trace", {"to": "bob", "timeout_s": 10.0}, LAST),
+        (["trace", "11" * 16, "--timeout", "2"], "trace", {"to": "11" * 16, "timeout_s": 2.0}, LAST),
     ],
 )
 def test_one_json_object_a_line(node: FakeNode, nexus: Nexus, args, verb, asks, item) -> None:
@@ -117,7 +157,8 @@ def test_one_json_object_a_line(node: FakeNode, nexus: Nexus, args, verb, asks, 
     assert [json.loads(line) for line in result.stdout.splitlines()] == [item, item]
     assert node.asked == [(verb, asks)]
     node.verbs[verb] = []
-    assert (nexus(*args, "--json").stdout, nexus(*args).exit_code) == ("", 0)
+    # A trace that nobody answers has not reached its end.
+    assert (nexus(*args, "--json").stdout, nexus(*args).exit_code) == ("", 4 if verb == "trace" else 0)
 
 
 def test_put_names_the_file_absolutely(node: FakeNode, nexus: Nexus, tmp_path: Path, monkeypatch) -> None:
@@ -227,6 +268,8 @@ def test_the_nodes_refusals(node: FakeNode, nexus: Nexus, code, exit_code) -> No
         ["status"],
         ["events"],
         ["objects"],
+        ["paths"],
+        ["trace", "bob"],
         ["send", "bob", "hi"],
         ["get", ID, "-o", "x"],
         ["contact", "list"],
@@ -266,8 +309,11 @@ def test_a_node_that_answers_nonsense(node: FakeNode, nexus: Nexus, answer, exit
         ["contact", "trust", "bob", "fully"],
         ["contact"],
         ["get", ID],
-        ["paths"],
-        ["run", "--relay"],
+        ["paths", "bob", "carol"],
+        ["trace"],
+        ["trace", "bob", "--timeout", "-1"],
+        ["trace", "bob", "--timeout", "inf"],
+        ["trace", "bob", "--timeout", "nan"],
         ["run", "--carrier", "tcp listen"],
         [],
     ],
@@ -311,10 +357,100 @@ def test_status_for_people(node: FakeNode, nexus: Nexus) -> None:
         "port in use",
         "1.5 of 36.0 s",
         "-3 dB",
+        "keeps 7 messages, 1.5 MB of 256 MB, on disk; serves contacts",
+        "9 destinations known, 4 looked for",
     ):
         assert words in shown
+    (link,) = (line for line in shown.splitlines() if line.startswith("bob"))
+    assert link.split("  ")[-1] == "paused"
+    assert {"trusted", "4.2 kB", "120 bit/s"} <= {cell.strip() for cell in link.split("  ")}
     assert "replay 3" in shown
     assert "bad_frame" not in shown
+    in_memory = STATUS["relay"] | {"memory_only": True, "serve": "anyone"}
+    node.verbs["status"] = STATUS | {"relay": in_memory}
+    assert "in memory only; serves anyone" in nexus("status").stdout
+    node.verbs["status"] = STATUS | {"relay": in_memory | {"enabled": False}}
+    assert [line.split() for line in nexus("status").stdout.splitlines() if line.startswith("relay")] == [
+        ["relay", "off"]
+    ]
+
+
+def cells(line: str) -> list[str]:
+    return [cell.strip() for cell in line.split("  ") if cell.strip()]
+
+
+def test_n4_paths_for_people(node: FakeNode, nexus: Nexus) -> None:
+    neighbour = PATH | {"destination": "22" * 16, "name": "roof relay", "next_hop": "22" * 16, "hops": 1}
+    unknown = dict.fromkeys(("carrier", "bps", "mtu", "latency_ms", "cost", "age_s"))
+    stale = PATH | unknown | {"next_hop": "33" * 16, "stale": True, "best": False}
+    node.verbs["paths"] = [
+        PATH,
+        stale,
+        neighbour,
+        stale | {"destination": "44" * 16, "name": None, "best": True},
+    ]
+    lines = nexus("paths").stdout.splitlines()
+    assert cells(lines[0])[:3] == ["destination", "next hop", "carrier"]
+    assert [cells(line) for line in lines[1:]] == [
+        # The next hop has a name here because it is a destination as well.
+        ["bob", "roof relay", "roof", "2", "1.2 kbit/s", "484", "350 ms", "6666.25", "2 min 5 s", "best"],
+        ["bob", "33" * 16, "-", "2", "-", "-", "-", "-", "-", "stale"],
+        ["roof relay", "roof relay", "roof", "1", *cells(lines[1])[4:]],
+        ["44" * 16, "33" * 16, "-", "2", "-", "-", "-", "-", "-", "best, stale"],
+    ]
+    assert len({line.index("roof", 20) for line in (lines[1], lines[3])}) == 1
+
+
+def test_n4_trace_for_people(node: FakeNode, nexus: Nexus) -> None:
+    node.verbs["trace"] = [HOP, LAST]
+    result = nexus("trace", "bob")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert [cells(line) for line in result.stdout.splitlines()] == [
+        ["1 " + "22" * 16, "12.3 ms"],
+        ["2 bob", "1234.5 ms"],
+    ]
+    assert len({line.index(" ms") for line in result.stdout.splitlines()}) == 1
+
+
+@pytest.mark.parametrize(
+    ("hops", "words"),
+    [
+        ([], "nobody on the way answered"),
+        ([HOP], "silent after hop 1, " + "22" * 16),
+        # Answers may overtake one another.
+        ([HOP | {"hop": 3, "name": "roof"}, HOP | {"hop": 2}], "silent after hop 3, roof"),
+    ],
+)
+def test_n4_a_trace_that_does_not_get_there_is_4_and_names_the_last_hop(
+    node: FakeNode, nexus: Nexus, hops, words
+) -> None:
+    node.verbs["trace"] = hops
+    for json_or_not in ((), ("--json",)):
+        result = nexus("trace", "bob", "--timeout", "1.5", *json_or_not)
+        assert result.exit_code == 4
+        assert (
+            result.stderr
+            == f"nexus: bob did not answer within 1.5 s, {words}; for other ways see: nexus paths\n"
+        )
+    assert [json.loads(line) for line in result.stdout.splitlines()] == hops
+
+
+def test_n4_without_a_path_the_nodes_own_words_are_shown(node: FakeNode, nexus: Nexus) -> None:
+    def refuse(args):
+        raise Refusal("input", "no path to bob is known; wait until it is heard from")
+
+    node.verbs["trace"] = refuse
+    result = nexus("trace", "bob", "--json")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == "nexus: no path to bob is known; wait until it is heard from\n"
+
+
+def test_n10_a_contacts_relays_are_shown_if_there_are_any(node: FakeNode, nexus: Nexus) -> None:
+    node.verbs["contact.show"] = BOB | {"relays": ["33" * 16, "44" * 16]}
+    shown = [cells(line) for line in nexus("contact", "show", "bob").stdout.splitlines()]
+    assert shown[-2:] == [["relay", "33" * 16], ["relay", "44" * 16]]
+    node.verbs["contact.show"] = BOB
+    assert "relay" not in nexus("contact", "show", "bob").stdout
 
 
 HOSTILE = "\x1b[2J\x07\r\u202eevil\u2028\x9b31m[red]"
@@ -333,6 +469,8 @@ def test_hostile_text_cannot_drive_the_terminal(node: FakeNode, nexus: Nexus) ->
             "counters": {HOSTILE: 1},
             "version": HOSTILE,
         },
+        "paths": [PATH | {"name": HOSTILE}],
+        "trace": [LAST | {"name": HOSTILE}],
     }
     for args in (
         ["inbox"],
@@ -341,6 +479,8 @@ def test_hostile_text_cannot_drive_the_terminal(node: FakeNode, nexus: Nexus) ->
         ["outbox"],
         ["events"],
         ["status"],
+        ["paths"],
+        ["trace", "bob"],
     ):
         result = nexus(*args)
         assert result.exit_code == 0

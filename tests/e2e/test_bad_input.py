@@ -125,7 +125,7 @@ def test_a_port_in_use_is_shown_and_taken_once_it_is_free(home: Path) -> None:
         ("# quota_mb = 512", "qouta_mb = 512", 'did you mean "quota_mb"?'),
         ("[store]", "[stor]", 'did you mean "store"?'),
         ("# quota_mb = 512", 'quota_mb = "much"', "a whole number of megabytes"),
-        ("# enabled = false", "enabled = true", "set it to false"),
+        ("# relays = []", 'relays = ["nexus:aaaa"]', "entry 1 of relays"),
         ('name = "carol"', 'name = "carol', "line"),
         ("# [[carrier]]", '[[carrier]]\ndriver = "tcq"', "installed are"),
         ("# [[carrier]]", '[[carrier]]\ndriver = "tcp"\nlisen = "127.0.0.1:1"', 'the nearest is "listen"'),

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nexus_node.base.errors import ConfigError
+from nexus_node.base.ids import NodeId
 from nexus_node.config import (
     CarrierConfig,
     LogConfig,
@@ -21,17 +22,26 @@ from nexus_node.config import (
     write_template,
 )
 from nexus_node.config.load import CARRIER, SECTIONS, TOP, check_config
+from nexus_node.proto.paths import Policy
+from nexus_node.wire.uri import make_uri
 
-FULL = """
+RELAYS = tuple(NodeId(bytes([number]) * 32) for number in range(5))
+LINKS = tuple(make_uri(relay, "roof") for relay in RELAYS)
+FULL = f"""
 name = "alice"
+relays = ["{LINKS[0]}", "{LINKS[1]}"]
+path_policy = "largest-mtu"
 [store]
 quota_mb = 100
 [relay]
-enabled = false
+enabled = true
 serve = "trusted"
 memory_only = true
 ttl_days = 7
 quota_mb = 10
+stranger_interval_s = 0
+stranger_per_day = 5
+trusted_per_day = 50
 [messages]
 read_receipts = true
 [log]
@@ -64,8 +74,10 @@ def load(tmp_path: Path):
 def test_every_key_is_taken(load) -> None:
     assert load(FULL) == NodeConfig(
         name="alice",
+        relays=RELAYS[:2],
+        path_policy="largest-mtu",
         store=StoreConfig(100),
-        relay=RelayConfig(False, "trusted", True, 7, 10),
+        relay=RelayConfig(True, "trusted", True, 7, 10, 0, 5, 50),
         messages=MessagesConfig(True),
         log=LogConfig("debug"),
         carriers=(
@@ -78,7 +90,9 @@ def test_every_key_is_taken(load) -> None:
 def test_defaults_are_the_contracts(load) -> None:
     config = load("")
     assert config == NodeConfig(name=default_name())
-    assert (config.store.quota_mb, config.relay) == (512, RelayConfig(False, "contacts", False, 30, 256))
+    assert config.store.quota_mb == 512
+    assert config.relay == RelayConfig(False, "contacts", False, 30, 256, 10, 20, 200)  # S3's numbers
+    assert (config.relays, config.path_policy) == ((), "balanced")
     assert config.messages.read_receipts is False
 
 
@@ -103,7 +117,25 @@ def test_defaults_are_the_contracts(load) -> None:
             "[relay]\nserve = 'all'",
             'serve in [relay] is "all", but must be "contacts" or "trusted" or "anyone"',
         ),
-        ("[relay]\nenabled = true", "this version cannot relay for others; set it to false"),
+        (
+            "[relay]\nttl_days = 31",
+            "ttl_days in [relay] is 31, but must be a whole number of days from 1 to 30",
+        ),
+        ("[relay]\nstranger_interval_s = -1", "must be a whole number of seconds from 0"),
+        ("[relay]\nstranger_per_day = 1.5", "must be a whole number of messages from 0"),
+        ("path_policy = 'shortest'", 'path_policy is "shortest", but must be "cheapest" or "fastest" or'),
+        ("relays = 'nexus:aa'", "must be a list of at most 4 contact links, such as"),
+        ("relays = [5]", "relays is [5], but must be a list of at most 4 contact links"),
+        (f"relays = {[*LINKS]}", "must be a list of at most 4 contact links"),
+        (
+            f"relays = ['{LINKS[0]}', '{LINKS[1][:-1]}']",
+            "entry 2 of relays is no contact link that can be used: the link's end is missing or mistyped",
+        ),
+        ("relays = ['https://example.org']", "entry 1 of relays is no contact link"),
+        (
+            f"relays = ['{LINKS[1]}', '{LINKS[0]}', '{make_uri(RELAYS[1])}']",
+            "entries 1 and 3 of relays are the same node; remove one of them",
+        ),
         ("[messages]\nread_receipts = 1", "read_receipts in [messages] is 1, but must be true or false"),
         ("[log]\nlevel = []", "level in [log] is [], but must be"),
         ("[carrier]\ndriver = 'tcp'", "put each below its own line [[carrier]]"),
@@ -113,7 +145,7 @@ def test_defaults_are_the_contracts(load) -> None:
         ),
         (
             "[[carrier]]\ndriver='tcp'\n[[carrier]]\ndriver='tcp'\nmtu=5",
-            "mtu in [[carrier]] number 2 is 5, but must be a whole number of bytes from 128 to 65535",
+            "mtu in [[carrier]] number 2 is 5, but must be a whole number of bytes from 136 to 65535",
         ),
         ("[[carrier]]\ndriver='tcp'\nduty_cycle=1.5", "duty_cycle in [[carrier]] number 1 is 1.5"),
         ("[[carrier]]\ndriver='tcp'\nduty_cycle=nan", "duty_cycle in [[carrier]] number 1 is NaN"),
@@ -168,9 +200,17 @@ def test_the_template_says_what_the_defaults_are(load, name) -> None:
     in_force = "\n".join(line for line in head if line.startswith("[") or " = " in line)
     assert load(in_force) == NodeConfig(name=name)
     table = tomllib.loads(in_force)
+    assert set(table) == {*TOP, *SECTIONS}
     assert {section: set(table[section]) for section in SECTIONS} == {
         section: set(rules) for section, (_, rules) in SECTIONS.items()
     }
+
+
+def test_n4_the_path_policies_are_the_engines() -> None:
+    expected = TOP["path_policy"]
+    assert all(expected.accepts(policy.value) for policy in Policy)
+    assert expected.expected.count('"') == 2 * len(Policy)
+    assert NodeConfig().path_policy in set(Policy)
 
 
 def test_the_templates_carriers_are_taken_by_their_drivers() -> None:

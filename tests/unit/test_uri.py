@@ -25,24 +25,47 @@ def test_n1_layout() -> None:
     assert make_uri(NODE_ID) == encoded(b"\x01" + NODE_ID)
     assert make_uri(NODE_ID, "Ann") == encoded(b"\x01" + NODE_ID + b"\x01\x03Ann")
     assert len(make_uri(NODE_ID)) == 66
+    relays = [NodeId(bytes([n]) * 32) for n in (9, 8)]
+    body = b"\x01" + NODE_ID + b"\x01\x03Ann" + b"\x02\x20" + b"\x09" * 32 + b"\x02\x20" + b"\x08" * 32
+    assert make_uri(NODE_ID, "Ann", relays) == encoded(body)
+    assert len(make_uri(NODE_ID, "x" * 64, relays * 2)) == 389
 
 
 @given(
     node_id=st.binary(min_size=32, max_size=32).map(NodeId),
     name=st.none() | st.text("abcdefg ñé中文", min_size=1, max_size=20).map(str.strip),
+    relays=st.lists(st.binary(min_size=32, max_size=32).map(NodeId), max_size=4, unique=True),
 )
-def test_n1_round_trip(node_id: NodeId, name: str | None) -> None:
-    uri = make_uri(node_id, name)
+def test_n1_round_trip(node_id: NodeId, name: str | None, relays: list[NodeId]) -> None:
+    uri = make_uri(node_id, name, relays)
     assert uri == uri.lower()
     for text in (uri, uri.upper(), f"  {uri}\n", f"{uri[:20]}\r\n {uri[20:]}"):
         parsed = parse_uri_untrusted(text)
         assert parsed.node_id == node_id
         assert parsed.name == (" ".join(name.split()) or None if name else None)
+        assert list(parsed.relays) == relays
 
 
 def test_n1_unknown_tlvs_are_kept() -> None:
     parsed = parse_uri_untrusted(encoded(b"\x01" + NODE_ID + b"\x09\x02hi" + b"\x01\x02Al"))
     assert parsed == ContactUri(NODE_ID, "Al", ((9, b"hi"), (1, b"Al")))
+
+
+def relay_tlv(value: bytes) -> bytes:
+    return bytes((2, len(value))) + value
+
+
+def test_n10_relays_keep_their_order_and_malformed_ones_do_not_count() -> None:
+    good = [NodeId(bytes([n]) * 32) for n in (5, 3, 4, 1, 2)]
+    values = [b"", good[0], good[0][:31], good[1], good[0], good[2] + b"\0", *good[2:]]
+    parsed = parse_uri_untrusted(encoded(b"\x01" + NODE_ID + b"".join(map(relay_tlv, values))))
+    assert parsed.relays == tuple(good[:4])
+    assert [value for _, value in parsed.tlvs] == values
+
+
+def test_n10_more_relays_than_a_link_holds_are_refused_with_words() -> None:
+    with pytest.raises(InputError, match="room for 4 relays, not 5"):
+        make_uri(NODE_ID, None, [NODE_ID] * 5)
 
 
 @pytest.mark.parametrize("name", [None, "Ann"])

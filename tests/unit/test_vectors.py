@@ -1,4 +1,5 @@
-"""Our code against the golden vectors, which `tests/vectors/make_vectors.py` makes without it."""
+"""Our code against the golden vectors, which `tests/vectors/make_*.py` make without it. Those of announces,
+routing and reconciliation are run in `test_wire_routing.py` and `test_wire_reconcile.py`."""
 
 import json
 import re
@@ -29,6 +30,21 @@ from nexus_node.ports.store import Correspondent
 from nexus_node.proto.fragment import OutgoingTransfer, Reassembly, ReassemblyBudget
 from nexus_node.proto.link import Link, LinkUp
 from nexus_node.proto.session import Session, _OpenKey
+from nexus_node.wire.custody import (
+    PREFIXES_MAX,
+    TLV_COPY,
+    Custody,
+    Delivered,
+    Pending,
+    Promise,
+    custody_tlv,
+    parse_copy_tlv_untrusted,
+    parse_custody_tlv_untrusted,
+    parse_custody_untrusted,
+    parse_delivered_untrusted,
+    parse_pending_untrusted,
+    parse_promise_untrusted,
+)
 from nexus_node.wire.dataobject import KIND_MESSAGE, ObjectHeader, describe, parse_object_header_untrusted
 from nexus_node.wire.fragments import (
     Fragment,
@@ -55,7 +71,9 @@ from nexus_node.wire.packet import (
     parse_receipts_untrusted,
     parse_refusal_untrusted,
 )
+from nexus_node.wire.routing import parse_prefixes_untrusted
 from nexus_node.wire.text import dictionary, parse_text_untrusted
+from nexus_node.wire.trace import Trace, TraceReply, parse_trace_reply_untrusted, parse_trace_untrusted
 from nexus_node.wire.uri import make_uri, parse_uri_untrusted
 
 VECTORS = Path(__file__).parents[1] / "vectors"
@@ -96,18 +114,25 @@ class FixedRng:
 
 
 # --- all --------------------------------------------------------------------------------------------
-def test_the_committed_vectors_are_what_the_script_makes(tmp_path: Path) -> None:
-    subprocess.run([sys.executable, VECTORS / "make_vectors.py", tmp_path], check=True, timeout=60)
+SCRIPTS = sorted(VECTORS.glob("make_*.py"))
+
+
+def test_the_committed_vectors_are_what_the_scripts_make(tmp_path: Path) -> None:
+    for script in SCRIPTS:
+        subprocess.run([sys.executable, script, tmp_path], check=True, timeout=60)
     made = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     assert made == {path.name: path.read_bytes() for path in VECTORS.glob("*.json")}
 
 
-def test_the_script_imports_nothing_of_ours_and_ids_are_unique() -> None:
-    source = (VECTORS / "make_vectors.py").read_text("utf-8")
-    imports = [line for line in source.splitlines() if line.startswith(("import ", "from "))]
-    assert not [line for line in imports if "nexus" in line or "nacl" in line]
-    ids = [one["id"] for page in REFUSERS for one in page_of(page)]
-    assert len(ids) == len(set(ids))
+@pytest.mark.parametrize("script", SCRIPTS, ids=[path.stem for path in SCRIPTS])
+def test_the_scripts_import_nothing_of_ours(script: Path) -> None:
+    imports = re.findall(r"^\s*(?:import|from) .*", script.read_text("utf-8"), re.M)
+    assert imports and not [line for line in imports if "nexus" in line or "nacl" in line]
+
+
+def test_ids_are_unique() -> None:
+    ids = [one["id"] for path in VECTORS.glob("*.json") for one in page_of(path.stem)]
+    assert len(ids) == len(set(ids)) > 200
 
 
 def test_the_pages_cite_vectors_that_exist_and_name_every_family() -> None:
@@ -126,7 +151,9 @@ def test_the_index_explains_every_code_that_is_counted() -> None:
         *(VECTORS.parents[1] / "nexus_node").rglob("*.py"),
         *(VECTORS.parents[1] / "drivers").rglob("*.py"),
     ]
-    pattern = re.compile(r'''(?:BadWire\(|counters\[|\.count\()"([a-z_]+)"''')
+    pattern = re.compile(
+        r'''(?:BadWire\(|counters\[|\.count\(|Reason\.[A-Z_]+: |_send_back\(.*)"([a-z_]+)"'''
+    )
     codes = {
         code
         for path in sources
@@ -179,6 +206,23 @@ def refuse_message(vector: Vector) -> None:
     open_envelope(bob, SharedSecrets(bob), raw(vector, "envelope"), raw(vector, "context"), candidates)
 
 
+def refuse_custody(vector: Vector) -> None:
+    packet = parse_packet_untrusted(raw(vector, "packet"))
+    readers: dict[int, Callable[[bytes], object]] = {
+        Context.MESSAGE: lambda _: (
+            parse_custody_tlv_untrusted(packet.tlvs) or parse_copy_tlv_untrusted(packet.tlvs)
+        ),
+        Context.CUSTODY: parse_custody_untrusted,
+        Context.PROMISE: parse_promise_untrusted,
+        Context.PENDING: parse_pending_untrusted,
+        Context.WANT: lambda data: parse_prefixes_untrusted(data, PREFIXES_MAX),
+        Context.DELIVERED: parse_delivered_untrusted,
+        Context.TRACE: parse_trace_untrusted,
+        Context.TRACE_REPLY: parse_trace_reply_untrusted,
+    }
+    readers[packet.context](packet.data)
+
+
 REFUSERS: dict[str, Callable[[Vector], object]] = {
     "identity": refuse_identity,
     "packet": refuse_packet,
@@ -187,6 +231,8 @@ REFUSERS: dict[str, Callable[[Vector], object]] = {
     "object": lambda vector: parse_object_header_untrusted(raw(vector, "header")),
     "message": refuse_message,
     "text": lambda vector: parse_text_untrusted(vector["codec"], raw(vector, "data")),
+    "custody": refuse_custody,
+    "trace": refuse_custody,
 }
 BAD = [(page, one) for page in REFUSERS for one in page_of(page) if "-bad-" in one["id"]]
 
@@ -215,8 +261,10 @@ def test_n1_identity(vector: Vector) -> None:
 def test_n1_contact_links(vector: Vector) -> None:
     contact = parse_uri_untrusted(vector["uri"])
     assert (contact.node_id, contact.name) == (raw(vector, "node_id"), vector["name"])
+    relays = [NodeId(bytes.fromhex(one)) for one in vector.get("relays", [])]
+    assert list(contact.relays) == relays
     if vector["name"]:
-        assert make_uri(contact.node_id, vector["name"]) == vector["uri"]
+        assert make_uri(contact.node_id, vector["name"], relays) == vector["uri"]
 
 
 # --- packets ----------------------------------------------------------------------------------------
@@ -231,7 +279,7 @@ def test_n2_packets(vector: Vector) -> None:
         made = Packet(Context.RECEIPTS, b"".join(receipts), priority=Priority.INTERACTIVE)
     elif "reason" in vector:
         refusal = parse_refusal_untrusted(packet.data)
-        assert refusal == Refusal(vector["reason"], raw(vector, "object_prefix"))
+        assert refusal == Refusal(vector["reason"], raw(vector, "object_prefix"), vector["retry_s"])
         made = Packet(Context.REFUSAL, refusal.encode(), priority=Priority.INTERACTIVE)
     else:
         made = Packet(
@@ -478,3 +526,149 @@ def test_n9_texts_decode(vector: Vector) -> None:
         assert len(preset) == vector["dictionary_size"]
         assert blake2b(preset, digest_size=32).hexdigest() == vector["dictionary_blake2b_256"]
     assert parse_text_untrusted(vector["codec"], raw(vector, "data")) == vector["text"]
+
+
+# --- custody ----------------------------------------------------------------------------------------
+def packet_of(vector: Vector, data: bytes) -> bytes:
+    """A packet of that data as the vector's: priority interactive, its context and destination."""
+    context = parse_packet_untrusted(raw(vector, "packet")).context
+    destination = Address(bytes.fromhex(vector.get("destination") or "")) or None
+    return Packet(context, data, destination, priority=Priority.INTERACTIVE).encode()
+
+
+def prefixes(vector: Vector) -> list[bytes]:
+    return [bytes.fromhex(one) for one in vector["prefixes"]]
+
+
+@vectors("custody", "custody-asked")
+def test_n10_asking_for_custody(vector: Vector) -> None:
+    packet = parse_packet_untrusted(raw(vector, "packet"))
+    assert packet.context == Context.MESSAGE and packet.destination == raw(vector, "destination")
+    assert packet.data == raw(vector, "data")
+    relay = Address(bytes.fromhex(vector["relay"] or "")) or None
+    mark = receipt_mark(raw(vector, "receipt"))
+    assert parse_custody_tlv_untrusted(packet.tlvs) == (mark, relay)
+    assert mark == raw(vector, "mark") and packet.tlvs[-1] == custody_tlv(mark, relay)
+    assert packet.encode() == raw(vector, "packet")
+
+
+@vectors("custody", "custody-kept")
+def test_n10_a_neighbour_keeps_messages(vector: Vector) -> None:
+    custody = Custody(prefixes(vector), vector["memory_only"])
+    packet = parse_packet_untrusted(raw(vector, "packet"))
+    assert packet.context == Context.CUSTODY and parse_custody_untrusted(packet.data) == custody
+    assert "only_read" in vector or packet_of(vector, custody.encode()) == raw(vector, "packet")
+
+
+@vectors("custody", "custody-promise")
+def test_n10_a_relay_promises(vector: Vector) -> None:
+    packet = parse_packet_untrusted(raw(vector, "packet"))
+    promise = parse_promise_untrusted(packet.data)
+    assert packet.context == Context.PROMISE
+    assert (promise.prefix, promise.relay) == (raw(vector, "prefix"), raw(vector, "relay"))
+    assert promise.memory_only == vector["memory_only"]
+    assert promise.authentic(raw(vector, "mark")) == vector["authentic"]
+    assert packet_of(vector, promise.encode()) == raw(vector, "packet")
+    if vector["authentic"]:
+        relay, mark = identity(vector, "relay_seed"), raw(vector, "mark")
+        made = Promise.make(relay, promise.prefix, mark, memory_only=promise.memory_only)
+        assert made == promise
+
+
+@vectors("custody", "custody-pending")
+def test_n10_a_relay_tells_what_it_has(vector: Vector) -> None:
+    packet = parse_packet_untrusted(raw(vector, "packet"))
+    pending = Pending(Address(raw(vector, "relay")), prefixes(vector))
+    assert packet.context == Context.PENDING and parse_pending_untrusted(packet.data) == pending
+    assert packet_of(vector, pending.encode()) == raw(vector, "packet")
+
+
+@vectors("custody", "custody-want")
+def test_n10_a_recipient_fetches(vector: Vector) -> None:
+    packet = parse_packet_untrusted(raw(vector, "packet"))
+    assert packet.context == Context.WANT
+    assert parse_prefixes_untrusted(packet.data, PREFIXES_MAX) == prefixes(vector)
+    assert packet_of(vector, b"".join(prefixes(vector))) == raw(vector, "packet")
+
+
+@vectors("custody", "custody-delivered")
+def test_n10_receipts_on_their_way_back(vector: Vector) -> None:
+    packet = parse_packet_untrusted(raw(vector, "packet"))
+    entries = [Delivered(bytes.fromhex(one), bytes.fromhex(receipt)) for one, receipt in vector["entries"]]
+    assert packet.context == Context.DELIVERED and parse_delivered_untrusted(packet.data) == entries
+    assert packet_of(vector, b"".join(one.encode() for one in entries)) == raw(vector, "packet")
+
+
+@vectors("custody", "custody-copy")
+def test_n10_a_copy_to_carry(vector: Vector) -> None:
+    packet = parse_packet_untrusted(raw(vector, "packet"))
+    mark = receipt_mark(raw(vector, "receipt"))
+    assert parse_copy_tlv_untrusted(packet.tlvs) == mark and parse_custody_tlv_untrusted(packet.tlvs) is None
+    made = Packet(
+        Context.MESSAGE,
+        raw(vector, "data"),
+        Address(raw(vector, "destination")),
+        priority=Priority.BULK,
+        tlvs=((TLV_COPY, mark),),
+    )
+    assert packet == made and made.encode() == raw(vector, "packet")
+
+
+@vectors("custody", "custody-offer", "custody-take")
+def test_n10_copies_are_offered_and_asked_for(vector: Vector) -> None:
+    packet = parse_packet_untrusted(raw(vector, "packet"))
+    assert parse_prefixes_untrusted(packet.data, PREFIXES_MAX) == prefixes(vector)
+    asks = vector["id"] == "custody-take"
+    context, priority = (Context.TAKE, Priority.INTERACTIVE) if asks else (Context.OFFER, Priority.STANDARD)
+    made = Packet(context, b"".join(prefixes(vector)), priority=priority)
+    assert made.encode() == raw(vector, "packet")
+
+
+@vectors("trace", "trace-asked")
+def test_n4_traces(vector: Vector) -> None:
+    packet = parse_packet_untrusted(raw(vector, "packet"))
+    trace = Trace(vector["hop"], raw(vector, "nonce"))
+    assert packet.context == Context.TRACE and parse_trace_untrusted(packet.data) == trace
+    assert packet_of(vector, trace.encode()) == raw(vector, "packet")
+
+
+@vectors("trace", "trace-reply")
+def test_n4_replies_to_traces(vector: Vector) -> None:
+    packet = parse_packet_untrusted(raw(vector, "packet"))
+    address = Address(raw(vector, "address"))
+    reply = TraceReply(vector["hop"], raw(vector, "nonce"), address, vector["last"])
+    assert packet.context == Context.TRACE_REPLY and parse_trace_reply_untrusted(packet.data) == reply
+    assert packet_of(vector, reply.encode()) == raw(vector, "packet")
+
+
+@vectors("message", "message-k-1")
+def test_n10_bytes_of_a_short_text_through_a_relay(vector: Vector) -> None:
+    """The table of docs/protocol/custody.md: the frames for a text of 20 bytes to an absent recipient."""
+    alice, bob, carol = (Identity.from_seed(bytes([number]) * 32) for number in (1, 2, 3))
+    data, prefix, mark = raw(vector, "data"), raw(vector, "message_id")[:8], raw(vector, "delivered_mark")
+    entry = Delivered(prefix, raw(vector, "delivered")).encode()
+    pending = Pending(carol.address, [prefix]).encode()
+    promise = Promise.make(carol, prefix, mark, memory_only=False).encode()
+
+    def frame(packet: Packet) -> int:
+        sealed = Session(bytes(32), bytes(32), b"", None, 0.0).seal(encode_items([(1, packet.encode())]))
+        return len(sealed)
+
+    asked, asked_far = (
+        frame(Packet(Context.MESSAGE, data, bob.address, tlvs=(custody_tlv(mark, relay),)))
+        for relay in (None, carol.address)
+    )
+    back = frame(Packet(Context.DELIVERED, entry, alice.address))
+    frames = [
+        asked,
+        frame(Packet(Context.CUSTODY, Custody([prefix]).encode())),
+        frame(Packet(Context.PENDING, pending)),
+        frame(Packet(Context.WANT, prefix)),
+        frame(Packet(Context.MESSAGE, data)),
+        back,
+        back,
+    ]
+    assert frames == [135, 32, 47, 31, 100, 63, 63] and sum(frames) == 471
+    assert asked_far == 151 and frame(Packet(Context.PROMISE, promise)) == 128
+    assert frame(Packet(Context.DELIVERED, entry)) == 47
+    assert frame(Packet(Context.MESSAGE, data, bob.address)) == 116
