@@ -52,6 +52,9 @@ fuzz: dev
 
 vectors: dev
 	$(BIN)/python tests/vectors/make_vectors.py
+	$(BIN)/python tests/vectors/make_routing.py
+	$(BIN)/python tests/vectors/make_reconcile.py
+	$(BIN)/python tests/vectors/make_custody.py
 
 # Re-pins every dependency; needs pip-tools.
 lock:

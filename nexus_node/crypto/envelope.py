@@ -30,7 +30,7 @@ RECEIPT_SIZE = 16
 _LABEL = b"NexusEnvelope/0"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Sealed:
     """An envelope, and the receipts (16 bytes each) that only its recipient can send back."""
 
@@ -39,7 +39,7 @@ class Sealed:
     read: bytes = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Opened:
     """What an envelope held, who proved to have sealed it, and the receipts to send back."""
 

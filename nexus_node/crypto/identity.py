@@ -63,6 +63,7 @@ def node_id_of(agreement_key: bytes, sign: int) -> NodeId:
     return node_id
 
 
+@lru_cache(maxsize=CORRESPONDENTS_MAX)
 def static_key_of(node_id: NodeId) -> bytes:
     """The node's static key in Noise messages: its X25519 view with the sign in the spare top bit.
 

@@ -4,6 +4,7 @@ Sections named below are of that specification, https://noiseprotocol.org/noise.
 """
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Self
 
@@ -24,7 +25,7 @@ _INNER_PAD = bytes(byte ^ 0x36 for byte in range(256))
 _OUTER_PAD = bytes(byte ^ 0x5C for byte in range(256))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class KeyPair:
     """An X25519 key pair, 32 bytes each. The repr leaves the secret out."""
 
@@ -78,11 +79,18 @@ def _hmac(key: bytes, data: bytes) -> bytes:
     return blake2b(block.translate(_OUTER_PAD) + inner).digest()
 
 
-def _expand(chaining_key: bytes, material: bytes) -> tuple[bytes, bytes]:
-    """HKDF with two outputs of 64 bytes (section 4.3)."""
-    temporary = _hmac(chaining_key, material)
-    first = _hmac(temporary, b"\x01")
-    return first, _hmac(temporary, first + b"\x02")
+def _second_output(temporary: bytes, first: bytes) -> bytes:
+    """The second output of HKDF (section 4.3); the first is `_hmac(temporary, b"\\x01")`."""
+    return _hmac(temporary, first + b"\x02")
+
+
+@lru_cache(maxsize=64)
+def _begin(pattern: str, *public: bytes) -> tuple[bytes, bytes]:
+    """Chaining key and hash once the prologue and the statics known beforehand are mixed in (section 5.3)."""
+    chaining_key = digest = f"Noise_{pattern}_25519_ChaChaPoly_BLAKE2b".encode().ljust(HASH_SIZE, b"\0")
+    for data in public:
+        digest = blake2b(digest + data).digest()
+    return chaining_key, digest
 
 
 class Handshake:
@@ -119,12 +127,12 @@ class Handshake:
         self._s, self._e, self._ss = s, e, ss
         self._rs: bytes | None = rs
         self._re: bytes | None = None
-        self._k: bytes | None = None
+        self._temporary: bytes | None = None
+        """What the cipher's key is made of once it is needed: two in a row mix_key waste the first."""
         self._n = 0
         self._turn = 0
-        self._hash = self._ck = f"Noise_{pattern}_25519_ChaChaPoly_BLAKE2b".encode().ljust(HASH_SIZE, b"\0")
-        self._mix_hash(prologue)
         ours = s.public if s else None
+        public = [prologue]
         for known, key in (
             (row.initiator_known, ours if initiator else rs),
             (row.responder_known, rs if initiator else ours),
@@ -132,7 +140,8 @@ class Handshake:
             if known:
                 if key is None:
                     raise LocalError(f"Noise {pattern} presumes a static key that is missing")
-                self._mix_hash(key)
+                public.append(key)
+        self._ck, self._hash = _begin(pattern, *public)
 
     @property
     def finished(self) -> bool:
@@ -177,11 +186,11 @@ class Handshake:
         Raises BadWire("bad_handshake") when it is not that message; the handshake then stands as before,
         so that a forged message cannot end it. LocalError out of turn.
         """
-        before = self._hash, self._ck, self._k, self._n, self._re, self._rs
+        before = self._hash, self._ck, self._temporary, self._n, self._re, self._rs
         try:
             payload = self._read(message)
         except (BadWire, InvalidTag):
-            self._hash, self._ck, self._k, self._n, self._re, self._rs = before
+            self._hash, self._ck, self._temporary, self._n, self._re, self._rs = before
             raise BadWire("bad_handshake") from None
         self._turn += 1
         return payload
@@ -193,8 +202,9 @@ class Handshake:
         """
         if not self.finished:
             raise LocalError("the handshake is not finished")
-        first, second = _expand(self._ck, b"")
-        return first[:KEY_SIZE], second[:KEY_SIZE]
+        temporary = _hmac(self._ck, b"")
+        first = _hmac(temporary, b"\x01")
+        return first[:KEY_SIZE], _second_output(temporary, first)[:KEY_SIZE]
 
     def _read(self, message: bytes) -> bytes:
         at = 0
@@ -240,24 +250,28 @@ class Handshake:
         self._hash = blake2b(self._hash + data).digest()
 
     def _mix_key(self, material: bytes) -> None:
-        self._ck, key = _expand(self._ck, material)
-        self._k, self._n = key[:KEY_SIZE], 0
+        self._temporary = _hmac(self._ck, material)
+        self._ck = _hmac(self._temporary, b"\x01")
+        self._n = 0
+
+    def _cipher(self, temporary: bytes) -> ChaCha20Poly1305:
+        return ChaCha20Poly1305(_second_output(temporary, self._ck)[:KEY_SIZE])
 
     def _encrypt(self, plaintext: bytes) -> bytes:
         """EncryptAndHash (section 5.2): in clear until there is a key."""
-        if self._k is None:
+        if self._temporary is None:
             self._mix_hash(plaintext)
             return plaintext
-        sealed = ChaCha20Poly1305(self._k).encrypt(nonce_of(self._n), plaintext, self._hash)
+        sealed = self._cipher(self._temporary).encrypt(nonce_of(self._n), plaintext, self._hash)
         self._n += 1
         self._mix_hash(sealed)
         return sealed
 
     def _decrypt(self, data: bytes) -> bytes:
-        if self._k is None:
+        if self._temporary is None:
             self._mix_hash(data)
             return data
-        plaintext = ChaCha20Poly1305(self._k).decrypt(nonce_of(self._n), data, self._hash)
+        plaintext = self._cipher(self._temporary).decrypt(nonce_of(self._n), data, self._hash)
         self._n += 1
         self._mix_hash(data)
         return plaintext

@@ -4,8 +4,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from nexus_node.base.errors import BadWire
-from nexus_node.base.ids import Address, MessageId, NodeId
+from nexus_node.base.ids import OBJECT_ID_SIZE, MessageId, NodeId
 from nexus_node.base.rng import Rng
+from nexus_node.crypto.address import address_of
 from nexus_node.crypto.envelope import (
     KIND_INTRODUCTION,
     Opened,
@@ -16,10 +17,11 @@ from nexus_node.crypto.envelope import (
     seal_known,
 )
 from nexus_node.crypto.identity import Identity
-from nexus_node.ports.store import Correspondent
+from nexus_node.ports.store import Correspondent, Outgoing
 from nexus_node.wire.dataobject import KIND_MESSAGE, ObjectHeader, describe
 from nexus_node.wire.message import (
     CONTENT_TEXT,
+    CONTENT_TEXT_AGAIN,
     Payload,
     message_data,
     parse_message_data_untrusted,
@@ -29,22 +31,23 @@ from nexus_node.wire.message import (
 from nexus_node.wire.text import compress_text, parse_text_untrusted
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Composed:
     """A sealed message: its object, and the receipts that will prove what became of it."""
 
     header: ObjectHeader
-    chunks: list[bytes]
     data: bytes
     """What a MESSAGE packet to the recipient carries."""
     sealed: Sealed
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ReadMessage:
     """A message opened by its recipient. `sent_ms` is the sender's claim, 0 if it had no clock."""
 
     id: MessageId
+    first: MessageId | None
+    """The id it had when it was sealed before, as its sender says."""
     opened: Opened
     sent_ms: int
     text: str
@@ -58,19 +61,28 @@ class Composer:
         self._rng = rng
         self._secrets = SharedSecrets(identity)
 
-    def seal_text(self, to: Correspondent, text: bytes, sent_ms: int, *, compress: bool) -> Composed:
-        """`sent_ms` 0 when the clock is not to be trusted; `compress` where air is dear (N13)."""
+    def seal_text(
+        self,
+        to: Correspondent,
+        text: bytes,
+        sent_ms: int,
+        *,
+        compress: bool,
+        again: MessageId | None = None,
+    ) -> Composed:
+        """`sent_ms` 0 when the clock is not to be trusted; `compress` where air is dear (N13); `again` is the
+        id of a message that was sealed before, so that its reader sees it once."""
         codec, body = compress_text(text) if compress else (0, text)
         seconds, millis = divmod(sent_ms, 1000)
-        payload = Payload(CONTENT_TEXT, codec, millis, body).encode()
+        content = CONTENT_TEXT if again is None else CONTENT_TEXT_AGAIN
+        payload = Payload(content, codec, millis, (again or b"") + body).encode()
         context = seal_context(to.address, seconds)
         if to.knows_us:
             sealed = seal_known(self._identity, self._secrets, to.node_id, payload, context, self._rng)
         else:
             sealed = seal_introduction(self._identity, to.node_id, payload, context, self._rng)
         data = message_data(seconds, sealed.envelope)
-        header, chunks = describe(KIND_MESSAGE, to.address + data)
-        return Composed(header, chunks, data, sealed)
+        return Composed(describe(KIND_MESSAGE, to.address + data)[0], data, sealed)
 
     def identify(self, data: bytes) -> MessageId:
         """The id of a message to us, from its packet's data."""
@@ -82,15 +94,18 @@ class Composer:
         context = seal_context(self._identity.address, seconds)
         opened = open_envelope(self._identity, self._secrets, envelope, context, candidates)
         payload = parse_payload_untrusted(opened.payload)
-        if payload.content != CONTENT_TEXT:
+        first, body = None, payload.body
+        if payload.content == CONTENT_TEXT_AGAIN and len(body) >= OBJECT_ID_SIZE:
+            first, body = MessageId(body[:OBJECT_ID_SIZE]), body[OBJECT_ID_SIZE:]
+        elif payload.content != CONTENT_TEXT:
             raise BadWire("unknown_content")
-        text = parse_text_untrusted(payload.codec, payload.body)
-        return ReadMessage(message_id, opened, seconds * 1000 + payload.millis, text)
+        text = parse_text_untrusted(payload.codec, body)
+        return ReadMessage(message_id, first, opened, seconds * 1000 + payload.millis, text)
 
 
-def destination_of(content: bytes) -> tuple[Address, bytes]:
-    """Split a stored message object's content into destination and packet data."""
-    return Address(content[:16]), content[16:]
+def is_sound(row: Outgoing) -> bool:
+    """Whether the row's envelope still is the object that it names."""
+    return describe(KIND_MESSAGE, address_of(row.to) + row.envelope)[0].id == row.object
 
 
 def is_introduction(data: bytes) -> bool:

@@ -1,19 +1,32 @@
 """Contacts and strangers: whose keys this node knows (N1, N15)."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
+from enum import IntEnum
 from itertools import chain
 
 from nexus_node.base.errors import BadWire, InputError, UnknownContact
-from nexus_node.base.ids import NodeId
+from nexus_node.base.ids import Address, NodeId
 from nexus_node.base.limits import NAME_MAX
 from nexus_node.crypto.address import address_of
 from nexus_node.crypto.identity import agreement_key_of
-from nexus_node.engine.events import Value
+from nexus_node.engine.events import Emit
 from nexus_node.ports.store import Correspondent, Store
 from nexus_node.wire.uri import parse_uri_untrusted
 
-TRUST_LEVELS = ("untrusted", "trusted", "verified")
+
+class Rank(IntEnum):
+    """How far a node is trusted (N15)."""
+
+    STRANGER = 0
+    UNTRUSTED = 1
+    """A contact, and no more."""
+    TRUSTED = 2
+    VERIFIED = 3
+
+
+TRUST_LEVELS = {rank.name.lower(): rank for rank in Rank if rank is not Rank.STRANGER}
+"""What the owner may say of a contact."""
 _SEEN_EVERY_MS = 24 * 3600 * 1000
 """A stranger's last sighting is written at most once a day, to spare the disk."""
 
@@ -21,12 +34,16 @@ _SEEN_EVERY_MS = 24 * 3600 * 1000
 class Contacts:
     """The correspondents of one node, with the order in which envelopes are tried against them."""
 
-    def __init__(self, store: Store, own: NodeId, emit: Callable[[str, dict[str, Value]], None]) -> None:
+    def __init__(self, store: Store, own: NodeId, emit: Emit) -> None:
         self._store = store
         self._own = own
         self._emit = emit
         self._cached: dict[NodeId, Correspondent] | None = None
         """All correspondents in the store's order, the likeliest sender first; None when it must be read."""
+        self._named: dict[str, Correspondent] = {}
+        """The contacts among them, by name."""
+        self._addressed: dict[Address, Correspondent] = {}
+        """The contacts among them, by address."""
 
     def add(self, name: str, uri: str, now_ms: int) -> Correspondent:
         """Add a contact from its URI. Raises BadUri and InputError with words."""
@@ -34,7 +51,8 @@ class Contacts:
             raise InputError(
                 f"a contact's name is 1 to {NAME_MAX} printable characters; choose another than {name!r}"
             )
-        node_id = parse_uri_untrusted(uri).node_id
+        parsed = parse_uri_untrusted(uri)
+        node_id = parsed.node_id
         try:
             agreement_key_of(node_id)
         except BadWire:
@@ -50,14 +68,15 @@ class Contacts:
         if known is not None and known.name not in (None, name):
             raise InputError(f"you have that node already as {known.name!r}; remove it first to rename it")
         base = known or Correspondent(node_id, address_of(node_id))
-        contact = replace(base, name=name, seen_ms=now_ms)
+        contact = replace(base, name=name, seen_ms=now_ms, relays=parsed.relays)
         self._put(contact)
         self._emit("contact_added", {"name": name, "address": contact.address.hex()})
         return contact
 
     def get(self, name: str) -> Correspondent:
         """Raises UnknownContact, which names the nearest one."""
-        contact = self._store.contact(name)
+        self._known()
+        contact = self._named.get(name)
         if contact is None:
             raise UnknownContact(
                 f"there is no contact {name!r}; see: nexus contact list; or add it with its link"
@@ -86,6 +105,21 @@ class Contacts:
         known = self._known().get(node_id)
         return known.name if known is not None else None
 
+    def by_address(self, address: Address) -> Correspondent | None:
+        """The contact with that address."""
+        self._known()
+        return self._addressed.get(address)
+
+    def rank(self, address: Address) -> Rank:
+        """How far the node with that address is trusted."""
+        contact = self.by_address(address)
+        return TRUST_LEVELS.get(contact.trust, Rank.UNTRUSTED) if contact is not None else Rank.STRANGER
+
+    def relays_of(self, node_id: NodeId) -> tuple[NodeId, ...]:
+        """The relays that keep that contact's mail, by its own account; its contact link names them."""
+        known = self._known().get(node_id)
+        return known.relays if known is not None and known.name is not None else ()
+
     def met(self, node_id: NodeId, now_ms: int) -> None:
         """That node has proved that it knows our key: from now on envelopes to it are the short ones."""
         known = self._known().get(node_id)
@@ -112,4 +146,6 @@ class Contacts:
     def _known(self) -> dict[NodeId, Correspondent]:
         if self._cached is None:
             self._cached = {one.node_id: one for one in self._store.correspondents()}
+            self._named = {one.name: one for one in self._cached.values() if one.name is not None}
+            self._addressed = {one.address: one for one in self._named.values()}
         return self._cached

@@ -10,25 +10,42 @@ from dataclasses import replace
 
 from nexus_node.base.errors import BadWire, CarrierClosed, InputError, RemoteError, StoreCorrupt, StoreError
 from nexus_node.base.ids import MessageId, NodeId
-from nexus_node.base.limits import CLOCK_STEP_S, MESSAGE_TTL_S, PENDING_CONNECTIONS, TEXT_MAX
+from nexus_node.base.limits import (
+    CLOCK_STEP_S,
+    MESSAGE_TTL_S,
+    PENDING_CONNECTIONS,
+    RECEIPTS_WAITING,
+    TEXT_MAX,
+)
 from nexus_node.base.rng import Rng
 from nexus_node.crypto.address import address_of
 from nexus_node.crypto.envelope import receipt_mark
 from nexus_node.crypto.identity import Identity
 from nexus_node.crypto.vault import Vault
-from nexus_node.engine.compose import Composed, Composer
+from nexus_node.engine.collect import Collector
+from nexus_node.engine.compose import Composer
 from nexus_node.engine.contacts import Contacts
+from nexus_node.engine.courier import Courier
 from nexus_node.engine.delivery import Delivery
+from nexus_node.engine.dispatch import Dispatcher
 from nexus_node.engine.events import Event, Value
+from nexus_node.engine.forward import Forwarder
 from nexus_node.engine.inbound import Inbound
 from nexus_node.engine.objects import Objects
 from nexus_node.engine.peers import Attachment
+from nexus_node.engine.planner import Planner
+from nexus_node.engine.receipts import Receipts
+from nexus_node.engine.relay import NO_RELAY, Relay, RelayPolicy
+from nexus_node.engine.router import Router
+from nexus_node.engine.tracer import Tracer
 from nexus_node.engine.wallclock import NEVER_MS, WallClock
+from nexus_node.ports.custody import CustodyStore
 from nexus_node.ports.driver import LinkProfile, Signal
-from nexus_node.ports.store import Incoming, Outgoing, Store, StoredObject
+from nexus_node.ports.store import Incoming, Outgoing, Store
 from nexus_node.proto.cookie import CookieJar
 from nexus_node.proto.fragment import ReassemblyBudget
 from nexus_node.proto.link import Link, LinkDown, LinkFault
+from nexus_node.proto.paths import Policy
 from nexus_node.wire.frames import (
     ItemKind,
     ItemPacker,
@@ -39,6 +56,10 @@ from nexus_node.wire.frames import (
     parse_frame_untrusted,
 )
 
+_BULK_FIRST_EVERY = 8
+"""Every eighth frame serves fragments and bulk first: more than the 10 % floor of N6."""
+_READ_TOLD_TIMES = 2
+"""Nothing answers a *read* receipt: it goes at once, or when there is a link, and at the next link again."""
 _WIDE_BPS = 1_000_000
 """From here on a link costs less than compressing a text does."""
 
@@ -47,8 +68,18 @@ class NodeCore:
     """One node. Times are monotonic seconds `now`; the carrier's number `cid` comes from `carrier_up`."""
 
     def __init__(
-        self, identity: Identity, store: Store, rng: Rng, *, now: float, read_receipts: bool = False
+        self,
+        identity: Identity,
+        store: Store,
+        rng: Rng,
+        *,
+        now: float,
+        read_receipts: bool = False,
+        relay: RelayPolicy = NO_RELAY,
+        mail: CustodyStore | None = None,
+        path_policy: Policy = Policy.BALANCED,
     ) -> None:
+        """`mail` is where others' messages are kept, if not in `store`: in memory only (S2)."""
         self.identity = identity
         self.store = store
         self.wall = WallClock()
@@ -75,6 +106,46 @@ class NodeCore:
         """Carriers others opened that have not completed a handshake, oldest first."""
         self.contacts = Contacts(store, identity.node_id, self._emit)
         self.objects = Objects(store)
+        self._receipts = Receipts(store)
+        self.router = Router(
+            identity,
+            store,
+            rng,
+            counters=self.counters,
+            arm=self._arm,
+            serve=relay.serve,
+            memory_only=relay.memory_only,
+            policy=path_policy,
+            now=now,
+        )
+        self.router.paths.pinned = lambda address: self.contacts.by_address(address) is not None
+        self.forwarder = Forwarder(
+            self.router, counters=self.counters, arm=self._arm, wake=lambda link: self.ready.add(link.cid)
+        )
+        self._mail = mail if mail is not None else store
+        self.relay = Relay(
+            identity,
+            self._mail,
+            relay,
+            self.router,
+            self.forwarder,
+            rank=self.contacts.rank,
+            counters=self.counters,
+            wall_ms=self.wall.ms,
+            arm=self._arm,
+        )
+        self.courier = Courier(
+            self._mail,
+            self.relay,
+            self.router,
+            self.forwarder,
+            rng,
+            rank=self.contacts.rank,
+            counters=self.counters,
+            wall_ms=self.wall.ms,
+            arm=self._arm,
+            wake=lambda link: self.ready.add(link.cid),
+        )
         self.delivery = Delivery(
             store,
             counters=self.counters,
@@ -82,19 +153,43 @@ class NodeCore:
             arm=self._arm,
             wall_ms=self.wall.ms,
             reseal=self._reseal,
+            silent=lambda to, at: self.planner.silent(to, at),
+            answered=lambda to: self.planner.answered(to),
+            turned_away=lambda by, to, at: self.planner.turned_away(by, to, at),
+            wake=lambda link: self.ready.add(link.cid),
         )
+        self.planner = Planner(store, self.contacts, self.router, self.delivery, self._arm)
+        self.tracer = Tracer(
+            identity.address, self.router, self.forwarder, rng, self.counters, self._emit, now
+        )
+        collector = Collector(store, self.router, self.forwarder, self.counters)
         self._inbound = Inbound(
-            identity,
             store,
             self._composer,
             self._vault,
             self.contacts,
-            self.delivery,
+            self._receipts,
+            collector,
+            self.forwarder,
             self.counters,
             self._emit,
             rng,
             self.wall,
         )
+        self._dispatcher = Dispatcher(
+            identity.address,
+            self._inbound,
+            self.delivery,
+            self.router,
+            self.forwarder,
+            self.relay,
+            self.courier,
+            collector,
+            self.tracer,
+            self.counters,
+        )
+        self._promising = (self.delivery, self.relay, self.router, self._inbound)
+        self.planner.start(now)
         self._arm(now)
 
     # --- carriers -------------------------------------------------------------------------------
@@ -162,11 +257,12 @@ class NodeCore:
             items = []
         for kind, body in items:
             try:
-                self._inbound.take(attachment, kind, body, now)
+                self._dispatcher.take(attachment, kind, body, now)
             except RemoteError as error:  # that item's own fault: the others of the frame count
                 self.counters[error.code] += 1
         link.conclude(now)
         self._link_events(attachment)
+        self._follow_routes()
         self._arm_link(link)
         self.ready.add(cid)
 
@@ -179,15 +275,15 @@ class NodeCore:
         if attachment is None:
             raise CarrierClosed("the carrier is detached")
         self._now = now
-        if self.delivery.promised or self._failure is not None:
+        if self._promised or self._failure is not None:
             self.commit()
         link = attachment.link
         frame = link.poll_handshake()
-        if frame is None and link.up:
+        if frame is None and link.peer is not None and link.up:
             packer = ItemPacker(link.room)
             link.fill(packer)
-            self.delivery.fill(attachment, packer, now)
-            if self.delivery.promised:  # what was just loaded had to be sealed again
+            self._fill(attachment, link.peer, packer)
+            if self._promised:  # what was just loaded had to be sealed again
                 self.commit()
             if packer.items or link.must_send:
                 frame = link.seal(packer.items, now)
@@ -201,6 +297,23 @@ class NodeCore:
         attachment.frames_sent += 1
         self._arm_link(link)
         return frame
+
+    def _fill(self, attachment: Attachment, peer: NodeId, packer: ItemPacker) -> None:
+        """What a frame carries: answers and news of paths first, then this node's messages and those of
+        others in turn."""
+        now = self._now
+        self._receipts.fill(peer, packer)
+        self.relay.fill(peer, packer)
+        self.router.fill(peer, packer, now)
+        bulk_first = attachment.frames_sent % _BULK_FIRST_EVERY == 0
+        paused = self.router.paused(peer, now)
+        rooms = (
+            (self.delivery, self.forwarder) if attachment.frames_sent % 2 else (self.forwarder, self.delivery)
+        )
+        for room in rooms:
+            room.fill(attachment, packer, now, bulk_first=bulk_first, paused=paused)
+        if not paused:
+            self.courier.fill(peer, packer)
 
     def billed(self, cid: int, seconds: float) -> None:
         """The last frame took that much airtime."""
@@ -235,19 +348,45 @@ class NodeCore:
             self.contacts.met(event.peer, self.wall.ms(self._now))
             if attachment.dialed and self.store.neighbour(attachment.label) != event.peer:
                 self.store.remember_neighbour(attachment.label, event.peer)
+            self.courier.part(event.peer)
+            self.router.neighbour_down(event.peer, self._now)  # it may have forgotten what it knew of paths
             self._links_changed(event.peer)
+            if self._read_receipts:
+                for seq, receipt in self.store.to_tell(event.peer, limit=RECEIPTS_WAITING):
+                    self._receipts.add(event.peer, receipt, read=seq)
             self._emit("link_up", {"peer": address_of(event.peer).hex(), "carrier": attachment.label})
 
     def _link_down(self, attachment: Attachment, peer: NodeId, why: str) -> None:
         self._links_changed(peer, without=attachment)
+        self.forwarder.session_over(attachment.cid, self._now)
         self._emit("link_down", {"peer": address_of(peer).hex(), "carrier": attachment.label, "why": why})
 
     def _links_changed(
         self, peer: NodeId, *, without: Attachment | None = None, retuned: bool = False
     ) -> None:
         links = [one for one in self.attachments.values() if one.link.peer == peer and one is not without]
-        self.delivery.links_changed(peer, links, retuned=retuned)
+        best = max(links, key=lambda link: link.profile.bps, default=None)
+        if best is not None:
+            self.router.neighbour_up(peer, best, self._now)
+        else:
+            self.router.neighbour_down(peer, self._now)
+            self._receipts.forget(peer)
+        self.planner.links_changed(peer, self._now, retuned=retuned)
+        self.router.relays_changed = True
+        self._follow_routes()
         self.ready.update(one.cid for one in links)
+
+    def _follow_routes(self) -> None:
+        """Act on paths that are others now."""
+        if self.router.relays_changed:
+            self.router.relays_changed = False
+            self.planner.relays_changed(self._now)
+            self.courier.look_around(self._now)
+        for address in self.router.take_changed():
+            self.planner.route_changed(address, self._now)
+            self.relay.route_changed(address, self._now)
+            self.relay.hand_slips(address, self._now)
+        self.ready.update(link.cid for link in self.router.waiting())
 
     # --- time and durability --------------------------------------------------------------------
     def expire(self, now: float) -> None:
@@ -260,11 +399,17 @@ class NodeCore:
             self._arm_link(attachment.link)
             if attachment.link.must_send or attachment.link.closed is not None or not attachment.link.up:
                 self.ready.add(cid)
+        self.ready.update(one.cid for one in self.router.expire(now))
+        self._follow_routes()
+        self.planner.expire(now)
         self.ready.update(one.cid for one in self.delivery.expire(now))
+        self.forwarder.expire(now, self.attachments)
+        self.relay.expire(now)
+        self.courier.expire(now)
         self.delivery.expire_messages(now)
-        expiry = self.store.next_expiry_ms()
-        if expiry is not None and expiry < NEVER_MS:
-            self._arm(max(now + 1, now + (expiry - self.wall.ms(now)) / 1000))
+        for expiry in (self.store.next_expiry_ms(), self._mail.next_custody_expiry_ms()):
+            if expiry is not None and expiry < NEVER_MS:
+                self._arm(max(now + 1, now + (expiry - self.wall.ms(now)) / 1000))
 
     def set_wall(self, offset_s: float) -> None:
         """Wall seconds minus monotonic seconds are now these. A step means that the clock was set: what
@@ -285,11 +430,19 @@ class NodeCore:
             try:
                 if self.store.dirty:
                     self.store.commit()
+                if self._mail.dirty:
+                    self._mail.commit()
             except StoreError as error:
                 self._failure = error
         if self._failure is not None:
             raise self._failure
-        self.delivery.promised = False
+        for room in self._promising:
+            room.promised = False
+
+    @property
+    def _promised(self) -> bool:
+        """Whether something is queued that must not leave before the store has committed."""
+        return any(room.promised for room in self._promising)
 
     def poll_event(self) -> Event | None:
         """The next event, which is durable by then."""
@@ -330,8 +483,8 @@ class NodeCore:
             )
         created_ms = self.wall.ms(now)
         trusted = self.wall.trusted(now)
-        best = self.delivery.best_link(to.node_id)
-        compress = best is None or best.profile.bps < _WIDE_BPS
+        ways = self.delivery.ways_to(to.node_id)
+        compress = not ways or not ways[0].direct or ways[0].link.profile.bps < _WIDE_BPS
         composed = self._composer.seal_text(to, raw, created_ms if trusted else 0, compress=compress)
         object_id = composed.header.id
         row = Outgoing(
@@ -341,33 +494,23 @@ class NodeCore:
             created_ms=created_ms,
             expires_ms=created_ms + MESSAGE_TTL_S * 1000 if trusted else NEVER_MS,
             size=composed.header.size,
+            envelope=composed.data,
             body=self._vault.seal(raw, self._rng, object_id),
             delivered_mark=receipt_mark(composed.sealed.delivered),
             read_mark=receipt_mark(composed.sealed.read),
             min_bandwidth=min_bandwidth,
         )
-        with self.store.atomic():
-            self._put_envelope(composed, row.created_ms, row.expires_ms)
-            seq = self.store.add_outgoing(row)
+        row.seq = self.store.add_outgoing(row)
         if self._first_seq is None:
-            self._first_seq = seq - 1
+            self._first_seq = row.seq - 1
         self._arm(now + MESSAGE_TTL_S)
-        stored = replace(row, seq=seq)
-        woken = self.delivery.submit(stored, composed.data)
-        if woken is not None:
-            self.ready.add(woken.cid)
+        self.ready.update(link.cid for link in self.delivery.submit(row))
+        if not ways:
+            self.planner.wanted(to.node_id, now)
         self._emit("message_state", {"id": row.id.hex(), "to": to.address.hex(), "state": "queued", "by": ""})
-        return stored
+        return row
 
-    def _put_envelope(self, composed: Composed, created_ms: int, expires_ms: int) -> None:
-        header = composed.header
-        total = len(composed.chunks)
-        stored = StoredObject(
-            header.id, header.kind, header.size, header.root, created_ms, expires_ms, 0, total, total
-        )
-        self.store.put_object(stored, composed.chunks)
-
-    def _reseal(self, row: Outgoing, now: float) -> tuple[Outgoing, bytes] | None:
+    def _reseal(self, row: Outgoing, now: float) -> Outgoing | None:
         """The recipient does not know our key, or the envelope is gone: seal the same text again, with an
         introduction. None when our own copy is damaged too. Raises StoreFull."""
         try:
@@ -376,14 +519,18 @@ class NodeCore:
             return None
         to = self.contacts.forgot_us(row.to)
         sent_ms = row.created_ms if row.expires_ms != NEVER_MS else 0
-        composed = self._composer.seal_text(to, text, sent_ms, compress=True)
-        fresh = _resealed(row, composed)
-        with self.store.atomic():
-            self.store.delete_object(row.object)
-            self._put_envelope(composed, row.created_ms, row.expires_ms)
-            self.store.reseal(fresh)
+        composed = self._composer.seal_text(to, text, sent_ms, compress=True, again=row.id)
+        fresh = replace(
+            row,
+            object=composed.header.id,
+            size=composed.header.size,
+            envelope=composed.data,
+            delivered_mark=receipt_mark(composed.sealed.delivered),
+            read_mark=receipt_mark(composed.sealed.read),
+        )
+        self.store.reseal(fresh)
         self.counters["resealed"] += 1
-        return fresh, composed.data
+        return fresh
 
     def text_of(self, row: Incoming | Outgoing) -> str:
         """The text of an inbox or outbox row; words in its place where the disk has damaged it."""
@@ -396,22 +543,11 @@ class NodeCore:
     def mark_read(self, rows: Iterable[Incoming], now: float) -> None:
         """The person has seen these; their senders are told if the owner wishes so (`read_receipts`)."""
         self._now = now
+        tell = _READ_TOLD_TIMES if self._read_receipts else 0
         for row in rows:
-            if (
-                row.read_ms is None
-                and self.store.mark_read(row.id, self.wall.ms(now))
-                and self._read_receipts
-            ):
-                woken = self.delivery.answer(row.sender, row.read)
-                if woken is not None:
-                    self.ready.add(woken.cid)
-
-
-def _resealed(row: Outgoing, composed: Composed) -> Outgoing:
-    return replace(
-        row,
-        object=composed.header.id,
-        size=composed.header.size,
-        delivered_mark=receipt_mark(composed.sealed.delivered),
-        read_mark=receipt_mark(composed.sealed.read),
-    )
+            if row.read_ms is None and self.store.mark_read(row.id, self.wall.ms(now), tell=tell) and tell:
+                link = self.router.link_to(row.sender)
+                if link is not None:
+                    self._receipts.add(row.sender, row.read, read=row.seq)
+                    self._inbound.promised = True
+                    self.ready.add(link.cid)

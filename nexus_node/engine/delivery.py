@@ -1,35 +1,32 @@
 """From outbox to receipt: what goes to whom, when it is repeated, what proves it arrived (N9, M5)."""
 
-from collections import Counter
-from collections.abc import Callable
-from itertools import islice
+from collections import Counter, OrderedDict, deque
+from collections.abc import Callable, Iterable, Iterator
 
-from nexus_node.base.errors import BadWire, StoreFull
-from nexus_node.base.ids import NodeId
-from nexus_node.base.limits import IN_FLIGHT_MESSAGES, RECEIPTS_PER_PACKET, RECEIPTS_WAITING, TRANSFERS_OUT
+from nexus_node.base.errors import StoreFull
+from nexus_node.base.ids import MessageId, NodeId
+from nexus_node.base.limits import IN_FLIGHT_MESSAGES
 from nexus_node.base.states import State
 from nexus_node.crypto.address import address_of
 from nexus_node.crypto.envelope import receipt_mark
-from nexus_node.engine.compose import destination_of, is_introduction
-from nexus_node.engine.events import Value
-from nexus_node.engine.mailbox import Flight, Mailbox
+from nexus_node.engine.compose import is_introduction, is_sound
+from nexus_node.engine.events import Emit, Value
+from nexus_node.engine.mailbox import LOAD_ROWS, Flight, Mailbox, Way
 from nexus_node.engine.peers import Attachment
 from nexus_node.ports.store import Fact, Outgoing, Store
-from nexus_node.proto.fragment import OutgoingTransfer
 from nexus_node.wire.fragments import FragmentAck
-from nexus_node.wire.frames import ItemKind, ItemPacker
-from nexus_node.wire.packet import HEADER_SIZE, RECEIPT_SIZE, Context, Packet, Priority, Reason, Refusal
+from nexus_node.wire.frames import ItemPacker
+from nexus_node.wire.packet import Reason, Refusal
 
-LOAD_ROWS = 64
 _REFUSED_RETRY_S = 60.0
-_BULK_FIRST_EVERY = 8
-"""Every eighth frame serves fragments first: more than the 10 % floor of N6."""
-
-Emit = Callable[[str, dict[str, Value]], None]
+_UNSAID_S = 0.05
+"""How long `sent` may wait to be written together with the receipt."""
+_SILENT_TRIES = 2
+"""After so many repeats without an answer a path is not believed."""
 
 
 class Delivery:
-    """Moves outbox rows over links until a receipt, an expiry or a refusal ends each of them."""
+    """Moves outbox rows along the ways it is given until a receipt, an expiry or a refusal ends each."""
 
     def __init__(
         self,
@@ -39,188 +36,130 @@ class Delivery:
         emit: Emit,
         arm: Callable[[float], None],
         wall_ms: Callable[[float], int],
-        reseal: Callable[[Outgoing, float], tuple[Outgoing, bytes] | None],
+        reseal: Callable[[Outgoing, float], Outgoing | None],
+        silent: Callable[[NodeId, float], None],
+        answered: Callable[[NodeId], None],
+        turned_away: Callable[[NodeId, NodeId, float], float],
+        wake: Callable[[Attachment], None],
     ) -> None:
-        """`reseal` seals a row's text anew as an introduction, in the store too, and returns the new row
-        and its packet data; None when our own copy cannot be read. It may raise StoreFull."""
+        """Args:
+        reseal: seals a row's text anew as an introduction, in the store too, and returns the new row; None
+            when our own copy cannot be read. It may raise StoreFull.
+        silent: told of a recipient that does not answer along its path.
+        answered: told of one that does.
+        turned_away: told of a relay that will not keep mail for a recipient; returns until when it is not
+            asked again.
+        wake: told of a link that has become a way, and so may have something to send.
+        """
         self._store = store
         self._counters = counters
         self._emit = emit
         self._arm = arm
         self._wall_ms = wall_ms
         self._reseal = reseal
-        self._mailboxes: dict[NodeId, Mailbox] = {}
-        self._marks: dict[bytes, Flight] = {}
+        self._silent = silent
+        self._answered = answered
+        self._turned_away = turned_away
+        self._wake = wake
+        self._mailboxes: dict[NodeId, list[Mailbox]] = {}
+        """By recipient: one on a way to it, or one for each relay its mail goes to."""
+        self._over: dict[Attachment, list[Mailbox]] = {}
+        """The same by link."""
+        self._marks: dict[bytes, Outgoing] = {}
+        """What is on its way, by the mark of its receipt."""
+        self._unsaid: deque[tuple[float, Flight]] = deque()
+        """Until when a flight's `sent` waits for its receipt, soonest first."""
+        self.refusals: OrderedDict[MessageId, tuple[str, float]] = OrderedDict()
+        """Why the messages last turned away were, in words for people, and when they go again."""
         self.promised = False
         """Whether something is queued that must not leave before the store has committed."""
 
-    # --- links come and go ----------------------------------------------------------------------
-    def links_changed(self, peer: NodeId, links: list[Attachment], *, retuned: bool = False) -> None:
-        """The live links to `peer` are now these; over another best one, the unanswered goes again.
+    # --- ways -----------------------------------------------------------------------------------
+    def set_ways(self, to: NodeId, ways: list[Way], *, again: bool = False) -> None:
+        """The ways to `to` are now these. What is unanswered on others goes again.
 
-        `retuned`: what they can do has changed, so that what was held may go now.
+        `again`: what they can do has changed, so that what was held may go now.
         """
-        best = max(links, key=lambda link: link.profile.bps, default=None)
-        mailbox = self._mailboxes.get(peer)
-        if mailbox is not None and mailbox.best is best and not retuned:
-            return
-        self._mailboxes.pop(peer, None)
-        for flight in mailbox.flights.values() if mailbox is not None else ():
-            self._forget(flight)
-        if best is None:
-            return
-        fresh = self._mailboxes[peer] = Mailbox(peer, best)
-        if mailbox is not None:
-            fresh.receipts, fresh.refusals = mailbox.receipts, mailbox.refusals
-        best.unacknowledged = 0
+        kept: list[Mailbox] = []
+        for mailbox in self._mailboxes.pop(to, ()):
+            way = next((way for way in ways if way.same(mailbox.way)), None)
+            if way is not None and not again:
+                mailbox.way = way
+                kept.append(mailbox)
+            else:
+                self._drop(mailbox)
+        for way in ways:
+            if not any(way.same(mailbox.way) for mailbox in kept):
+                mailbox = Mailbox(to, way, self._arm)
+                self._over.setdefault(way.link, []).append(mailbox)
+                self._wake(way.link)
+                kept.append(mailbox)
+        if kept:
+            self._mailboxes[to] = kept
 
-    def best_link(self, peer: NodeId) -> Attachment | None:
-        mailbox = self._mailboxes.get(peer)
-        return mailbox.best if mailbox is not None else None
+    def _drop(self, mailbox: Mailbox) -> None:
+        over = self._over[mailbox.way.link]
+        over.remove(mailbox)
+        if not over:
+            del self._over[mailbox.way.link]
+        for flight in list(mailbox.flights.values()):
+            self._say(flight)
+            mailbox.finish(flight)
 
-    # --- what people and peers add --------------------------------------------------------------
-    def submit(self, row: Outgoing, data: bytes) -> Attachment | None:
-        """A new outbox row; returns the attachment that has something to send because of it."""
-        self.promised = True
-        mailbox = self._mailboxes.get(row.to)
-        if mailbox is None:
-            return None
-        if row.min_bandwidth > mailbox.best.profile.bps:
-            mailbox.holding = True
-        elif not mailbox.backlog and len(mailbox.ready) < IN_FLIGHT_MESSAGES:
-            mailbox.ready.append((row, data))
-            mailbox.cursor = row.seq
-        else:
-            mailbox.backlog = True
-        return mailbox.best
-
-    def answer(self, peer: NodeId, receipt: bytes) -> Attachment | None:
-        """Queue a receipt for a neighbour; None when it has no link (it will ask again by repeating)."""
-        mailbox = self._mailboxes.get(peer)
-        if mailbox is None:
-            return None
-        mailbox.receipts[receipt] = None
-        self.promised = True
-        if len(mailbox.receipts) > RECEIPTS_WAITING:
-            del mailbox.receipts[next(iter(mailbox.receipts))]
-        return mailbox.best
-
-    def refuse(self, peer: NodeId, refusal: Refusal) -> None:
-        """Queue a refusal for a neighbour."""
-        mailbox = self._mailboxes.get(peer)
-        if mailbox is not None and len(mailbox.refusals) < IN_FLIGHT_MESSAGES:
-            mailbox.refusals.append(refusal)
+    def ways_to(self, to: NodeId) -> list[Way]:
+        return [mailbox.way for mailbox in self._mailboxes.get(to, ())]
 
     # --- pulling --------------------------------------------------------------------------------
-    def fill(self, link: Attachment, packer: ItemPacker, now: float) -> None:
-        """Fill a frame: receipts, then texts, then fragments (these two swapped in every eighth frame)."""
-        peer = link.link.peer
-        mailbox = self._mailboxes.get(peer) if peer is not None else None
-        if mailbox is None or mailbox.best is not link or mailbox.idle:
+    def submit(self, row: Outgoing) -> Iterable[Attachment]:
+        """A new outbox row; returns the links that have something to send because of it."""
+        self.promised = True
+        mailboxes = self._mailboxes.get(row.to, ())
+        for mailbox in mailboxes:
+            mailbox.submit(row)
+        return [mailbox.way.link for mailbox in mailboxes]
+
+    def fill(
+        self, link: Attachment, packer: ItemPacker, now: float, *, bulk_first: bool, paused: bool
+    ) -> None:
+        """Fill a frame with messages, then fragments, or with fragments first; recipients take turns. A
+        neighbour that asked for a pause only gets what is its own."""
+        mailboxes = self._over.get(link)
+        if mailboxes is None:
             return
-        if mailbox.holding:
-            self._hold(mailbox, now)
-        self._fill_receipts(mailbox, packer)
-        while mailbox.refusals and packer.left >= HEADER_SIZE + 1 + Refusal.PREFIX_SIZE:
-            data = mailbox.refusals.popleft().encode()
-            packer.add(ItemKind.PACKET, Packet(Context.REFUSAL, data, priority=Priority.INTERACTIVE).encode())
-        if link.frames_sent % _BULK_FIRST_EVERY == 0:
-            self._fill_fragments(mailbox, packer, now)
-            self._fill_messages(mailbox, packer, now)
-        else:
-            self._fill_messages(mailbox, packer, now)
-            self._fill_fragments(mailbox, packer, now)
-
-    def _fill_receipts(self, mailbox: Mailbox, packer: ItemPacker) -> None:
-        while mailbox.receipts and packer.left >= HEADER_SIZE + RECEIPT_SIZE:
-            most = min(RECEIPTS_PER_PACKET, (packer.left - HEADER_SIZE) // RECEIPT_SIZE)
-            batch = list(islice(mailbox.receipts, most))
-            for receipt in batch:
-                del mailbox.receipts[receipt]
-            packet = Packet(Context.RECEIPTS, b"".join(batch), priority=Priority.INTERACTIVE)
-            packer.add(ItemKind.PACKET, packet.encode())
-
-    def _fill_messages(self, mailbox: Mailbox, packer: ItemPacker, now: float) -> None:
-        link = mailbox.best
-        while link.window_open:
-            if not mailbox.sending and not self._next_small(mailbox, now):
-                return
-            flight = mailbox.sending[0]
-            if not flight.done:
-                if len(flight.packet) > packer.left:
-                    return
-                packer.add(ItemKind.PACKET, flight.packet)
-                self._sent(flight, link, len(flight.packet), now, whole=True)
-            mailbox.sending.popleft()
-
-    def _fill_fragments(self, mailbox: Mailbox, packer: ItemPacker, now: float) -> None:
-        """One transfer after the other; what closes the window asks to be acknowledged."""
-        link = mailbox.best
-        while link.window_open and (mailbox.transfers or self._next_large(mailbox)):
-            flight = mailbox.transfers[0]
-            transfer = flight.transfer
-            if flight.done or transfer is None or transfer.waiting:
-                mailbox.transfers.popleft()
+        if len(mailboxes) > 1:
+            mailboxes.append(mailboxes.pop(0))
+        for mailbox in mailboxes:
+            if mailbox.idle or (paused and not mailbox.way.direct):
                 continue
-            size = transfer.next_size
-            if packer.left < size:
-                return
-            fragment = transfer.next_fragment(ask=link.unacknowledged + size >= link.window)
-            packer.add(ItemKind.FRAGMENT, fragment.encode())
-            self._sent(flight, link, len(fragment.data), now, whole=transfer.waiting)
+            if mailbox.holding:
+                self._hold(mailbox, now)
+            if bulk_first:
+                self._sent(mailbox.fill_fragments(packer, now), now)
+            self._sent(mailbox.fill_messages(packer, now, self._load), now)
+            self._sent(mailbox.fill_fragments(packer, now), now)  # of what has only now proved to be large
 
-    def _next_small(self, mailbox: Mailbox, now: float) -> bool:
-        """Put the next message that fits one frame into `sending`; larger ones on the way go to `large`."""
-        largest = mailbox.best.link.room - 1
-        while len(mailbox.flights) < IN_FLIGHT_MESSAGES and len(mailbox.large) < LOAD_ROWS:
-            if not mailbox.ready and not self._load(mailbox, now):
-                return False
-            if not mailbox.ready:
-                continue
-            row, data = mailbox.ready.popleft()
-            packet = Packet(Context.MESSAGE, data).encode()
-            if len(packet) > largest:
-                mailbox.large.append((row, packet))
-            else:
-                mailbox.sending.append(self._flight(mailbox, row, packet))
-                return True
-        return False
-
-    def _next_large(self, mailbox: Mailbox) -> bool:
-        """Begin the next transfer, if one may begin."""
-        if not mailbox.large or mailbox.transferring >= TRANSFERS_OUT:
-            return False
-        flight = self._flight(mailbox, *mailbox.large.popleft())
-        mailbox.transferring += 1
-        self._cut(flight, mailbox.best)
-        mailbox.transfers.append(flight)
-        return True
-
-    def _flight(self, mailbox: Mailbox, row: Outgoing, packet: bytes) -> Flight:
-        flight = mailbox.flights[row.id] = self._marks[row.delivered_mark] = Flight(row, packet)
-        return flight
-
-    @staticmethod
-    def _cut(flight: Flight, link: Attachment) -> None:
-        """Begin, or begin again, to send a flight in fragments that fill a frame each."""
-        size = link.link.room - 1
-        flight.transfer = OutgoingTransfer(
-            link.number_transfer(), flight.packet, size, ordered=link.profile.ordered
-        )
+    def waiting(self, link: Attachment) -> bool:
+        """Whether a link has messages to send now."""
+        return any(not mailbox.idle for mailbox in self._over.get(link, ()))
 
     def _load(self, mailbox: Mailbox, now: float) -> bool:
-        """Load the next rows that may go over this link from the store; False when there are none."""
-        if not mailbox.backlog:
-            return False
-        bps = mailbox.best.profile.bps
-        rows = self._store.pending(mailbox.peer, since_seq=mailbox.cursor, limit=LOAD_ROWS, bps=bps)
+        """Load the next rows that may go on that way from the store; False when there are none."""
+        way = mailbox.way
+        rows = self._store.pending(
+            mailbox.to,
+            since_seq=mailbox.cursor,
+            limit=LOAD_ROWS,
+            bps=way.link.profile.bps,
+            not_by=address_of(way.relay).hex() if way.relay is not None else "",
+        )
         mailbox.backlog = len(rows) == LOAD_ROWS
         for row in rows:
             mailbox.cursor = row.seq
-            try:
-                _, data = destination_of(b"".join(self._store.read_object(row.object)))
-                mailbox.ready.append((row, data))
-            except KeyError:  # the database was damaged there, but the text is in the row as well
+            if mailbox.leaves_to_relays(row, now):
+                continue
+            if is_sound(row):
+                mailbox.ready.append(row)
+            else:  # the disk has damaged it, but the row has the text as well
                 self._counters["envelopes_lost"] += 1
                 self._seal_again(mailbox, row, now)
         return bool(rows)
@@ -228,187 +167,211 @@ class Delivery:
     def _hold(self, mailbox: Mailbox, now: float) -> None:
         """Say of what needs a wider link than this that it is held (N13)."""
         mailbox.holding = False
-        for row in self._store.to_hold(mailbox.peer, bps=mailbox.best.profile.bps):
+        for row in self._store.to_hold(mailbox.to, bps=mailbox.way.link.profile.bps):
             self._fact(row, State.HELD, f"needs {row.min_bandwidth} bps", now)
+
+    def _sent(self, flights: Iterator[Flight], now: float) -> None:
+        """These have gone out for the first time."""
+        for flight in flights:
+            self._marks[flight.row.delivered_mark] = flight.row
+            if flight.row.state.rank < State.SENT.rank:
+                flight.unsaid = Fact(State.SENT, self._wall_ms(now), flight.mailbox.way.link.label)
+                if not self._unsaid:
+                    self._arm(now + _UNSAID_S)
+                self._unsaid.append((now + _UNSAID_S, flight))
 
     def _seal_again(self, mailbox: Mailbox, row: Outgoing, now: float) -> None:
         """Queue a fresh introduction with the same text in place of the row's envelope: later, if the store
         has no room for one now."""
-        flight = mailbox.flights.get(row.id)
+        flights = self._flights_of(row)
+        for flight in flights:
+            self._say(flight)
         try:
             sealed = self._reseal(row, now)
         except StoreFull:
-            self._wait_for_room(mailbox, flight or self._flight(mailbox, row, b""), now)
+            flight = mailbox.flights.get(row.id) or mailbox.begin(row, b"")
+            self._wait(flight, now)
             return
-        if flight is not None:
-            self._finish(flight)
+        self._finish(row)
         if sealed is None:
             self._fact(row, State.FAILED, "our own copy of it was damaged on the disk", now)
         else:
             self.promised = True
-            mailbox.ready.append(sealed)
-
-    def _sent(self, flight: Flight, link: Attachment, size: int, now: float, *, whole: bool) -> None:
-        link.unacknowledged += size
-        flight.unacknowledged += size
-        flight.due = now + link.retry_after(flight.tries)
-        self._arm(flight.due)
-        if whole and not flight.sent:
-            flight.sent = True
-            if flight.row.state.rank < State.SENT.rank:
-                self._fact(flight.row, State.SENT, link.label, now)
+            for one in self._mailboxes.get(row.to, ()):
+                one.ready.append(sealed)
 
     # --- answers --------------------------------------------------------------------------------
-    def take_receipt(self, receipt: bytes, now: float) -> None:
-        """Believe a receipt: only the recipient can make it. One that proves nothing of ours is counted."""
+    def take_receipt(self, receipt: bytes, now: float) -> bool:
+        """Believe a receipt: only the recipient can make it. False for one that proves nothing of ours."""
         mark = receipt_mark(receipt)
-        flight = self._marks.get(mark)
-        if flight is not None:
-            row, state = flight.row, State.DELIVERED
-        else:
+        row = self._marks.get(mark)
+        state = State.DELIVERED
+        if row is None:
             found = self._store.find_by_mark(mark)
             if found is None:
-                self._counters["unknown_receipt"] += 1
-                return
+                return False
             row, state = found
-            flight = self._in_flight(row)
         self._fact(row, state, address_of(row.to).hex(), now)
-        if flight is not None:
-            self._finish(flight)
+        self._finish(row)
+        self._answered(row.to)
+        return True
 
-    def take_refusal(self, peer: NodeId, refusal: Refusal, now: float) -> None:
-        """A neighbour would not have a message of ours for it. Raises BadWire("unknown_refusal")."""
-        mailbox = self._mailboxes.get(peer)
-        flights = mailbox.flights.values() if mailbox is not None else ()
-        flight = next((one for one in flights if one.row.object.startswith(refusal.object_prefix)), None)
-        if mailbox is None or flight is None:
-            raise BadWire("unknown_refusal")
-        row = flight.row
-        if refusal.reason == Reason.STORE_FULL:
-            self._wait_for_room(mailbox, flight, now)
-            self._emit(
-                "message_refused", {"id": row.id.hex(), "why": "the recipient's store is full; trying again"}
-            )
-        elif refusal.reason == Reason.UNKNOWN_SENDER and not is_introduction(flight.packet[HEADER_SIZE:]):
+    def relayed(self, relay: NodeId, prefix: bytes, now: float) -> bool:
+        """That relay keeps that message; False if it was not asked to."""
+        for flight in self._called(prefix):
+            if flight.mailbox.way.relay == relay:
+                self._fact(flight.row, State.RELAYED, address_of(relay).hex(), now)
+                flight.mailbox.finish(flight)
+                return True
+        return False
+
+    def mark_of(self, prefix: bytes) -> bytes | None:
+        """The mark of a message on its way to a relay."""
+        return next((flight.row.delivered_mark for flight in self._called(prefix)), None)
+
+    def take_refusal(self, peer: NodeId, refusal: Refusal, now: float) -> bool:
+        """A message was turned away by a neighbour, or beyond it; False if it is none of ours.
+
+        Only the recipient itself, over a link, can end a message.
+        """
+        flight = next(
+            (one for one in self._called(refusal.object_prefix) if one.mailbox.way.link.link.peer == peer),
+            None,
+        )
+        if flight is None:
+            return refusal.reason == Reason.UNKNOWN_SENDER and self._unknown_to(refusal.object_prefix, now)
+        row, mailbox = flight.row, flight.mailbox
+        direct = mailbox.way.direct
+        unknown = refusal.reason == Reason.UNKNOWN_SENDER and mailbox.way.relay is None
+        if unknown and not is_introduction(row.envelope):
             self._seal_again(mailbox, row, now)
-        else:
-            words = _REFUSED.get(refusal.reason, "the recipient could not read it")
+        elif direct and refusal.reason not in _LATER:
+            words = (
+                "that node is not the recipient"
+                if refusal.reason == Reason.NOT_HERE
+                else "the recipient could not read it"
+            )
             self._fact(row, State.FAILED, words, now)
-            self._finish(flight)
+            self._finish(row)
+        else:
+            until = self._wait(flight, now, refusal.retry_s)
+            if mailbox.way.relay is not None and refusal.reason in (Reason.NOT_HERE, Reason.NOT_SERVED):
+                until = self._turned_away(mailbox.way.relay, mailbox.to, now)
+            elif not direct and mailbox.way.relay is None:
+                self._silent(mailbox.to, now)
+            who = "the recipient" if direct else "a relay" if mailbox.way.relay else "a node on the way"
+            self._refused(row, f"{who} {_WORDS.get(refusal.reason, 'turned it away')}", until, now)
+        return True
 
-    def _wait_for_room(self, mailbox: Mailbox, flight: Flight, now: float) -> None:
-        """Try again later, and later each time: 1 minute, 2, 4 .. 64."""
-        flight.due = now + _REFUSED_RETRY_S * 2.0 ** min(flight.refused, 6)
-        flight.refused += 1
-        self._arm(flight.due)
-        self._settle(flight, lost=False)
-        for queue in (mailbox.sending, mailbox.transfers):
-            if flight in queue:
-                queue.remove(flight)
-        if flight.transfer is not None:
-            self._cut(flight, mailbox.best)
+    def _unknown_to(self, prefix: bytes, now: float) -> bool:
+        """The recipient of a message that relays keep could not tell who sent it: seal it again."""
+        row = self._store.open_outgoing(prefix)
+        if row is None or row.state is not State.RELAYED or is_introduction(row.envelope):
+            return False
+        for mailbox in self._mailboxes.get(row.to, ())[:1]:
+            self._seal_again(mailbox, row, now)
+        return True
 
-    def take_ack(self, link: Attachment, ack: FragmentAck, now: float) -> None:
-        """Fragments of ours arrived."""
-        peer = link.link.peer
-        mailbox = self._mailboxes.get(peer) if peer is not None else None
-        for flight in mailbox.flights.values() if mailbox is not None else ():
-            transfer = flight.transfer
-            if transfer is None or transfer.number != ack.transfer or mailbox is None:
-                continue
-            before = transfer.bytes_acknowledged
-            transfer.acknowledged(ack)
-            arrived = min(transfer.bytes_acknowledged - before, flight.unacknowledged)
-            flight.unacknowledged -= arrived
-            link.answered(arrived)
-            if arrived:
-                flight.tries = 0
-                flight.due = now + link.retry_after(0)
-                self._arm(flight.due)
-            if not transfer.waiting and flight not in mailbox.transfers:
-                mailbox.transfers.append(flight)
-            return
+    def too_big(self, peer: NodeId, prefix: bytes, limit: int, now: float) -> bool:
+        """A node on the way cannot pass on a packet of that size; False if it is none of ours."""
+        flight = next((one for one in self._called(prefix) if one.mailbox.way.link.link.peer == peer), None)
+        if flight is None:
+            return False
+        until = self._wait(flight, now)
+        self._refused(flight.row, f"a link on the way takes {limit} bytes at most", until, now)
+        return True
+
+    def _refused(self, row: Outgoing, why: str, until: float, now: float) -> None:
+        """Say why a message was turned away and when it goes again, and remember it for who asks later."""
+        words = f"{why}; trying again in {until - now:.0f} s"
+        self._emit("message_refused", {"id": row.id.hex(), "why": words})
+        self.refusals[row.id] = why, until
+        self.refusals.move_to_end(row.id)
+        if len(self.refusals) > IN_FLIGHT_MESSAGES:
+            self.refusals.popitem(last=False)
+
+    def _wait(self, flight: Flight, now: float, retry_s: int = 0) -> float:
+        """Try again later, and later each time: 1 minute, 2, 4 .. 64. Returns when."""
+        until = now + (retry_s or _REFUSED_RETRY_S * 2.0 ** min(flight.refused, 6))
+        flight.mailbox.park(flight, until)
+        return until
+
+    def take_ack(self, link: Attachment, ack: FragmentAck, now: float) -> bool:
+        """Fragments of ours arrived; False if they are none of ours."""
+        return any(mailbox.take_ack(ack, now) for mailbox in self._over.get(link, ()))
 
     # --- time -----------------------------------------------------------------------------------
     def expire(self, now: float) -> list[Attachment]:
-        """Repeat what was not answered in time; returns the attachments that have something to send."""
-        woken = []
-        for mailbox in self._mailboxes.values():
-            for flight in list(mailbox.flights.values()):
-                if now >= flight.due:
-                    self._repeat(mailbox, flight, now)
-                elif flight.due != float("inf"):
-                    self._arm(flight.due)
-            if not mailbox.idle:
-                woken.append(mailbox.best)
-        return woken
-
-    def _repeat(self, mailbox: Mailbox, flight: Flight, now: float) -> None:
-        """Send again what was not answered; each flight stands in at most one queue."""
-        link, transfer = mailbox.best, flight.transfer
-        if not flight.packet:
-            self._seal_again(mailbox, flight.row, now)
-            return
-        if link.profile.ordered and transfer and not transfer.waiting and flight in mailbox.transfers:
-            flight.due = float("inf")  # still on its way out; nothing is late before it has left
-            return
-        self._settle(flight, lost=True)
-        flight.tries += 1
-        flight.due = float("inf")
-        self._counters["repeats"] += 1
-        if transfer is None:
-            mailbox.sending.append(flight)
-            return
-        if link.profile.ordered or (transfer.finished and flight.tries > 1):
-            self._cut(flight, link)  # the far end has let go of what it had
-        else:
-            transfer.timed_out()
-        if flight not in mailbox.transfers:
-            mailbox.transfers.append(flight)
+        """Repeat what was not answered in time; returns the links that have something to send."""
+        while self._unsaid:
+            due, flight = self._unsaid[0]
+            if flight.unsaid is not None and now < due:
+                self._arm(due)
+                break
+            self._unsaid.popleft()
+            self._say(flight)
+        for mailbox in [one for mailboxes in self._over.values() for one in mailboxes]:
+            for flight in mailbox.late(now):
+                if not flight.packet:
+                    self._seal_again(mailbox, flight.row, now)
+                elif mailbox.repeat(flight):
+                    self._counters["repeats"] += 1
+                    if flight.tries >= _SILENT_TRIES and not mailbox.way.direct and mailbox.way.relay is None:
+                        self._silent(mailbox.to, now)
+        return [link for link in self._over if self.waiting(link)]
 
     def expire_messages(self, now: float) -> None:
         """End the messages whose time is over (S2)."""
         for row in self._store.expired(self._wall_ms(now)):
             self._fact(row, State.EXPIRED, "not delivered in time", now)
-            flight = self._in_flight(row)
-            if flight is not None:
-                self._finish(flight)
+            self._finish(row)
 
     # --- bookkeeping ----------------------------------------------------------------------------
     def _fact(self, row: Outgoing, state: State, by: str, now: float) -> None:
-        if self._store.add_fact(row.id, Fact(state, self._wall_ms(now), by)):
+        """Record a fact, after what is unsaid of that message; both in one write."""
+        facts = [Fact(state, self._wall_ms(now), by)]
+        for flight in self._flights_of(row):
+            if flight.unsaid is not None:
+                facts.insert(0, flight.unsaid)
+                flight.unsaid = None
+        self._record(row, *facts)
+
+    def _say(self, flight: Flight) -> None:
+        """Record that a flight was sent, if that is still unsaid."""
+        if flight.unsaid is not None:
+            self._record(flight.row, flight.unsaid)
+            flight.unsaid = None
+
+    def _record(self, row: Outgoing, *facts: Fact) -> None:
+        for fact in self._store.add_facts(row, *facts):
             fields: dict[str, Value] = {"id": row.id.hex(), "to": address_of(row.to).hex()}
-            self._emit("message_state", fields | {"state": state.value, "by": by})
+            self._emit("message_state", fields | {"state": fact.state.value, "by": fact.by})
 
-    def _in_flight(self, row: Outgoing) -> Flight | None:
-        mailbox = self._mailboxes.get(row.to)
-        return mailbox.flights.get(row.id) if mailbox is not None else None
+    def _flights_of(self, row: Outgoing) -> list[Flight]:
+        mailboxes = self._mailboxes.get(row.to, ())
+        return [flight for one in mailboxes if (flight := one.flights.get(row.id)) is not None]
 
-    def _settle(self, flight: Flight, *, lost: bool) -> None:
-        """Take a flight's bytes out of its link's window."""
-        mailbox = self._mailboxes.get(flight.row.to)
-        if mailbox is not None and flight.unacknowledged:
-            if lost:
-                mailbox.best.lost(flight.unacknowledged)
-            else:
-                mailbox.best.answered(flight.unacknowledged)
-        flight.unacknowledged = 0
+    def _called(self, prefix: bytes) -> Iterator[Flight]:
+        for mailboxes in self._mailboxes.values():
+            for mailbox in mailboxes:
+                flight = mailbox.called.get(prefix)
+                if flight is not None:
+                    yield flight
 
-    def _finish(self, flight: Flight) -> None:
-        self._settle(flight, lost=False)
-        self._forget(flight)
-        mailbox = self._mailboxes.get(flight.row.to)
-        if mailbox is not None and mailbox.flights.pop(flight.row.id, None) is not None:
-            mailbox.transferring -= flight.transfer is not None
-
-    def _forget(self, flight: Flight) -> None:
-        flight.done = True
-        self._marks.pop(flight.row.delivered_mark, None)
+    def _finish(self, row: Outgoing) -> None:
+        """Nothing more is sent of that message."""
+        for flight in self._flights_of(row):
+            flight.mailbox.finish(flight)
+        self._marks.pop(row.delivered_mark, None)
+        self.refusals.pop(row.id, None)
 
 
-_REFUSED: dict[int, str] = {Reason.NOT_HERE: "that node is not the recipient and does not relay"}
-
-
-def refused_prefix(object_id: bytes) -> bytes:
-    """How a refusal names an object."""
-    return object_id[: Refusal.PREFIX_SIZE]
+_LATER = (Reason.STORE_FULL, Reason.BUSY, Reason.TOO_MUCH)
+_WORDS: dict[int, str] = {
+    Reason.STORE_FULL: "has no room for it",
+    Reason.NOT_HERE: "does not keep mail for others",
+    Reason.NO_PATH: "knows no way to the recipient",
+    Reason.BUSY: "has too much waiting already",
+    Reason.NOT_SERVED: "does not keep mail for these people",
+    Reason.TOO_MUCH: "takes no more from this node for now",
+}

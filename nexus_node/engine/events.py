@@ -1,16 +1,19 @@
 """What the node tells its faces. An event is only handed out once what it says is durable."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 Value = str | int | float | bool | None
+Emit = Callable[[str, dict[str, Value]], None]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Event:
     """`event` names it; `fields` are JSON values.
 
     message_state {id, to, state, by} · message_received {id, from} · message_refused {id, why} ·
     link_up {peer, carrier} · link_down {peer, carrier, why} · contact_added, contact_removed {name, address}
+    · trace_hop {trace, hop, address, rtt_ms, last}
     """
 
     event: str

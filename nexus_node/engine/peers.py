@@ -1,6 +1,7 @@
 """Attachments: each carrier with its link and what has passed over it."""
 
 from nexus_node.base.limits import WINDOW_BYTES_MAX, WINDOW_BYTES_MIN, WINDOW_BYTES_START
+from nexus_node.engine.receipts import Answer
 from nexus_node.ports.driver import LinkProfile, Signal
 from nexus_node.proto.fragment import Reassembly, ReassemblyBudget
 from nexus_node.proto.link import Link
@@ -34,8 +35,8 @@ class Attachment:
     def begin_session(self) -> None:
         """Forget what belonged to the previous link session."""
         self.reassembly.clear()
-        self.receipt_of: dict[int, bytes] = {}
-        """Receipts of messages that came as fragments, by transfer number, should one get lost."""
+        self.answers: dict[int, Answer] = {}
+        """What messages that came as fragments have earned, by transfer number, should it get lost."""
         self.next_transfer = 0
         self.unacknowledged = 0
         """Bytes sent in messages and fragments that nothing has answered yet."""

@@ -13,8 +13,9 @@ from nexus_node.base.errors import BadWire, InputError, NexusError, StoreError, 
 from nexus_node.base.limits import CONTROL_CLIENTS, CONTROL_REQUESTS
 from nexus_node.client.codec import LineBuffer, encode_line, parse_line_untrusted
 from nexus_node.client.path import SOCKET_NAME, control_path
+from nexus_node.runtime.arguments import Json, UsageError
 from nexus_node.runtime.node import Node
-from nexus_node.runtime.verbs import IMMEDIATE, STREAMS, WAITING, Json, UsageError, WaitTimeout
+from nexus_node.runtime.verbs import IMMEDIATE, STREAMS, WAITING, WaitTimeout
 from nexus_node.wire.uri import BadUri
 
 log = logging.getLogger(__name__)

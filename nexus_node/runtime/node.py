@@ -7,15 +7,19 @@ from typing import Any
 
 import trio
 
+from nexus_node.base.ids import NodeId
 from nexus_node.base.rng import Rng
 from nexus_node.config.model import CarrierConfig
 from nexus_node.crypto.identity import Identity
 from nexus_node.engine.core import NodeCore
+from nexus_node.engine.relay import NO_RELAY, RelayPolicy
 from nexus_node.ports.driver import Driver
 from nexus_node.ports.store import Store
+from nexus_node.proto.paths import Policy
 from nexus_node.runtime.carrier import Slot
 from nexus_node.runtime.pump import Pump
 from nexus_node.runtime.supervise import supervise
+from nexus_node.store.memory import MemoryStore
 
 LEAVE_S = 0.3
 """How long a stopping node lets its last frames go."""
@@ -25,11 +29,19 @@ class Node:
     """What `open_node` yields."""
 
     def __init__(
-        self, core: NodeCore, pump: Pump, name: str, slots: list[Slot], recovered: str | None
+        self,
+        core: NodeCore,
+        pump: Pump,
+        name: str,
+        relays: Sequence[NodeId],
+        slots: list[Slot],
+        recovered: str | None,
     ) -> None:
         self.core = core
         self.pump = pump
         self.name = name
+        self.relays = relays
+        """Those that keep this node's mail while it is away (N10)."""
         self.recovered = recovered
         """What was saved from a damaged store at this start, in words."""
         self.started = pump.now()
@@ -95,15 +107,29 @@ async def open_node(
     *,
     name: str = "node",
     read_receipts: bool = False,
+    relay: RelayPolicy = NO_RELAY,
+    path_policy: Policy = Policy.BALANCED,
+    relays: Sequence[NodeId] = (),
     wall: Callable[[], float] = time.time,
     recovered: str | None = None,
 ) -> AsyncIterator[Node]:
     """Run a node inside the context. The caller closes the store.
 
+    `relay` is what this node keeps for others: with `memory_only`, in a store of its own that ends with the
+    context (S2). `relays` keep this node's own mail; they stand in its contact link.
     The simulator gives its own drivers, store, rng and wall clock; everything else is what people run.
     A failing store ends the context with its StoreError.
     """
-    core = NodeCore(identity, store, rng, now=trio.current_time(), read_receipts=read_receipts)
+    core = NodeCore(
+        identity,
+        store,
+        rng,
+        now=trio.current_time(),
+        read_receipts=read_receipts,
+        relay=relay,
+        mail=MemoryStore(relay.quota_bytes) if relay.memory_only else None,
+        path_policy=path_policy,
+    )
     pump = Pump(core, wall)
     pump.now()
     slots = [Slot(pump, driver, config) for driver, config in drivers]
@@ -111,5 +137,5 @@ async def open_node(
         nursery.start_soon(pump.run)
         for slot in slots:
             nursery.start_soon(supervise, slot)
-        yield Node(core, pump, name, slots, recovered)
+        yield Node(core, pump, name, relays, slots, recovered)
         nursery.cancel_scope.cancel()

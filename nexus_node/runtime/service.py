@@ -9,8 +9,10 @@ from pathlib import Path
 import trio
 
 from nexus_node.base.errors import StoreCorrupt, StoreError
-from nexus_node.config.model import NodeConfig
+from nexus_node.config.model import NodeConfig, RelayConfig
 from nexus_node.crypto.identity import Identity
+from nexus_node.engine.relay import RelayPolicy
+from nexus_node.proto.paths import Policy
 from nexus_node.runtime.control import open_control, serve_control
 from nexus_node.runtime.home import locked
 from nexus_node.runtime.logs import set_up_logs
@@ -18,11 +20,13 @@ from nexus_node.runtime.node import open_node
 from nexus_node.runtime.registry import make_driver
 from nexus_node.runtime.rng import OsRng
 from nexus_node.store.sqlite import SqliteStore
+from nexus_node.wire.announce import Serve
 
 log = logging.getLogger(__name__)
 
 STORE_NAME = "nexus.db"
 _MB = 1_000_000
+_DAY_S = 24 * 3600
 _STORE_PAUSE_S = 5.0
 
 
@@ -51,6 +55,9 @@ async def _serve(home: Path, config: NodeConfig, identity: Identity, on_ready: C
                     drivers,
                     name=config.name,
                     read_receipts=config.messages.read_receipts,
+                    relay=_policy(config.relay),
+                    path_policy=Policy(config.path_policy),
+                    relays=config.relays,
                     recovered=store.recovered,
                 ) as node,
                 trio.open_nursery() as nursery,
@@ -81,6 +88,18 @@ async def _serve(home: Path, config: NodeConfig, identity: Identity, on_ready: C
                 with trio.move_on_after(_STORE_PAUSE_S):
                     await anext(signals)
                     return 0
+
+
+def _policy(config: RelayConfig) -> RelayPolicy:
+    """What the owner lets this node keep for others."""
+    return RelayPolicy(
+        serve=Serve[config.serve.upper()] if config.enabled else Serve.NOBODY,
+        memory_only=config.memory_only,
+        ttl_s=config.ttl_days * _DAY_S,
+        quota_bytes=config.quota_mb * _MB,
+        interval_s=config.stranger_interval_s,
+        per_day=(config.stranger_per_day, config.trusted_per_day),
+    )
 
 
 def _first(group: BaseExceptionGroup[StoreError]) -> StoreError:

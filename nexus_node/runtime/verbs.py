@@ -2,30 +2,32 @@
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
-from typing import Any
 
 import trio
 
-from nexus_node import __version__
 from nexus_node.base.errors import InputError
-from nexus_node.base.ids import MessageId, NodeId, ObjectId
+from nexus_node.base.ids import MessageId, ObjectId
 from nexus_node.base.limits import OBJECT_MAX
 from nexus_node.base.states import State
 from nexus_node.crypto.address import address_of
-from nexus_node.engine.events import Event
 from nexus_node.ports.store import Correspondent, Incoming, Outgoing, StoredObject
+from nexus_node.runtime.arguments import (
+    SECONDS_MAX,
+    Json,
+    UsageError,
+    amount,
+    argument,
+    file_path,
+    identifier,
+    seconds,
+)
+from nexus_node.runtime.network import events, paths, status, trace
 from nexus_node.runtime.node import Node
 from nexus_node.wire.dataobject import KIND_BLOB
 from nexus_node.wire.uri import make_uri
 
-Json = dict[str, Any]
 _PAGE = 200
 _BANDWIDTH_MAX = 10**12
-_TTL_MAX_S = 10**10
-
-
-class UsageError(InputError):
-    """A request whose arguments do not fit its verb."""
 
 
 class WaitTimeout(InputError):
@@ -36,46 +38,6 @@ class WaitTimeout(InputError):
         self.state = state
 
 
-def argument(args: Json, name: str, kind: type, default: Any = ...) -> Any:
-    """One argument of a request. Raises UsageError that names it."""
-    value = args.get(name, default)
-    if value is ...:
-        raise UsageError(f"the argument {name!r} is missing")
-    if value is not default and (
-        not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool)
-    ):
-        raise UsageError(f"the argument {name!r} must be of type {kind.__name__}, not {type(value).__name__}")
-    return value
-
-
-def amount(args: Json, name: str, most: int) -> int | None:
-    """A whole number from 0 to `most`, None if it is left out. Raises UsageError."""
-    value: int | None = argument(args, name, int, None)
-    if value is not None and not 0 <= value <= most:
-        raise UsageError(f"the argument {name!r} is a whole number from 0 to {most}, not {value}")
-    return value
-
-
-def file_path(args: Json) -> Path:
-    """The path of a file. Raises UsageError."""
-    text = argument(args, "path", str)
-    if "\0" in text:
-        raise UsageError("a path cannot hold a zero byte")
-    return Path(text)
-
-
-def identifier(args: Json, name: str) -> bytes:
-    """A 32-byte id in hex. Raises UsageError."""
-    text = argument(args, name, str)
-    try:
-        value = bytes.fromhex(text)
-    except ValueError:
-        value = b""
-    if len(value) != 32:
-        raise UsageError(f"an id has 64 hex digits, and {text!r} is none")
-    return value
-
-
 # --- identity and contacts --------------------------------------------------------------------------
 def own_id(node: Node, args: Json) -> Json:
     node_id = node.core.identity.node_id
@@ -83,7 +45,7 @@ def own_id(node: Node, args: Json) -> Json:
         "name": node.name,
         "address": node.core.identity.address.hex(),
         "node_id": node_id.hex(),
-        "uri": make_uri(node_id, node.name),
+        "uri": make_uri(node_id, node.name, node.relays),
     }
 
 
@@ -92,8 +54,9 @@ def _contact(contact: Correspondent) -> Json:
         "name": contact.name,
         "address": contact.address.hex(),
         "node_id": contact.node_id.hex(),
-        "uri": make_uri(contact.node_id, contact.name),
+        "uri": make_uri(contact.node_id, contact.name, contact.relays),
         "trust": contact.trust,
+        "relays": [address_of(relay).hex() for relay in contact.relays],
     }
 
 
@@ -112,8 +75,12 @@ def contact_remove(node: Node, args: Json) -> Json:
 
 def contact_trust(node: Node, args: Json) -> Json:
     name, level = argument(args, "name", str), argument(args, "trust", str, None)
-    contacts = node.core.contacts
-    return _contact(contacts.get(name) if level is None else contacts.trust(name, level))
+    core = node.core
+    if level is None:
+        return _contact(core.contacts.get(name))
+    contact = core.contacts.trust(name, level)
+    core.planner.relays_changed(node.now())
+    return _contact(contact)
 
 
 async def contact_list(node: Node, args: Json) -> AsyncGenerator[Json, None]:
@@ -137,11 +104,7 @@ async def wait(node: Node, args: Json) -> Json:
         wanted = State(argument(args, "state", str))
     except ValueError:
         raise UsageError(f"a state is one of {', '.join(State)}, not {args['state']!r}") from None
-    timeout = args.get("timeout_s")
-    if timeout is not None and (
-        not isinstance(timeout, int | float) or isinstance(timeout, bool) or not 0 <= timeout <= _TTL_MAX_S
-    ):
-        raise UsageError(f"the argument 'timeout_s' is a number of seconds from 0 to {_TTL_MAX_S}")
+    timeout = seconds(args, "timeout_s", None)
     state, why = _state_of(node, message_id), None
     if state.rank < wanted.rank and not state.final:
         with trio.move_on_after(float("inf") if timeout is None else timeout) as waiting:
@@ -166,23 +129,29 @@ def _why(node: Node, message_id: MessageId) -> str:
     return facts[-1].by if facts else ""
 
 
+def _refusal(node: Node, row: Outgoing) -> str | None:
+    """Why a message that nobody keeps yet was last turned away, while that is so."""
+    why, until = node.core.delivery.refusals.get(row.id, ("", 0.0))
+    left_s = until - node.now()
+    if row.state.rank >= State.RELAYED.rank or left_s <= 0:
+        return None
+    return f"{why}; trying again in {left_s:.0f} s"
+
+
 def _outgoing(node: Node, row: Outgoing) -> Json:
     final = row.state.final
     done = row.size if row.state in (State.DELIVERED, State.READ) else 0
     held = None
     if row.state == State.HELD:
-        best = node.core.delivery.best_link(row.to)
-        held = {"needs_bps": row.min_bandwidth, "best_bps": int(best.profile.bps) if best is not None else 0}
+        ways = node.core.delivery.ways_to(row.to)
+        best = max((int(way.link.profile.bps) for way in ways), default=0)
+        held = {"needs_bps": row.min_bandwidth, "best_bps": best}
     facts = node.core.store.facts(row.id)
     why = None
-    if not final:
-        why = (
-            "no link to the recipient"
-            if node.core.delivery.best_link(row.to) is None
-            else "waiting for the receipt"
-        )
-        if held is not None:
-            why = facts[-1].by
+    if held is not None:
+        why = facts[-1].by
+    elif not final:
+        why = _refusal(node, row) or node.core.planner.why(row.to)
     return {
         "id": row.id.hex(),
         "to": node.core.contacts.name_of(row.to) or address_of(row.to).hex(),
@@ -208,7 +177,7 @@ async def outbox(node: Node, args: Json) -> AsyncGenerator[Json, None]:
 
 def _incoming(node: Node, row: Incoming) -> Json:
     return {
-        "id": row.id.hex(),
+        "id": row.shown_id.hex(),
         "from": node.core.contacts.name_of(row.sender) or address_of(row.sender).hex(),
         "from_node_id": row.sender.hex(),
         "to": node.name,
@@ -266,7 +235,7 @@ def _object(stored: StoredObject) -> Json:
 
 async def put(node: Node, args: Json) -> Json:
     path = file_path(args)
-    ttl_s = amount(args, "ttl_s", _TTL_MAX_S)
+    ttl_s = amount(args, "ttl_s", SECONDS_MAX)
     min_bandwidth = amount(args, "min_bandwidth", _BANDWIDTH_MAX) or 0
     try:
         content = await trio.to_thread.run_sync(_read_bounded, path)
@@ -308,66 +277,6 @@ async def objects(node: Node, args: Json) -> AsyncGenerator[Json, None]:
         yield _object(stored)
 
 
-# --- the node ---------------------------------------------------------------------------------------
-def status(node: Node, args: Json) -> Json:
-    core = node.core
-    states = core.store.count_states()
-    total, used, quota = core.store.usage()
-    held = states.get(State.HELD, 0)
-    waiting = sum(count for state, count in states.items() if not state.final)
-    return {
-        "name": node.name,
-        "address": core.identity.address.hex(),
-        "version": __version__,
-        "uptime_s": int(node.now() - node.started),
-        "carriers": node.carriers(),
-        "links": [_link(node, cid) for cid, one in core.attachments.items() if one.link.peer is not None],
-        "queue": {
-            "queued": waiting - held,
-            "held": held,
-            "states": {state.value: n for state, n in states.items()},
-        },
-        "store": {"objects": total, "bytes": used, "quota_bytes": quota, "recovered": node.recovered},
-        "relay": {"enabled": False, "messages": 0, "bytes": 0},
-        "counters": dict(sorted(core.counters.items())),
-        "clock_trusted": core.wall.trusted(node.now()),
-    }
-
-
-def _link(node: Node, cid: int) -> Json:
-    attachment = node.core.attachments[cid]
-    link = attachment.link
-    peer = link.peer or NodeId(b"")
-    return {
-        "peer": address_of(peer).hex(),
-        "name": node.core.contacts.name_of(peer),
-        "carrier": attachment.label,
-        "state": link.state,
-        "rtt_ms": round(link.rtt * 1000, 3) if link.rtt is not None else None,
-        "bps": attachment.profile.bps,
-        "mtu": link.mtu,
-        "rssi_dbm": attachment.signal.rssi_dbm if attachment.signal else None,
-        "snr_db": attachment.signal.snr_db if attachment.signal else None,
-    }
-
-
-async def events(node: Node, args: Json) -> AsyncGenerator[Json, None]:
-    """The latest events, then with `follow` those to come."""
-    follow = argument(args, "follow", bool, False)
-    with node.pump.follow() as channel:
-        for event in list(node.pump.recent):
-            yield _event(event)
-        if not follow:
-            return
-        async for event in channel:
-            yield _event(event)
-    raise InputError("more happened than this reader could follow; call again")
-
-
-def _event(event: Event) -> Json:
-    return {"event": event.event, "at_ms": event.at_ms, **event.fields}
-
-
 Immediate = Callable[[Node, Json], Json]
 IMMEDIATE: dict[str, Immediate] = {
     "id": own_id,
@@ -386,5 +295,7 @@ STREAMS: dict[str, Callable[[Node, Json], AsyncGenerator[Json, None]]] = {
     "outbox": outbox,
     "inbox": inbox,
     "objects": objects,
+    "paths": paths,
+    "trace": trace,
     "events": events,
 }

@@ -1,6 +1,7 @@
 """Every parser of outside bytes: how to call it, what valid input looks like, how its values are encoded."""
 
 import base64
+import itertools
 import json
 import zlib
 from collections.abc import Callable
@@ -13,8 +14,25 @@ from hypothesis.strategies import SearchStrategy
 
 from nexus_drivers.framing import FrameSplitter, join_frames
 from nexus_drivers.lan import Beacon, parse_beacon_untrusted
-from nexus_node.base.limits import KIB, MTU_MIN, OBJECT_MAX, RECEIPTS_PER_PACKET, TEXT_MAX
+from nexus_node.base.limits import KIB, MTU_MIN, OBJECT_MAX, RECEIPTS_PER_PACKET, RELAYS_MAX, TEXT_MAX
 from nexus_node.client.codec import encode_line, parse_line_untrusted
+from nexus_node.wire.announce import Announce, Serve, parse_announce_untrusted
+from nexus_node.wire.custody import (
+    PREFIXES_MAX,
+    TLV_COPY,
+    TLV_CUSTODY,
+    Custody,
+    Delivered,
+    Pending,
+    Promise,
+    custody_tlv,
+    parse_copy_tlv_untrusted,
+    parse_custody_tlv_untrusted,
+    parse_custody_untrusted,
+    parse_delivered_untrusted,
+    parse_pending_untrusted,
+    parse_promise_untrusted,
+)
 from nexus_node.wire.dataobject import ObjectHeader, parse_object_header_untrusted
 from nexus_node.wire.fragments import (
     BITMAP_MAX,
@@ -53,8 +71,31 @@ from nexus_node.wire.packet import (
     parse_receipts_untrusted,
     parse_refusal_untrusted,
 )
+from nexus_node.wire.pathcost import PathCost, parse_path_cost_untrusted
+from nexus_node.wire.reconcile import (
+    BEGIN,
+    END,
+    Answer,
+    Extras,
+    Question,
+    Range,
+    Summary,
+    parse_reconcile_untrusted,
+)
+from nexus_node.wire.routing import (
+    PATHS_LOST_MAX,
+    PathRequest,
+    Pressure,
+    TooBig,
+    parse_path_request_untrusted,
+    parse_paths_lost_untrusted,
+    parse_prefixes_untrusted,
+    parse_pressure_untrusted,
+    parse_too_big_untrusted,
+)
 from nexus_node.wire.text import DICTIONARIES, compress_text, dictionary, parse_text_untrusted
 from nexus_node.wire.tlv import encode_tlvs, parse_tlvs_untrusted
+from nexus_node.wire.trace import Trace, TraceReply, parse_trace_reply_untrusted, parse_trace_untrusted
 from nexus_node.wire.uri import SCHEME, ContactUri, make_uri, parse_uri_untrusted
 
 STREAM_LIMIT = 16 * KIB
@@ -149,9 +190,10 @@ def _checked_link(body: bytes) -> bytes:
 
 _links = st.one_of(
     st.builds(
-        lambda node_id, name: make_uri(node_id, name).encode(),
+        lambda node_id, name, relays: make_uri(node_id, name, relays).encode(),
         _hash32,
         st.none() | st.text(st.characters(exclude_categories=["Cs"]), max_size=12),
+        st.lists(_hash32, max_size=RELAYS_MAX),
     ),
     # Right checksums over anything get past the first gate.
     st.builds(lambda node_id, tlvs: _checked_link(b"\x01" + node_id + encode_tlvs(tlvs)), _hash32, _tlvs),
@@ -159,10 +201,73 @@ _links = st.one_of(
 )
 
 
-def _parse_link(data: bytes) -> tuple[bytes, str | None]:
+def _parse_link(data: bytes) -> tuple[bytes, str | None, tuple[bytes, ...]]:
     link: ContactUri = parse_uri_untrusted(data.decode("utf-8", "replace"))
-    return link.node_id, link.name
+    return link.node_id, link.name, link.relays
 
+
+# --- paths ------------------------------------------------------------------------------------------
+_costs = st.builds(PathCost, _u16, _u16, _u8, _u8, _u8)
+_announces = st.builds(
+    lambda node_id, sequence, serve, memory_only, tlvs, flags, half: Announce(
+        node_id, sequence, Serve(serve), memory_only, tlvs, flags & 0xF8, 2 * half
+    ),
+    _hash32,
+    _u32,
+    st.integers(0, 3),
+    st.booleans(),
+    _tlvs,
+    _u8,
+    _hash32,
+)
+
+# --- custody ----------------------------------------------------------------------------------------
+_prefix = _hash32.map(lambda value: value[:8])
+_sixteen = _hash32.map(lambda value: value[:16])
+_prefixes = st.lists(_prefix, max_size=PREFIXES_MAX + 1)
+
+
+def _encode_delivered(entries: list[Delivered]) -> bytes:
+    return b"".join(one.encode() for one in entries)
+
+
+# --- reconciliation -----------------------------------------------------------------------------------
+_shorts = st.lists(_u32, max_size=4).map(tuple)
+_items = st.lists(st.binary(min_size=8, max_size=8), max_size=4).map(tuple)
+_places = st.tuples(_u32, st.binary(max_size=8).map(lambda prefix: prefix.ljust(8, b"\0")))
+_summaries = st.builds(Summary, _u32, st.integers(0, 2**64 - 1))
+_ranges = st.builds(
+    lambda places, whole, says: tuple(
+        Range(*pair, say)
+        for pair, say in zip(itertools.pairwise(sorted({*places, *whole})), says, strict=False)
+    ),
+    st.lists(_places, max_size=6),
+    st.sampled_from(((), (BEGIN, END))),
+    st.lists(st.binary(min_size=4, max_size=4) | _shorts, max_size=6),
+)
+_bitmaps = st.integers(0, 2**40)
+_extras = st.lists(st.builds(Extras, _bitmaps, _items, st.none() | _places), max_size=3).map(tuple)
+_reconciling = st.one_of(
+    st.builds(
+        lambda salt, last, summary, sketch: Question(salt[0], 0, last, (salt[:8], summary), sketch),
+        _hash32,
+        st.booleans(),
+        _summaries,
+        st.sampled_from((None, (0, 0))),
+    ),
+    st.builds(
+        lambda session, step, last, *parts: Question(session, step, last, None, *parts),
+        _u8,
+        _u8,
+        st.booleans(),
+        st.none() | st.tuples(_u8, _u8),
+        _ranges,
+        _shorts,
+        _items,
+    ),
+    st.builds(Answer, _u8, _u8, st.none() | _summaries, _shorts, _bitmaps, _extras),
+    st.builds(Answer, _u8, _u8, st.none() | _summaries, st.none(), _bitmaps, _extras, _items),
+)
 
 # --- control lines ----------------------------------------------------------------------------------
 _json = st.recursive(
@@ -243,6 +348,105 @@ TABLE: dict[str, Target] = {
         lambda data: parse_receipts_untrusted(data, RECEIPTS_PER_PACKET),
         st.lists(_hash32.map(lambda value: value[:16]), max_size=RECEIPTS_PER_PACKET + 1).map(b"".join),
         b"".join,
+    ),
+    "nexus_node.wire.pathcost.parse_path_cost_untrusted": Target(
+        parse_path_cost_untrusted, _costs.map(PathCost.encode), PathCost.encode
+    ),
+    "nexus_node.wire.announce.parse_announce_untrusted": Target(
+        parse_announce_untrusted,
+        st.builds(Announce.encode, _announces, _costs),
+        lambda value: value[1].encode(value[0]),
+    ),
+    "nexus_node.wire.routing.parse_path_request_untrusted": Target(
+        parse_path_request_untrusted,
+        st.builds(
+            lambda number, destination, sequence, *rank: PathRequest(
+                number, destination[:16], sequence, rank
+            ).encode(),
+            _u32,
+            _hash32,
+            _u32,
+            _u16,
+            _u8,
+        ),
+        PathRequest.encode,
+    ),
+    "nexus_node.wire.routing.parse_paths_lost_untrusted": Target(
+        parse_paths_lost_untrusted,
+        st.lists(_hash32.map(lambda value: value[:16]), max_size=PATHS_LOST_MAX + 1).map(b"".join),
+        b"".join,
+    ),
+    "nexus_node.wire.routing.parse_too_big_untrusted": Target(
+        parse_too_big_untrusted,
+        st.builds(lambda of, limit: TooBig(of[:8], limit).encode(), _hash32, _u32),
+        TooBig.encode,
+    ),
+    "nexus_node.wire.routing.parse_pressure_untrusted": Target(
+        parse_pressure_untrusted,
+        st.builds(lambda level, pause: Pressure(level, pause).encode(), _u8, _u16),
+        Pressure.encode,
+    ),
+    "nexus_node.wire.routing.parse_prefixes_untrusted": Target(
+        lambda data: parse_prefixes_untrusted(data, 64),
+        st.lists(_hash32.map(lambda value: value[:8]), max_size=65).map(b"".join),
+        b"".join,
+    ),
+    "nexus_node.wire.custody.parse_custody_tlv_untrusted": Target(
+        lambda data: parse_custody_tlv_untrusted(((200, b"later"), (TLV_CUSTODY, data))),
+        st.builds(lambda mark, relay: mark + relay, _sixteen, _sixteen | st.just(b"")),
+        lambda value: custody_tlv(*value)[1],
+    ),
+    "nexus_node.wire.custody.parse_copy_tlv_untrusted": Target(
+        lambda data: parse_copy_tlv_untrusted(((200, b"later"), (TLV_COPY, data))),
+        _sixteen,
+        lambda mark: mark,
+    ),
+    "nexus_node.wire.custody.parse_custody_untrusted": Target(
+        parse_custody_untrusted,
+        st.builds(lambda *fields: Custody(*fields).encode(), _prefixes, st.booleans()),
+        Custody.encode,
+    ),
+    "nexus_node.wire.custody.parse_promise_untrusted": Target(
+        parse_promise_untrusted,
+        st.builds(
+            lambda prefix, relay, memory_only, half: Promise(prefix, relay, memory_only, 2 * half).encode(),
+            _prefix,
+            _hash32,
+            st.booleans(),
+            _hash32,
+        ),
+        Promise.encode,
+    ),
+    "nexus_node.wire.custody.parse_pending_untrusted": Target(
+        parse_pending_untrusted,
+        st.builds(lambda *fields: Pending(*fields).encode(), _sixteen, _prefixes),
+        Pending.encode,
+    ),
+    "nexus_node.wire.custody.parse_delivered_untrusted": Target(
+        parse_delivered_untrusted,
+        st.lists(st.builds(Delivered, _prefix, _sixteen), max_size=PREFIXES_MAX + 1).map(_encode_delivered),
+        lambda value: _encode_delivered(value),
+    ),
+    "nexus_node.wire.trace.parse_trace_untrusted": Target(
+        parse_trace_untrusted,
+        st.builds(lambda *fields: Trace(*fields).encode(), st.integers(1, 127), _prefix),
+        Trace.encode,
+    ),
+    "nexus_node.wire.trace.parse_trace_reply_untrusted": Target(
+        parse_trace_reply_untrusted,
+        st.builds(
+            lambda *fields: TraceReply(*fields).encode(),
+            st.integers(0, 127),
+            _prefix,
+            _sixteen,
+            st.booleans(),
+        ),
+        TraceReply.encode,
+    ),
+    "nexus_node.wire.reconcile.parse_reconcile_untrusted": Target(
+        parse_reconcile_untrusted,
+        _reconciling.map(lambda message: message.encode()),
+        lambda value: value.encode(),
     ),
     "nexus_node.wire.message.parse_payload_untrusted": Target(
         parse_payload_untrusted,

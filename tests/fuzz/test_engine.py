@@ -330,8 +330,8 @@ def test_receipts_for_a_neighbour_that_does_not_read_are_bounded() -> None:
     neighbour = Neighbour(host, STREAM)
     peer = neighbour.identity.node_id
     for number in range(limits.RECEIPTS_WAITING + 100):
-        host.core.delivery.answer(peer, number.to_bytes(16, "little"))
-    receipts = host.core.delivery._mailboxes[peer].receipts
+        host.core._receipts.add(peer, number.to_bytes(16, "little"))
+    receipts = host.core._receipts._waiting[peer]
     assert len(receipts) == limits.RECEIPTS_WAITING and (100).to_bytes(16, "little") in receipts
 
 
@@ -358,7 +358,7 @@ def test_a_refused_item_does_not_take_the_others_of_its_frame_along() -> None:
     neighbour.say(
         (ItemKind.PACKET, Packet(Context.MESSAGE, bytes(60)).encode()),
         (ItemKind.PACKET, Packet(Context.RECEIPTS, bytes(16)).encode()),
-        (ItemKind.PACKET, Packet(9, b"").encode()),
+        (ItemKind.PACKET, Packet(250, b"").encode()),
     )
     assert {"bad_envelope", "unknown_receipt", "unknown_context"} <= set(host.core.counters)
 

@@ -11,6 +11,7 @@ from nexus_node.crypto.envelope import SharedSecrets, seal_introduction, seal_kn
 from nexus_node.crypto.identity import Identity
 from nexus_node.crypto.noise import KeyPair
 from nexus_node.runtime.rng import OsRng
+from nexus_node.wire.custody import custody_tlv
 from nexus_node.wire.fragments import INDEX_MAX, Fragment
 from nexus_node.wire.frames import ItemKind
 from nexus_node.wire.message import Payload, message_data, seal_context
@@ -144,7 +145,10 @@ def test_packets_for_others_and_broken_ones(bob: RunningNode) -> None:
     inbox = bob.inbox()
     data = mallory.message(Payload(0, 0, 0, b"x").encode())[3:]
     cases = {
-        "not_for_us": Packet(Context.MESSAGE, data, destination=bytes(16)).encode(),
+        "no_path": Packet(Context.MESSAGE, data, destination=bytes(16)).encode(),
+        "not_for_us": Packet(
+            Context.MESSAGE, data, destination=bytes(16), tlvs=(custody_tlv(bytes(16), None),)
+        ).encode(),
         "bad_packet": b"\x10",
         "packet_version": b"\xd0\x20\x01",
         "bad_tlv": b"\x30\x20\x01\xff\x01",

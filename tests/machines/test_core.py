@@ -8,10 +8,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nexus_node.base.errors import InputError, StoreFull, UnknownContact
+from nexus_node.base.ids import NodeId
 from nexus_node.base.limits import MESSAGE_TTL_S, PENDING_CONNECTIONS, TEXT_MAX
 from nexus_node.base.states import State
+from nexus_node.engine.forward import message_prefix
+from nexus_node.wire.custody import custody_tlv
 from nexus_node.wire.frames import ItemKind, Opening, Retry, parse_frame_untrusted
-from nexus_node.wire.packet import Context, Packet
+from nexus_node.wire.packet import Context, Packet, Reason, Refusal
 
 from .world import DATAGRAM, NARROW, STREAM, Host, Wire, introduce
 
@@ -170,6 +173,47 @@ def test_n9_read_receipts_only_where_wished() -> None:
         b.core.mark_read(list(b.store.inbox()), 3.0)
         wire.settle(3.0, 5.0)
         assert a.states() == {message: "read" if wished else "delivered"}
+
+
+@pytest.mark.parametrize("crash", [False, True])
+def test_n9_read_receipts_wait_for_a_link_and_are_told_twice(tmp_path: Path, crash: bool) -> None:
+    a, b = Host(1), Host(2, tmp_path / "b.db", read_receipts=True)
+    introduce(a, b)
+    wire = Wire(a, b, STREAM, random.Random(0))
+    wire.plug(0.0)
+    messages = [a.send("b", f"seen? {number}", 0.0) for number in range(3)]
+    wire.settle(0.0, 2.0)
+    b.core.mark_read(list(b.store.inbox(limit=1)), 2.0)
+    assert b.core.next_frame(wire.cids[1], 2.0) is not None  # and it is lost with the link
+    wire.cut(2.0)
+    b.core.mark_read(list(b.store.inbox(limit=2)), 3.0)
+    b.core.commit()
+    if crash:
+        b.crash(4.0)
+    assert set(a.states().values()) == {"delivered"}
+    for now, left in ((5.0, 1), (15.0, 0)):
+        wire.plug(now)
+        wire.settle(now, now + 5.0)
+        assert a.states() == dict(zip(messages, ["read", "read", "delivered"], strict=True))
+        assert len(b.store.to_tell(a.identity.node_id, limit=9)) == left
+        wire.cut(now + 6.0)
+    wire.plug(25.0)
+    wire.settle(25.0, 30.0)
+    assert a.core.counters["unknown_receipt"] == 0 and len(a.store.facts(messages[0])) == 4
+
+
+def test_n9_read_receipts_are_not_told_once_the_owner_says_no() -> None:
+    a, b, wire = pair(read_receipts=True)
+    wire.plug(0.0)
+    message = a.send("b", "seen?", 0.0)
+    wire.settle(0.0, 2.0)
+    wire.cut(2.0)
+    b.core.mark_read(list(b.store.inbox()), 3.0)
+    b._read_receipts = False
+    b.start(4.0)
+    wire.plug(4.0)
+    wire.settle(4.0, 8.0)
+    assert a.states() == {message: "delivered"}
 
 
 def test_n9_recipient_that_lost_our_key_gets_an_introduction() -> None:
@@ -334,14 +378,27 @@ def test_message_claiming_another_sender_is_refused() -> None:
     assert b.core.counters["unknown_sender"] + b.core.counters["bad_envelope"] == 1
 
 
-def test_packet_for_somebody_else_is_refused_with_the_reason() -> None:
+@pytest.mark.parametrize(
+    ("tlvs", "reason", "counter"),
+    [((), Reason.NO_PATH, "no_path"), ((custody_tlv(bytes(16), None),), Reason.NOT_HERE, "not_for_us")],
+    ids=["on its way", "into custody"],
+)
+def test_packet_for_somebody_else_is_refused_with_the_reason(tlvs, reason: Reason, counter: str) -> None:
     a, b, wire = pair()
     wire.plug(0.0)
     wire.settle(0.0, 1.0)
-    packet = Packet(Context.MESSAGE, bytes(80), destination=Host(3).identity.address).encode()
-    a.core.attachments[wire.cids[0]].link.queue(ItemKind.PACKET, packet)
+    packet = Packet(Context.MESSAGE, bytes(80), Host(3).identity.address, tlvs=tlvs)
+    heard, take_refusal = [], a.core.delivery.take_refusal
+
+    def listening(peer: NodeId, refusal: Refusal, now: float) -> bool:
+        heard.append((peer, refusal))
+        return take_refusal(peer, refusal, now)
+
+    a.core.delivery.take_refusal = listening
+    a.core.attachments[wire.cids[0]].link.queue(ItemKind.PACKET, packet.encode())
     wire.settle(1.0, 2.0)
-    assert b.core.counters["not_for_us"] == 1 and b.inbox() == []
+    assert heard == [(b.identity.node_id, Refusal(reason, message_prefix(packet)))]
+    assert b.core.counters[counter] == 1 and b.inbox() == []
 
 
 @settings(deadline=None, max_examples=200)

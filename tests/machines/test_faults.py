@@ -111,7 +111,7 @@ def test_one_bad_item_does_not_cost_the_others_of_its_frame() -> None:
     link = a.core.attachments[wire.cids[0]].link
     packer = ItemPacker(link.room)
     packer.add(ItemKind.PACKET, Packet(Context.RECEIPTS, bytes(16)).encode())  # a receipt nobody awaits
-    a.core.delivery.fill(a.core.attachments[wire.cids[0]], packer, 1.0)
+    a.core.delivery.fill(a.core.attachments[wire.cids[0]], packer, 1.0, bulk_first=False, paused=False)
     b.core.deliver(wire.cids[1], link.seal(packer.items, 1.0), None, 1.0)
     assert b.inbox() == ["fine"]
 
@@ -208,7 +208,7 @@ def test_an_unknown_receipt_does_not_cost_the_others_of_its_packet() -> None:
     wire.settle(0.0, 1.0)
     message = a.send("b", "fine", 1.0)
     b.core.deliver(wire.cids[1], a.core.next_frame(wire.cids[0], 1.0), None, 1.0)
-    [receipt] = b.core.delivery._mailboxes[a.identity.node_id].receipts
+    [receipt] = b.core._receipts._waiting[a.identity.node_id]
     link = b.core.attachments[wire.cids[1]].link
     packet = Packet(Context.RECEIPTS, bytes(16) + receipt).encode()
     a.core.deliver(wire.cids[0], link.seal([(ItemKind.PACKET, packet)], 1.0), None, 1.0)

@@ -12,13 +12,13 @@ import pytest
 from nexus_node.base.errors import StoreFull
 from nexus_node.base.limits import REASSEMBLY_BYTES, TRANSFERS_DONE, TRANSFERS_IN
 from nexus_node.base.states import State
-from nexus_node.engine.delivery import Delivery, refused_prefix
 from nexus_node.engine.wallclock import NEVER_MS
 from nexus_node.ports.driver import LinkProfile
 from nexus_node.store.check import an_outgoing
 from nexus_node.wire.fragments import Fragment
 from nexus_node.wire.frames import ItemKind
 from nexus_node.wire.packet import Context, Packet, Reason, Refusal
+from nexus_node.wire.routing import PREFIX_SIZE
 
 from .test_core import pair
 from .world import DATAGRAM, NARROW, STREAM, Host, Wire
@@ -227,15 +227,15 @@ def test_n9_a_lost_refusal_of_a_fragmented_text_is_made_up_for(monkeypatch: pyte
     b.store._quota = 30_000
     wire.plug(0.0)
     wire.settle(0.0, 1.0)
-    refuse, lost = Delivery.refuse, []
+    refuse, lost = b.core.forwarder.refuse, []
 
-    def lossy(self, peer, refusal) -> None:
-        if self is b.core.delivery and not lost:
+    def lossy(*refusal) -> None:
+        if not lost:
             lost.append(refusal)
         else:
-            refuse(self, peer, refusal)
+            refuse(*refusal)
 
-    monkeypatch.setattr(Delivery, "refuse", lossy)
+    monkeypatch.setattr(b.core.forwarder, "refuse", lossy)
     message = a.send("b", text(60_000), 1.0)
     now = wire.settle(1.0, 5.0)
     assert len(lost) == 1
@@ -249,16 +249,12 @@ def test_n9_a_lost_receipt_is_repeated_though_64_transfers_came_since(
 ) -> None:
     a, b, wire = joined()
     attachments(wire)[0].link.rtt = 0.02
-    answer = Delivery.answer
     with monkeypatch.context() as patch:
-        patch.setattr(
-            Delivery,
-            "answer",
-            lambda self, *more: None if self is b.core.delivery else answer(self, *more),
-        )
+        patch.setattr(b.core._receipts, "add", lambda peer, receipt: None)
         first = a.send("b", text(6000), 1.0)
         while wire.step(1.0):
             pass
+    a.core.expire(1.06)
     assert len(b.inbox()) == 1 and a.states() == {first: "sent"}
     for seed in range(TRANSFERS_DONE + 2):
         a.send("b", text(3000, seed), 1.0)
@@ -297,12 +293,17 @@ def test_n9_a_slow_ordered_channel_with_a_deep_buffer_is_not_given_a_text_twice(
 
 
 # --- damage in our own store --------------------------------------------------------------------
+def damage_envelope(host: Host, message: bytes) -> None:
+    """As a flipped bit does that SQLite cannot see."""
+    host.store._write("UPDATE outbox SET envelope = zeroblob(length(envelope)) WHERE id = ?", (message,))
+
+
 @pytest.mark.parametrize("profile", [STREAM, DATAGRAM])
 def test_n9_a_lost_envelope_is_sealed_again_and_blocks_nothing(profile) -> None:
     a, b, wire = pair(profile)
     lost, damaged, sound = (a.send("b", one, 0.0) for one in ("lost", "damaged", "sound"))
     for message in (lost, damaged):
-        a.store.delete_object(a.store.outgoing(message).object)
+        damage_envelope(a, message)
     a.store._write("UPDATE outbox SET body = zeroblob(length(body)) WHERE id = ?", (damaged,))
     a.store.commit()
     a.start(0.5)
@@ -319,10 +320,10 @@ def test_n9_many_lost_envelopes_with_no_room_to_seal_them_again() -> None:
     lost = [a.send("b", f"lost {number}", 0.0) for number in range(5)]
     sound = a.send("b", "sound", 0.0)
     for message in lost:
-        a.store.delete_object(a.store.outgoing(message).object)
+        damage_envelope(a, message)
     a.store.commit()
     a.start(0.5)
-    a.store._quota = a.store.usage()[1]
+    a.store._quota = a.store.usage()[1] // 2
     wire.plug(0.5)
     now = wire.settle(0.5, 10.0)
     assert b.inbox().count("sound") == 1 and a.states()[sound] == "delivered"
@@ -334,7 +335,7 @@ def test_n9_many_lost_envelopes_with_no_room_to_seal_them_again() -> None:
 
 def unknown_sender(a: Host, b: Host, wire: Wire, message: bytes, now: float) -> None:
     """Bob says that he does not know the key of that message's sender."""
-    prefix = refused_prefix(a.store.outgoing(message).object)
+    prefix = a.store.outgoing(message).object[:PREFIX_SIZE]
     packet = Packet(Context.REFUSAL, Refusal(Reason.UNKNOWN_SENDER, prefix).encode()).encode()
     frame = attachments(wire)[1].link.seal([(ItemKind.PACKET, packet)], now)
     a.core.deliver(wire.cids[0], frame, None, now)
@@ -416,14 +417,14 @@ def test_n13_10000_held_messages_cost_a_link_little_and_are_told_once() -> None:
         return [event.fields["id"] for event in a.events if event.fields.get("state") == "held"]
 
     assert len(told()) == len(set(told())) == 10_000
-    facts = a.store._read("SELECT count(*) FROM facts")
+    facts = a.store._read("SELECT sum(length(facts)) FROM outbox")
     began = time.process_time()
     for bps in (1300, 1200, 2400):
         a.core.retune(wire.cids[0], replace(NARROW, bps=bps))
         now = wire.settle(now + 1, now + 5)
     assert time.process_time() - began < 0.5
     assert len(told()) == 10_000
-    assert a.store._read("SELECT count(*) FROM facts") == facts
+    assert a.store._read("SELECT sum(length(facts)) FROM outbox") == facts
 
 
 def test_n13_a_link_that_becomes_wide_enough_lets_the_held_go() -> None:
@@ -459,8 +460,8 @@ def test_retune_keeps_receipts_and_refusals_that_wait() -> None:
     frames = list(iter(lambda: a.core.next_frame(wire.cids[0], 1.0), None))
     for frame in frames:
         b.core.deliver(wire.cids[1], frame, None, 1.0)
-    b.core.delivery._mailboxes[a.identity.node_id].receipts.popitem()
-    b.core.delivery.refuse(a.identity.node_id, Refusal(Reason.NOT_HERE, refused_prefix(bad)))
+    b.core._receipts._waiting[a.identity.node_id].popitem()
+    b.core.forwarder.refuse(a.identity.node_id, bad[:PREFIX_SIZE], Reason.NOT_HERE)
     for bps in (1e6, 1e7):
         b.core.retune(wire.cids[1], replace(DATAGRAM, bps=bps))
     a.core.deliver(wire.cids[0], b.core.next_frame(wire.cids[1], 1.0), None, 1.0)
@@ -493,7 +494,10 @@ def test_n9_sent_is_said_once_all_of_a_text_has_gone(profile) -> None:
     while a.states()[message] != "delivered":
         now += 0.01
         frame = a.core.next_frame(wire.cids[0], now)
-        transfer = a.core.delivery._mailboxes[b.identity.node_id].flights[message].transfer
+        now += 0.05
+        a.core.expire(now)
+        [mailbox] = a.core.delivery._mailboxes[b.identity.node_id]
+        transfer = mailbox.flights[message].transfer
         said.append(a.states()[message])
         assert (said[-1] == "sent") == (transfer.waiting or "sent" in said[:-1])
         if frame is not None:
@@ -502,6 +506,35 @@ def test_n9_sent_is_said_once_all_of_a_text_has_gone(profile) -> None:
             a.core.deliver(wire.cids[0], back, None, now)
     assert said.count("queued") >= 50_000 // (3 * profile.mtu), "frame after frame"
     assert b.inbox() == [text(50_000)]
+
+
+@pytest.mark.parametrize("end", ["receipt", "time", "cut", "expiry"])
+def test_n9_sent_waits_briefly_to_be_written_with_what_follows(end: str) -> None:
+    a, b, wire = joined()
+    message = a.send("b", "hello", 1.0)
+    a.drain()
+    frame = a.core.next_frame(wire.cids[0], 1.0)
+    a.core.expire(1.04)
+    assert not a.store.dirty and not a.core.has_events and a.states() == {message: "queued"}
+    if end == "receipt":
+        b.core.deliver(wire.cids[1], frame, None, 1.04)
+        a.core.deliver(wire.cids[0], b.core.next_frame(wire.cids[1], 1.04), None, 1.04)
+    elif end == "time":
+        assert a.core.wake_at <= 1.05
+        a.core.expire(1.05)
+    elif end == "cut":
+        wire.cut(1.04)
+    else:
+        a.core.delivery.expire_messages(31 * DAY)
+    then = {"receipt": ["delivered"], "expiry": ["expired"]}.get(end, [])
+    a.events.clear()
+    a.drain()
+    states = [event.fields["state"] for event in a.events if event.event == "message_state"]
+    assert states == ["sent", *then]
+    assert [fact.state for fact in a.store.facts(message)] == ["queued", *states]
+    assert a.store.facts(message)[1].at_ms == int((a.wall + 1.0) * 1000), "when it was sent, not when written"
+    a.core.expire(1.2)
+    assert not a.core.has_events
 
 
 @pytest.mark.parametrize("profile", [NARROW, DATAGRAM, STREAM])

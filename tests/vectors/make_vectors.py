@@ -177,6 +177,33 @@ def identity_vectors() -> list[Vector]:
         vectors.append(
             {"id": f"identity-uri-name-{number}", "node_id": ALICE.node_id, "name": name, "uri": link}
         )
+    both = tlv(1, b"Alice") + tlv(2, BOB.node_id) + tlv(2, CAROL.node_id)
+    extra = [bytes((number,)) * 32 for number in range(1, 4)]
+    # A short one, a long one and a repeated one do not count, and neither does what comes after the fourth.
+    ids = (
+        CAROL.node_id,
+        b"",
+        extra[0],
+        BOB.node_id[:31],
+        CAROL.node_id,
+        BOB.node_id + b"\0",
+        *extra[1:],
+        BOB.node_id,
+    )
+    for number, name, tlvs, relays in (
+        (1, "Alice", both, [BOB.node_id, CAROL.node_id]),
+        (2, None, b"".join(tlv(2, one) for one in ids), [CAROL.node_id, *extra]),
+    ):
+        link = uri(ALICE.node_id, tlvs=tlvs)
+        vectors.append(
+            {
+                "id": f"identity-uri-relays-{number}",
+                "node_id": ALICE.node_id,
+                "name": name,
+                "relays": relays,
+                "uri": link,
+            }
+        )
     unknown = uri(BOB.node_id, tlvs=tlv(200, b"later"))
     vectors.append({"id": "identity-uri-unknown-tlv", "node_id": BOB.node_id, "name": None, "uri": unknown})
     plain = uri(ALICE.node_id)
@@ -234,11 +261,18 @@ def packet_vectors() -> list[Vector]:
     for count in (1, 64):
         encoded = packet(2, b"".join(receipts[:count]), priority=1)
         vectors.append({"id": f"packet-receipts-{count}", "receipts": receipts[:count], "packet": encoded})
-    for reason in range(1, 6):
+    reasons = [*((reason, 0) for reason in range(1, 9)), (8, 10), (8, 65535), (200, 0)]
+    for number, (reason, retry_s) in enumerate(reasons, 1):
         prefix = blake3(b"refused").digest()[:8]
-        encoded = packet(3, bytes((reason,)) + prefix, priority=1)
+        retry = struct.pack("<H", retry_s) if retry_s else b""
         vectors.append(
-            {"id": f"packet-refusal-{reason}", "reason": reason, "object_prefix": prefix, "packet": encoded}
+            {
+                "id": f"packet-refusal-{number}",
+                "reason": reason,
+                "object_prefix": prefix,
+                "retry_s": retry_s,
+                "packet": packet(3, bytes((reason,)) + prefix + retry, priority=1),
+            }
         )
     whole = packet(1, b"data", destination=BOB.address)
     for name, encoded, code in (
@@ -251,6 +285,8 @@ def packet_vectors() -> list[Vector]:
         ("receipts-none", packet(2, b""), "bad_receipts"),
         ("receipts-many", packet(2, bytes(16 * 65)), "bad_receipts"),
         ("refusal-size", packet(3, bytes(8)), "bad_refusal"),
+        ("refusal-half-a-retry", packet(3, bytes(10)), "bad_refusal"),
+        ("refusal-long", packet(3, bytes(12)), "bad_refusal"),
     ):
         vectors.append({"id": f"packet-bad-{name}", "packet": encoded, "refused": code})
     return vectors
@@ -425,7 +461,7 @@ def link_vectors() -> list[Vector]:
         vectors.append({"id": f"link-bad-{name}", "frame": frame, "refused": "bad_frame"})
     for name, plaintext in (("head", b"\x01\x00"), ("length", b"\x01\x05\x00four")):
         vectors.append({"id": f"link-bad-items-{name}", "plaintext": plaintext, "refused": "bad_items"})
-    for name, capabilities in (("short", b"\xff"), ("mtu", struct.pack("<H", 127))):
+    for name, capabilities in (("short", b"\xff"), ("mtu", struct.pack("<H", 135))):
         vectors.append(
             {
                 "id": f"link-bad-capabilities-{name}",

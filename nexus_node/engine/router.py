@@ -1,0 +1,623 @@
+"""Which way to whom: announces, requests for paths, and what neighbours say of them (N4, N5)."""
+
+from collections import Counter, OrderedDict, deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from itertools import islice
+
+from nexus_node.base.errors import BadWire
+from nexus_node.base.ids import ADDRESS_SIZE, Address, NodeId
+from nexus_node.base.limits import (
+    ANNOUNCES_BURST,
+    ANNOUNCES_PER_S,
+    DESTINATIONS_MAX,
+    PATH_REQUESTS_BURST,
+    PATH_REQUESTS_PER_S,
+    PATH_REQUESTS_SEEN,
+    PATHS_WANTED,
+)
+from nexus_node.base.rng import Rng
+from nexus_node.crypto.address import address_of
+from nexus_node.crypto.identity import Identity
+from nexus_node.engine.peers import Attachment
+from nexus_node.ports.store import Store
+from nexus_node.proto.budget import TokenBucket
+from nexus_node.proto.paths import ANNOUNCE_EVERY_S, Path, PathTable, Policy
+from nexus_node.wire.announce import ANNOUNCE_SIZE, Announce, Serve, parse_announce_untrusted
+from nexus_node.wire.frames import ITEM_HEAD, ItemKind, ItemPacker
+from nexus_node.wire.packet import HEADER_SIZE, MAX_HOPS, Context, Packet, Priority
+from nexus_node.wire.pathcost import UNREACHABLE, Hop, PathCost
+from nexus_node.wire.routing import (
+    PATHS_LOST_MAX,
+    PathRequest,
+    parse_path_request_untrusted,
+    parse_paths_lost_untrusted,
+)
+
+NARROW_BPS = 10_000
+"""Below this air is dear: gossip gets less of it, and what is not routing only goes when asked for (N5)."""
+_SHARE, _SHARE_NARROW = 0.03, 0.0135
+"""Of a link for announces: N5's routing tier, and what keeps 50 destinations at 1 kbps below 2 % in all."""
+_GOSSIP_BURST_S = 300.0
+_PACE, _PACE_BURST = 0.8, 0.5
+"""Of what a neighbour takes, so that its count and ours never meet."""
+_ANNOUNCE_ITEM = HEADER_SIZE + ANNOUNCE_SIZE + ITEM_HEAD
+_SOON_S = 0.2
+"""Links that come up together share one new announce."""
+_ANNOUNCE_GAP_S = 0.5
+_BUMPS, _BUMPS_PER_S = 10, 0.1
+"""New sequences because somebody asks: a failure of links needs one, a liar could have them without end."""
+_SEQUENCE_LAST = 0xFFFF0000
+"""Nobody comes near it who does not want to end the count."""
+_ASK_AGAIN_S, _ASK_AGAIN_MAX_S = 1.0, 300.0
+_ASK_SOON = 4
+"""Requests and answers may get lost: so often it is asked again without waiting longer each time."""
+_ASKED_S = 300.0
+"""An answer to a neighbour's request may take that long, over radio."""
+_PASSED_S, _BROKEN_S = 0.8, 60.0
+"""A request for what was just asked for is not passed on; one after that finds no answer that way, and goes
+every way."""
+_IN_USE_S = 60.0
+"""A path used that recently is looked for at once when it breaks, and for as long."""
+_SEQUENCES_RESERVED = 256
+"""Announce sequences promised to the disk at a time: no write for each announce."""
+_META_SEQUENCE = "announce_sequence"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """The link to send over, and the path it is part of; None to a neighbour itself."""
+
+    link: Attachment
+    path: Path | None = None
+
+    @property
+    def latency_s(self) -> float:
+        """The worst time one way beyond the first link."""
+        return self.path.cost.latency_ms / 1000 if self.path is not None else 0.0
+
+
+@dataclass(slots=True)
+class _Search:
+    """A destination that is looked for: when to ask again, when to give up, how often was asked."""
+
+    due: float
+    until: float
+    tries: int = 1
+
+
+class _Neighbour:
+    """What one neighbour is yet to be told, within its budget."""
+
+    def __init__(self, peer: NodeId, link: Attachment, now: float) -> None:
+        self.peer = peer
+        self.address = address_of(peer)
+        self.intake = TokenBucket(ANNOUNCES_PER_S, ANNOUNCES_BURST, now)
+        self.questions = TokenBucket(PATH_REQUESTS_PER_S, PATH_REQUESTS_BURST, now)
+        self.news: OrderedDict[Address, None] = OrderedDict()
+        self.behind: set[Address] = set()
+        """Destinations in `news` of which it has told an older announce than is known here."""
+        self.lost: OrderedDict[Address, None] = OrderedDict()
+        self.requests: deque[bytes] = deque(maxlen=PATHS_WANTED)
+        self.asking = TokenBucket(_PACE * PATH_REQUESTS_PER_S, _PACE_BURST * PATH_REQUESTS_BURST, now)
+        self.asked: OrderedDict[Address, tuple[PathRequest, float]] = OrderedDict()
+        """What it asked for, and when, and has not got: the answer goes at once, and on credit."""
+        self.own_due = False
+        self.paused_until = float("-inf")
+        """Until then it has asked not to be sent anything for others."""
+        self.relay: Announce | None = None
+        """Its own announce: whether it keeps messages, and whose."""
+        self.load = 0.0
+        """What waits for that link, in units of what makes this node ask others to pause."""
+        self.link = link
+        self.gossip = _gossip_of(link, now)
+
+    def use(self, link: Attachment, now: float) -> None:
+        self.link = link
+        gossip = _gossip_of(link, now)
+        if gossip.rate != self.gossip.rate:
+            self.gossip = gossip
+
+    @property
+    def hop(self) -> Hop:
+        hop = hop_of(self.link)
+        return replace(hop, cost=hop.cost * (1 + self.load**2))
+
+    @property
+    def has_news(self) -> bool:
+        return bool(self.own_due or self.requests or self.lost or self.news)
+
+    def owe(self, address: Address, *, first: bool = False) -> None:
+        """It is to be told of that destination."""
+        self.lost.pop(address, None)
+        self.news[address] = None
+        if first:
+            self.news.move_to_end(address, last=False)
+        if len(self.news) > DESTINATIONS_MAX:
+            self.behind.discard(self.news.popitem()[0])
+
+    def owe_loss(self, address: Address, *, first: bool = False) -> None:
+        """It is to be told that there is no path to that destination."""
+        self.lost[address] = None
+        if first:
+            self.lost.move_to_end(address, last=False)
+        if len(self.lost) > DESTINATIONS_MAX:
+            self.lost.popitem()
+
+
+def _gossip_of(link: Attachment, now: float) -> TokenBucket:
+    """The bytes of announces that link may carry."""
+    bps = link.profile.bps
+    rate = bps / 8 * (_SHARE if bps >= NARROW_BPS else _SHARE_NARROW)
+    rate = min(rate, _PACE * ANNOUNCES_PER_S * _ANNOUNCE_ITEM)
+    return TokenBucket(rate, min(rate * _GOSSIP_BURST_S, _PACE_BURST * ANNOUNCES_BURST * _ANNOUNCE_ITEM), now)
+
+
+def hop_of(link: Attachment) -> Hop:
+    """What that link adds to a path."""
+    bps = link.profile.bps
+    cost = 8e9 / bps + 1000 * link.profile.cost_per_byte
+    rtt = link.link.rtt or 0.0
+    return Hop(cost, max(500 * rtt, 8e5 / bps), bps, link.link.mtu)
+
+
+class Router:
+    """Keeps the path table of one node and tells its neighbours."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        store: Store,
+        rng: Rng,
+        *,
+        counters: Counter[str],
+        arm: Callable[[float], None],
+        serve: Serve = Serve.NOBODY,
+        memory_only: bool = False,
+        policy: Policy = Policy.BALANCED,
+        now: float,
+    ) -> None:
+        self._identity = identity
+        self._store = store
+        self._rng = rng
+        self._counters = counters
+        self._arm = arm
+        self._serve = serve
+        self._memory_only = memory_only
+        self.paths = PathTable(identity.node_id, policy=policy)
+        self._neighbours: dict[NodeId, _Neighbour] = {}
+        self._by_address: dict[Address, _Neighbour] = {}
+        self._seen: OrderedDict[tuple[int, Address, int], None] = OrderedDict()
+        """Requests that came through or were made here, so that none goes round."""
+        self._passed: OrderedDict[Address, tuple[float, tuple[int, bool]]] = OrderedDict()
+        """When others were last asked for a destination, and how much."""
+        self._bumps = TokenBucket(_BUMPS_PER_S, _BUMPS, now)
+        self._wanted: OrderedDict[Address, _Search] = OrderedDict()
+        """Destinations this node looks for."""
+        self.relays_changed = False
+        """Whether a neighbour has said something else than before about keeping messages, or has gone."""
+        self.promised = False
+        """Whether an announce waits whose sequence is not durable yet."""
+        self._reserved = int.from_bytes(store.get_meta(_META_SEQUENCE) or b"", "little")
+        self._announce_at = float("inf")
+        self._announced_at = float("-inf")
+        self._sequence = self._reserved
+        """The highest of this node's own that is known to be in the world."""
+        self._announce = self._sign()
+        self._sweep_at = now + ANNOUNCE_EVERY_S / 2
+        self._schedule(now + ANNOUNCE_EVERY_S)
+        arm(self._sweep_at)
+
+    # --- neighbours -----------------------------------------------------------------------------
+    def neighbour_up(self, peer: NodeId, link: Attachment, now: float) -> None:
+        """The best link to that neighbour is now this one, or costs something else.
+
+        A neighbour that has started a new session may have lost its memory, and with it what keeps paths
+        through it free of loops: call `neighbour_down` first.
+        """
+        known = self._neighbours.get(peer)
+        if known is not None:
+            known.use(link, now)
+            self.paths.recost(peer, known.hop, now)
+            self._spread(now)
+            return
+        fresh = self._neighbours[peer] = self._by_address[address_of(peer)] = _Neighbour(peer, link, now)
+        for address, known_destination in self.paths.all():
+            if known_destination.best is not None:
+                fresh.owe(address)
+        self.paths.changed.add(fresh.address)
+        self._schedule(now + _SOON_S)
+        for address in self._wanted:
+            if address != fresh.address:  # its own announce comes unasked
+                self._ask(address, (fresh,), now)
+
+    def neighbour_down(self, peer: NodeId, now: float) -> None:
+        """No link to that neighbour is left."""
+        gone = self._neighbours.pop(peer, None)
+        if gone is None:
+            return
+        del self._by_address[gone.address]
+        self.paths.changed.add(gone.address)
+        self.paths.neighbour_down(peer, now)
+        self._schedule(now + _SOON_S)
+        self._look_for_broken(now)
+        self._spread(now)
+
+    def neighbours(self) -> list[tuple[NodeId, Attachment, Announce | None]]:
+        """Each neighbour, the link to it, and its own announce once heard."""
+        return [(one.peer, one.link, one.relay) for one in self._neighbours.values()]
+
+    def link_to(self, peer: NodeId) -> Attachment | None:
+        """The link to a neighbour, if it is one."""
+        neighbour = self._neighbours.get(peer)
+        return neighbour.link if neighbour is not None else None
+
+    def pause(self, peer: NodeId, seconds: float, now: float) -> None:
+        """That neighbour wants nothing for others for so long (N6)."""
+        neighbour = self._neighbours.get(peer)
+        if neighbour is not None:
+            neighbour.paused_until = now + seconds
+            self._arm(neighbour.paused_until)
+
+    def paused(self, peer: NodeId, now: float) -> bool:
+        neighbour = self._neighbours.get(peer)
+        return neighbour is not None and now < neighbour.paused_until
+
+    def gossip_bps(self, peer: NodeId) -> float | None:
+        """Bits per second of the link to that neighbour that announces may take."""
+        neighbour = self._neighbours.get(peer)
+        return 8 * neighbour.gossip.rate if neighbour is not None else None
+
+    @property
+    def own(self) -> NodeId:
+        """This node."""
+        return self._identity.node_id
+
+    def loaded(self, link: Attachment, load: float, now: float) -> None:
+        """So much waits for that link: its cost rises with the square (N6), told when it has changed much."""
+        neighbour = next((one for one in self._neighbours.values() if one.link is link), None)
+        if neighbour is not None and not 0.5 < (1 + load**2) / (1 + neighbour.load**2) < 2:
+            neighbour.load = load
+            self.paths.recost(neighbour.peer, neighbour.hop, now)
+            self._spread(now)
+
+    # --- routes ---------------------------------------------------------------------------------
+    @property
+    def wanted(self) -> int:
+        """How many destinations are looked for."""
+        return len(self._wanted)
+
+    def route(self, address: Address, now: float) -> Route | None:
+        """The way to a node, if one is known."""
+        neighbour = self._by_address.get(address)
+        path = self.paths.use(address, now)
+        if path is not None and self._known_well(address):
+            self._wanted.pop(address, None)
+        elif path is not None:
+            self.want(address, now, most_s=_IN_USE_S)
+        if neighbour is not None and (path is None or path.via == neighbour.peer):
+            return Route(neighbour.link)
+        return Route(self._neighbours[path.via].link, path) if path is not None else None
+
+    def no_path(self, peer: NodeId, address: Address) -> None:
+        """A packet came from that neighbour that cannot go on: it believes in a path that is no more."""
+        neighbour = self._neighbours.get(peer)
+        if neighbour is not None:
+            neighbour.owe_loss(address, first=True)
+
+    def _known_well(self, address: Address) -> bool:
+        known = self.paths.known(address)
+        return known is not None and known.best is not None and not known.dearer
+
+    def want(self, address: Address, now: float, *, most_s: float = float("inf")) -> None:
+        """Look for a path; asked again later, less and less often, until one is found, `forget_wanted` is
+        called or `most_s` have passed."""
+        known = self._wanted.get(address)
+        if known is not None:
+            known.until = max(known.until, now + most_s)
+            return
+        if len(self._wanted) >= PATHS_WANTED:
+            passing = (one for one, search in self._wanted.items() if search.until < float("inf"))
+            del self._wanted[next(passing, next(iter(self._wanted)))]
+        search = self._wanted[address] = _Search(now + self._patience(), now + most_s)
+        self._arm(search.due)
+        self._ask(address, self._neighbours.values(), now)
+
+    def forget_wanted(self, address: Address) -> None:
+        self._wanted.pop(address, None)
+
+    def take_changed(self) -> set[Address]:
+        """Destinations whose route has become another since the last call."""
+        changed, self.paths.changed = self.paths.changed, set()
+        return changed
+
+    def waiting(self) -> list[Attachment]:
+        """The links that have something to send."""
+        return [one.link for one in self._neighbours.values() if one.has_news]
+
+    # --- what neighbours say --------------------------------------------------------------------
+    def take(self, peer: NodeId, packet: Packet, now: float) -> bool:
+        """A packet about paths from a neighbour; False if it is about something else. Raises BadWire."""
+        neighbour = self._neighbours.get(peer)
+        if neighbour is None:
+            return False
+        if packet.context == Context.ANNOUNCE:
+            self._take_announce(neighbour, packet, now)
+        elif packet.context == Context.PATH_REQUEST:
+            if not neighbour.questions.take(1, now):
+                raise BadWire("path_requests_too_fast")
+            self._take_request(neighbour, parse_path_request_untrusted(packet.data), packet.hops, now)
+        elif packet.context == Context.PATH_LOST:
+            self.paths.lost_by(peer, parse_paths_lost_untrusted(packet.data), now)
+            self._look_for_broken(now)
+        else:
+            return False
+        self._spread(now)
+        return True
+
+    def _take_announce(self, neighbour: _Neighbour, packet: Packet, now: float) -> None:
+        if not neighbour.intake.take(1, now):
+            raise BadWire("announces_too_fast")
+        cost, announce = parse_announce_untrusted(packet.data)
+        if announce.node_id == self._identity.node_id:
+            self._take_own(announce, now)
+            return
+        hops_left = min(packet.hops, MAX_HOPS) - 1
+        why = self.paths.heard(
+            announce, cost, neighbour.peer, neighbour.hop, now, hops_left=hops_left, tlvs=packet.tlvs
+        )
+        self._look_for_broken(now)
+        if announce.node_id == neighbour.peer and why is None:
+            before, neighbour.relay = neighbour.relay, announce
+            if before is None or (before.serve, before.memory_only) != (announce.serve, announce.memory_only):
+                self.relays_changed = True
+        if why in ("announce_rolled_back", "announce_too_far"):
+            self._correct(neighbour, announce)
+        if why is not None:
+            raise BadWire(why)
+
+    def _take_own(self, announce: Announce, now: float) -> None:
+        """A neighbour remembers a newer one than was given out here: this node has lost its memory."""
+        if announce.sequence < self._sequence or announce == self._announce:
+            return
+        if announce.sequence <= _SEQUENCE_LAST and announce.authentic():
+            self._sequence = announce.sequence
+            self._schedule(now)
+
+    def _correct(self, neighbour: _Neighbour, announce: Announce) -> None:
+        """Show the newest announce to whoever spreads an older one, and so, at last, to who made it."""
+        address = address_of(announce.node_id)
+        known = self.paths.known(address)
+        if known is None:
+            return
+        if announce.sequence < known.announce.sequence:
+            behind = [neighbour]
+        else:
+            behind = [self._neighbours[via] for via, path in known.paths.items() if path.announce != announce]
+        for one in behind:
+            one.behind.add(address)
+            one.owe(address)
+
+    def _take_request(self, neighbour: _Neighbour, request: PathRequest, hops: int, now: float) -> None:
+        address = request.destination
+        if address == self._identity.address:
+            if request.sequence < self._announce.sequence:
+                neighbour.own_due = True
+            elif self._announce_at > now + _SOON_S:
+                self._schedule(self._bumps.ready_at(1, now))
+                self._bumps.take(1, now, credit=1)
+            return
+        if not self._remember(request):
+            return
+        neighbour.asked[address] = request, now
+        neighbour.asked.move_to_end(address)
+        if len(neighbour.asked) > PATHS_WANTED:
+            neighbour.asked.popitem(last=False)
+        if self._answer(neighbour, address, now) or hops <= 1:
+            return
+        onward_request = replace(request, rank=(0, 0))  # what is near enough here may not be for who asks
+        passed_at, demand = self._passed.get(address, (float("-inf"), (0, False)))
+        if now < passed_at + _PASSED_S and demand >= _demand(onward_request):
+            return
+        best = self.paths.best(address)
+        onward: Iterable[_Neighbour] = self._neighbours.values()
+        if address in self._by_address:
+            onward = (self._by_address[address],)
+        elif best is not None and best.via != neighbour.peer and now >= passed_at + _BROKEN_S:
+            onward = (self._neighbours[best.via],)
+        others = [one for one in onward if one is not neighbour]
+        self._pass_on(onward_request, min(hops, MAX_HOPS) - 1, others, now)
+
+    def _answer(self, neighbour: _Neighbour, address: Address, now: float) -> bool:
+        """Tell a neighbour of a path it asked for, if there is one good enough for it."""
+        request, at = neighbour.asked.get(address, (None, 0.0))
+        path = self.paths.best(address)
+        if request is None or path is None or path.via == neighbour.peer:
+            return False
+        if now >= at + _ASKED_S:
+            del neighbour.asked[address]
+            return False
+        newer = path.announce.sequence > request.sequence
+        if newer or (path.announce.sequence == request.sequence and path.cost.rank < request.rank):
+            neighbour.owe(address, first=True)
+            return True
+        return False
+
+    # --- telling --------------------------------------------------------------------------------
+    def fill(self, peer: NodeId, packer: ItemPacker, now: float) -> None:
+        """Add to a frame what that neighbour should know, within the budget for gossip (N5)."""
+        neighbour = self._neighbours.get(peer)
+        if neighbour is None or not neighbour.has_news:
+            return
+        while neighbour.requests and packer.left >= len(neighbour.requests[0]):
+            if not neighbour.asking.has(1, now):
+                self._arm(neighbour.asking.ready_at(1, now))
+                break
+            if not self._afford(neighbour, len(neighbour.requests[0]), now, urgent=True):
+                break
+            neighbour.asking.take(1, now)
+            packer.add(ItemKind.PACKET, neighbour.requests.popleft())
+        if neighbour.lost:
+            self._fill_lost(neighbour, packer, now)
+        if neighbour.own_due:
+            body = Packet(Context.ANNOUNCE, self._announce.encode(PathCost())).encode()
+            neighbour.own_due = not self._fill_announce(neighbour, body, packer, now, urgent=True)
+        while neighbour.news:
+            if not self._fill_news(neighbour, next(iter(neighbour.news)), packer, now):
+                return
+
+    def _afford(self, neighbour: _Neighbour, size: int, now: float, *, urgent: bool) -> bool:
+        """Whether so many bytes may go to that neighbour now; what is urgent, on credit."""
+        credit = neighbour.gossip.burst if urgent else 0.0
+        if neighbour.gossip.take(size + ITEM_HEAD, now, credit=credit):
+            return True
+        self._arm(neighbour.gossip.ready_at(size + ITEM_HEAD, now, credit=credit))
+        return False
+
+    def _fill_lost(self, neighbour: _Neighbour, packer: ItemPacker, now: float) -> None:
+        most = min(PATHS_LOST_MAX, (packer.left - HEADER_SIZE) // ADDRESS_SIZE)
+        batch = list(islice(neighbour.lost, max(0, most)))
+        packet = Packet(Context.PATH_LOST, b"".join(batch), priority=Priority.INTERACTIVE).encode()
+        if batch and self._afford(neighbour, len(packet), now, urgent=True):
+            packer.add(ItemKind.PACKET, packet)
+            for address in batch:
+                del neighbour.lost[address]
+
+    def _fill_news(self, neighbour: _Neighbour, address: Address, packer: ItemPacker, now: float) -> bool:
+        """False when it must wait, for room or for the budget."""
+        known = self.paths.known(address)
+        path = known.best if known is not None else None
+        body = b""
+        if (
+            path is not None
+            and path.hops_left > 0
+            and neighbour.peer not in (path.via, path.announce.node_id)
+        ):
+            body = Packet(
+                Context.ANNOUNCE, path.announce.encode(path.cost), hops=path.hops_left, tlvs=path.tlvs
+            ).encode()
+        elif known is not None and address in neighbour.behind:
+            body, path = Packet(Context.ANNOUNCE, known.announce.encode(UNREACHABLE), hops=1).encode(), None
+        if body and not self._fill_announce(neighbour, body, packer, now, urgent=address in neighbour.asked):
+            return False
+        if body and path is not None:
+            self.paths.tell(address, now)
+            neighbour.asked.pop(address, None)
+        neighbour.behind.discard(address)
+        del neighbour.news[address]
+        return True
+
+    def _fill_announce(
+        self, neighbour: _Neighbour, body: bytes, packer: ItemPacker, now: float, *, urgent: bool
+    ) -> bool:
+        """Whether that is done with; what is too large for the link never goes."""
+        if len(body) >= neighbour.link.link.room:
+            self._counters["announces_too_large"] += 1
+            return True
+        if packer.left < len(body) or not self._afford(neighbour, len(body), now, urgent=urgent):
+            return False
+        packer.add(ItemKind.PACKET, body)
+        return True
+
+    def _spread(self, now: float) -> None:
+        """Queue for every neighbour what has changed."""
+        for address in self.paths.to_tell:
+            path = self.paths.best(address)
+            if path is None:
+                self.paths.told_lost(address)
+            for neighbour in self._neighbours.values():
+                if path is None:
+                    neighbour.owe_loss(address)
+                elif not self._answer(neighbour, address, now):
+                    neighbour.owe(address)
+        self.paths.to_tell.clear()
+
+    def _patience(self) -> float:
+        """Seconds until a request is repeated: 10,000 bits, where that is longer."""
+        fastest = max((one.link.profile.bps for one in self._neighbours.values()), default=NARROW_BPS)
+        return max(_ASK_AGAIN_S, NARROW_BPS / fastest)
+
+    def _look_for_broken(self, now: float) -> None:
+        """Ask at once for what is in use."""
+        for address in self.paths.starved:
+            known = self.paths.known(address)
+            if known is not None and now < known.used + _IN_USE_S:
+                self.want(address, now, most_s=_IN_USE_S)
+        self.paths.starved.clear()
+
+    def _ask(self, address: Address, neighbours: Iterable[_Neighbour], now: float) -> None:
+        number = int.from_bytes(self._rng.random_bytes(4), "little")
+        request = PathRequest(number, address, *self.paths.bound(address))
+        self._remember(request)
+        self._pass_on(request, MAX_HOPS, neighbours, now)
+
+    def _pass_on(self, request: PathRequest, hops: int, neighbours: Iterable[_Neighbour], now: float) -> None:
+        self._passed[request.destination] = now, _demand(request)
+        self._passed.move_to_end(request.destination)
+        if len(self._passed) > PATH_REQUESTS_SEEN:
+            self._passed.popitem(last=False)
+        body = Packet(
+            Context.PATH_REQUEST, request.encode(), hops=hops, priority=Priority.INTERACTIVE
+        ).encode()
+        for neighbour in neighbours:
+            neighbour.requests.append(body)
+
+    def _remember(self, request: PathRequest) -> bool:
+        """False if it has been here before."""
+        key = request.id, request.destination, request.sequence
+        if key in self._seen:
+            return False
+        self._seen[key] = None
+        if len(self._seen) > PATH_REQUESTS_SEEN:
+            self._seen.popitem(last=False)
+        return True
+
+    # --- time -----------------------------------------------------------------------------------
+    def expire(self, now: float) -> list[Attachment]:
+        """Do what is due; returns the links that have something to send because of it."""
+        if now >= self._announce_at:
+            self._new_sequence(now)
+        self._arm(self._announce_at)
+        for address, search in list(self._wanted.items()):
+            if now >= search.due:
+                if self._known_well(address) or now >= search.until:
+                    del self._wanted[address]
+                    continue
+                search.tries += 1
+                patience = self._patience() * 2.0 ** min(max(0, search.tries - _ASK_SOON), 9)
+                search.due = now + min(patience, _ASK_AGAIN_MAX_S)
+                self._ask(address, self._neighbours.values(), now)
+            self._arm(search.due)
+        if now >= self._sweep_at:
+            self._sweep_at = now + ANNOUNCE_EVERY_S / 2
+            self.paths.expire(now)
+            self._look_for_broken(now)
+            self._spread(now)
+        self._arm(self._sweep_at)
+        return self.waiting()
+
+    def _schedule(self, at: float) -> None:
+        """Announce anew at that time, if it is not done sooner anyway."""
+        self._announce_at = min(self._announce_at, max(at, self._announced_at + _ANNOUNCE_GAP_S))
+        self._arm(self._announce_at)
+
+    def _new_sequence(self, now: float) -> None:
+        self._announce = self._sign()
+        self._announced_at = now
+        self._announce_at = now + ANNOUNCE_EVERY_S
+        for neighbour in self._neighbours.values():
+            neighbour.own_due = True
+
+    def _sign(self) -> Announce:
+        """The next announce. Its sequence is behind what the store knows, and so after any restart."""
+        self._sequence += 1
+        if self._sequence > self._reserved:
+            self._reserved = self._sequence + _SEQUENCES_RESERVED
+            self._store.set_meta(_META_SEQUENCE, self._reserved.to_bytes(4, "little"))
+            self.promised = True
+        return Announce.make(self._identity, self._sequence, self._serve, memory_only=self._memory_only)
+
+
+def _demand(request: PathRequest) -> tuple[int, bool]:
+    """Higher for a request that fewer paths can answer."""
+    return request.sequence, request.rank == (0, 0)
