@@ -1,7 +1,8 @@
 """Virtual time and its one source of chance.
 
-trio shuffles the tasks that are ready in each turn; the simulator seeds that shuffle, so that one seed
-means one run. The names this relies on are private to trio: `virtual_run` fails loudly if they change.
+trio shuffles the tasks that are ready in each turn; the simulator seeds that shuffle, and has the tasks
+sorted before it, as trio does for Hypothesis (their order comes from sets of objects by address). So one
+seed means one run. The names this relies on are private to trio: `virtual_run` fails loudly if they change.
 """
 
 import random
@@ -21,8 +22,10 @@ def virtual_run(main: Callable[[], Awaitable[T]], seed: int) -> T:
     """Run `main` under a clock that jumps ahead whenever every task waits. The same seed, the same run."""
     from trio._core import _run  # noqa: PLC0415 - private: only here, and only when a simulation runs
 
-    if not isinstance(getattr(_run, "_r", None), random.Random):
-        raise RuntimeError("this trio has no _core._run._r to seed; nexus_sim.clock needs an update")
+    names = vars(_run)
+    if not isinstance(names.get("_r"), random.Random) or "_ALLOW_DETERMINISTIC_SCHEDULING" not in names:
+        raise RuntimeError("this trio's scheduler has no shuffle to seed; nexus_sim.clock needs an update")
+    names["_ALLOW_DETERMINISTIC_SCHEDULING"] = True
     _run._r.seed(seed)
     return trio.run(main, clock=MockClock(autojump_threshold=0))
 

@@ -81,6 +81,7 @@ class EventLog:
             async for event in events:
                 self._hash.update(repr((trio.current_time(), name, event)).encode())
                 self.count += 1
+        raise RuntimeError(f"the log of {name} lost events: more came in one instant than are buffered")
 
     @property
     def digest(self) -> str:
