@@ -8,17 +8,20 @@ import os
 import platform
 from pathlib import Path
 
-from bench import ceiling, hop, links, process, wirebytes
+from bench import ceiling, hop, links, meshbytes, process, reconcile, relay, wirebytes
 from bench.peers import Peer, find_peer
 from bench.report import Section
 
 _DOCUMENT = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 _MEASUREMENTS = {
     "bytes": wirebytes.run,
+    "meshbytes": meshbytes.run,
+    "reconcile": reconcile.run,
     "process": process.run,
     "ceiling": ceiling.run,
     "hop": hop.run,
     "links": links.run,
+    "relay": relay.run,
 }
 _CORES = os.cpu_count() or 1
 _PYTHON = platform.python_version()

@@ -117,9 +117,9 @@ async def _send(folder: str, port: int, window: int, seconds: float) -> tuple[fl
             async for event in events:
                 if event.event == "link_up":
                     break
-        await _keep_going(node, 1, _until_count(_WARM_UP))
+        await keep_going(node, 1, _until_count(_WARM_UP))
         cpu, started = time.process_time(), time.perf_counter()
-        spans = await _keep_going(node, window, lambda _: time.perf_counter() >= started + seconds)
+        spans = await keep_going(node, window, lambda _: time.perf_counter() >= started + seconds)
         took, cpu = time.perf_counter() - started, time.process_time() - cpu
     store.close()
     return took, spans, cpu
@@ -129,7 +129,7 @@ def _until_count(count: int) -> Callable[[int], bool]:
     return lambda done: done >= count
 
 
-async def _keep_going(node: Node, window: int, enough: Callable[[int], bool]) -> list[float]:
+async def keep_going(node: Node, window: int, enough: Callable[[int], bool]) -> list[float]:
     """Keep `window` messages unanswered until it is enough, and take in the last answers; seconds each."""
     begun: dict[str, float] = {}
     spans: list[float] = []

@@ -1,7 +1,7 @@
-"""Two real nodes on this machine lose nothing: one away and back, then each killed in mid-sentence.
+"""Alice, a relay and Bob on this machine lose nothing, whoever is away and whoever is killed in mid-sentence.
 
-Run it with `make demo`. Exit code 0 only if every text that `send` accepted is in Bob's inbox exactly
-once and every state is delivered.
+Alice and Bob only have a link to the relay. Run it with `make demo`. Exit code 0 only if every text that
+`send` accepted is in Bob's inbox exactly once and every state is delivered.
 """
 
 import os
@@ -29,8 +29,12 @@ BURST = 200
 PATIENCE_S = 15.0
 """How long anything may take before the demo gives up."""
 
+MEANING = {
+    "relayed": " (on the relay's disk)",
+    "delivered": " (a receipt only Bob can make)",
+}
 COLOURED = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-STYLES = {"alice": "35", "bob": "36", "bold": "1", "good": "32", "bad": "1;31"}
+STYLES = {"alice": "35", "relay": "33", "bob": "36", "bold": "1", "good": "32", "bad": "1;31"}
 STARTED = time.monotonic()
 
 
@@ -64,10 +68,11 @@ def until(what: str, reached: Callable[[], bool]) -> None:
 class DemoNode:
     """A `nexus run` process in a home of its own, whose events are printed as they come."""
 
-    def __init__(self, name: str, home: Path, carrier: str) -> None:
+    def __init__(self, name: str, home: Path, carrier: str, *options: str) -> None:
         self.name = name
         self.home = home
         self.carrier = carrier
+        self.options = options
         self.talks = True
         """Whether each message is told. The texts of a burst are counted instead."""
         self.log: deque[str] = deque(maxlen=20)
@@ -78,7 +83,7 @@ class DemoNode:
         """Start the process and return once it is ready."""
         # A session of its own: Ctrl-C reaches the demo alone, which then stops its nodes by their ids.
         self._process = process = subprocess.Popen(
-            [*NEXUS, "--home", str(self.home), "run", "--carrier", self.carrier],
+            [*NEXUS, "--home", str(self.home), "run", "--carrier", self.carrier, *self.options],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
@@ -112,8 +117,7 @@ class DemoNode:
         elif event["event"] == "link_down":
             say(self.name, f"has lost the link: {event['why']}")
         elif event["event"] == "message_state" and self.talks:
-            by = " (a receipt only Bob can make)" if event["state"] == "delivered" else ""
-            say(self.name, f"message {event['id'][:8]} is {event['state']}{by}")
+            say(self.name, f"message {event['id'][:8]} is {event['state']}{MEANING.get(event['state'], '')}")
         elif event["event"] == "message_received" and self.talks:
             say(self.name, f"message {event['id'][:8]} has arrived")
 
@@ -173,7 +177,7 @@ class Burst(threading.Thread):
             raise
 
 
-def burst_with_kill(alice: DemoNode, bob: DemoNode, victim: DemoNode) -> Burst:
+def burst_with_kill(alice: DemoNode, victim: DemoNode) -> Burst:
     """Alice sends a burst; half-way `victim` is killed, and comes back."""
     before = alice.states()["delivered"]
     burst = Burst(alice, f"while {victim.name} is killed")
@@ -181,11 +185,11 @@ def burst_with_kill(alice: DemoNode, bob: DemoNode, victim: DemoNode) -> Burst:
     until("half of the burst", lambda: len(burst.accepted) >= BURST // 2)
     victim.kill()
     say("", f"kill -9 {victim.name} after {len(burst.accepted)} of {BURST} texts", "bad")
-    if victim is bob:
+    if victim is alice:
+        time.sleep(0.5)
+    else:
         burst.join(PATIENCE_S)
         say("alice", f"has accepted {len(burst.accepted)} texts; {waiting(alice)} wait for Bob")
-    else:
-        time.sleep(0.5)
     victim.start()
     burst.join(PATIENCE_S)
     until("delivery of the burst", lambda: not burst.is_alive() and waiting(alice) == 0)
@@ -197,53 +201,73 @@ def burst_with_kill(alice: DemoNode, bob: DemoNode, victim: DemoNode) -> Burst:
 
 def waiting(alice: DemoNode) -> int:
     states = alice.states()
-    return states["queued"] + states["sent"]
+    return states["queued"] + states["sent"] + states["relayed"]
 
 
-def play(alice: DemoNode, bob: DemoNode) -> None:
+def know(node: DemoNode, other: DemoNode, trust: str = "untrusted") -> None:
+    """Make a contact of a node."""
+    with node.client() as client:
+        client.request("contact.add", {"name": other.name, "uri": contact_link(other)})
+        client.request("contact.trust", {"name": other.name, "trust": trust})
+
+
+def play(alice: DemoNode, relay: DemoNode, bob: DemoNode) -> None:
     """The whole demo. Raises `Failed`."""
-    heading("1. Bob is away. Alice writes to him all the same.")
+    heading("1. Bob is away. Alice writes to him all the same, and leaves.")
+    relay.start()
+    know(relay, alice, "verified")
     alice.start()
+    know(alice, relay, "trusted")
+    know(alice, bob)
     with alice.client() as client:
-        client.request("contact.add", {"name": "bob", "uri": contact_link(bob)})
         say("alice", "sends: Hello Bob, are you there?")
         hello = client.request("send", {"to": "bob", "text": "Hello Bob, are you there?"})
-    say("alice", f"the text is safe on disk ({hello['state']}), and Alice need not wait")
-    time.sleep(0.5)
+        say("alice", f"the text is safe on disk ({hello['state']}), and Alice need not wait")
+        client.request("wait", {"id": hello["id"], "state": "relayed", "timeout_s": PATIENCE_S})
+    alice.stop()
+    say("alice", "has left")
 
     heading("2. Bob comes.")
     bob.start()
+    know(bob, alice)
+    until("Bob's mail", lambda: bool(inbox(bob)))
+    for message in inbox(bob):
+        say("bob", f"reads from {message['from']}: {message['text']}")
+
+    heading("3. Alice is back, and learns of it.")
+    alice.start()
     with alice.client() as client:
         client.request("wait", {"id": hello["id"], "state": "delivered", "timeout_s": PATIENCE_S})
-    time.sleep(0.2)
-    with bob.client() as client:
-        client.request("contact.add", {"name": "alice", "uri": contact_link(alice)})
-        for message in client.stream("inbox"):
-            say("bob", f"reads from {message['from']}: {message['text']}")
+    time.sleep(0.1)
 
     alice.talks = bob.talks = False
-    heading(f"3. Alice sends {BURST} texts; half-way Bob is killed.")
-    bursts = [burst_with_kill(alice, bob, bob)]
-    heading(f"4. Alice sends {BURST} texts; half-way she is killed herself.")
-    bursts.append(burst_with_kill(alice, bob, alice))
+    bursts = []
+    for number, victim in enumerate((bob, relay, alice), 4):
+        name = "the relay" if victim is relay else victim.name.capitalize()
+        heading(f"{number}. Alice sends {BURST} texts; half-way {name} is killed.")
+        bursts.append(burst_with_kill(alice, victim))
 
-    heading("5. What has become of them.")
+    heading("7. What has become of them.")
     check(alice, bob, {hello["id"]} | {message_id for burst in bursts for message_id in burst.accepted})
+
+
+def inbox(node: DemoNode) -> list[dict[str, Any]]:
+    with node.client() as client:
+        return list(client.stream("inbox"))
 
 
 def check(alice: DemoNode, bob: DemoNode, accepted: set[str]) -> None:
     """Raises `Failed` unless every accepted message is in Bob's inbox once and known to be delivered."""
-    with bob.client() as client:
-        inbox = Counter(message["id"] for message in client.stream("inbox"))
+    arrived = Counter(message["id"] for message in inbox(bob))
     with alice.client() as client:
         states = {message["id"]: message["state"] for message in client.stream("outbox")}
-    twice = sum(times > 1 for times in inbox.values())
+    twice = sum(times > 1 for times in arrived.values())
     undelivered = sum(state != "delivered" for state in states.values())
-    lost = len(accepted - set(inbox))
-    strange = len(set(inbox) - set(states)) + len(accepted - set(states))
+    lost = len(accepted - set(arrived))
+    strange = len(set(arrived) - set(states)) + len(accepted - set(states))
     say("", f"{len(accepted)} texts accepted, {lost} lost, {twice} doubled, {undelivered} undelivered")
     if lost or twice or undelivered or strange:
-        raise Failed("the two do not agree")
+        raise Failed("Alice and Bob do not agree")
 
 
 def contact_link(node: DemoNode) -> str:
@@ -255,7 +279,7 @@ def contact_link(node: DemoNode) -> str:
 
 
 def free_port() -> int:
-    """A free port below those the system lends to outgoing connections: Alice needs it again later."""
+    """A free port below those the system lends to outgoing connections: the relay needs it again later."""
     while True:
         port = random.randrange(20000, 32000)
         with socket.socket() as probe:
@@ -279,16 +303,20 @@ def main() -> int:
         with ExitStack() as stack:
             homes = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="nexus-demo-")))
             port = free_port()
-            alice = DemoNode("alice", homes / "alice", f"tcp listen=127.0.0.1:{port}")
-            stack.callback(alice.stop)
-            bob = DemoNode("bob", homes / "bob", f"tcp connect=127.0.0.1:{port}")
-            stack.callback(bob.stop)
-            say("", f"two identities in {homes}, removed at the end")
+            nodes = {}
+            for name, carrier, options in (
+                ("alice", f"tcp connect=127.0.0.1:{port}", ()),
+                ("relay", f"tcp listen=127.0.0.1:{port}", ("--relay",)),
+                ("bob", f"tcp connect=127.0.0.1:{port}", ()),
+            ):
+                nodes[name] = DemoNode(name, homes / name, carrier, *options)
+                stack.callback(nodes[name].stop)
+            say("", f"three identities in {homes}, removed at the end")
             try:
-                play(alice, bob)
+                play(nodes["alice"], nodes["relay"], nodes["bob"])
             except (Failed, ControlError, NodeNotRunning) as error:
                 say("", f"FAILED: {error}", "bad")
-                for node in (alice, bob):
+                for node in nodes.values():
                     print(f"--- the last lines of {node.name}'s log", *node.log, sep="\n", flush=True)
                 return 1
     except KeyboardInterrupt:

@@ -20,10 +20,11 @@ STATUS = {
     "version": None,
     "uptime_s": None,
     "carriers": "label driver state why bps mtu airtime_used_s airtime_limit_s rx_bytes tx_bytes",
-    "links": "peer carrier state rtt_ms bps rssi_dbm snr_db",
+    "links": "peer carrier state rtt_ms bps rssi_dbm snr_db name trust mtu queued_bytes gossip_bps paused",
     "queue": "queued held",
     "store": "objects bytes quota_bytes",
-    "relay": "enabled messages bytes",
+    "relay": "enabled messages bytes serve memory_only quota_bytes",
+    "routing": "destinations wanted",
     "counters": "",
 }
 
@@ -191,7 +192,8 @@ def test_wait_gives_up_in_time_and_the_message_stays(tmp_path: Path) -> None:
         assert "run" in nexus(alice.home, "outbox").refusal(3)
         alice.start()
         (row,) = ask(alice.home, "outbox")
-        assert (row["id"], row["state"], row["why"]) == (sent["id"], "queued", "no link to the recipient")
+        assert (row["id"], row["state"]) == (sent["id"], "queued")
+        assert "no way to the recipient" in row["why"]
         bob.start()
         alice.wait(sent["id"], "delivered")
         began = time.monotonic()
@@ -199,6 +201,6 @@ def test_wait_gives_up_in_time_and_the_message_stays(tmp_path: Path) -> None:
         assert time.monotonic() - began < 4
 
 
-@pytest.mark.parametrize("verb", ["paths", "publish", "group", "trace"])
+@pytest.mark.parametrize("verb", ["publish", "subscribe", "group"])
 def test_verbs_of_later_capabilities_are_absent(tmp_path: Path, verb: str) -> None:
     assert nexus(tmp_path, verb).code == 2

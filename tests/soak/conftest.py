@@ -1,7 +1,7 @@
 """Counts and seeds from the environment, and the figures of a soak at its end.
 
 SOAK_SEED repeats a run's random choices; SOAK_KILLS (for each carrier), SOAK_RECEIPTS (for each side),
-SOAK_CUTS and SOAK_LOADS make it longer or shorter.
+SOAK_CUTS, SOAK_LOADS and SOAK_SCHEDULES (around relays) make it longer or shorter.
 """
 
 import os

@@ -118,7 +118,7 @@ class Traffic:
                 row["id"]: row["state"] for row in self.sender.outbox() if row["to"] == self.receiver.name
             }
         else:
-            states = dict(_rows(self.sender.home, "SELECT lower(hex(id)), state FROM outbox"))
+            states = dict(rows_on_disk(self.sender.home, "SELECT lower(hex(id)), state FROM outbox"))
             states = {message: STATES[code] for message, code in states.items()}
         self.shown |= {message for message, state in states.items() if state in ARRIVED}
         return states
@@ -129,7 +129,7 @@ class Traffic:
             ids = [row["id"] for row in self.receiver.inbox()]
             self.read.update(ids)
             return ids
-        return [row[0] for row in _rows(self.receiver.home, "SELECT lower(hex(id)) FROM inbox")]
+        return [row[0] for row in rows_on_disk(self.receiver.home, "SELECT lower(hex(id)) FROM inbox")]
 
     # --- what must hold -------------------------------------------------------------------------
     def check(self) -> None:
@@ -178,7 +178,7 @@ class Traffic:
         }
 
 
-def _rows(home: Path, query: str) -> list[tuple[str, str]]:
+def rows_on_disk(home: Path, query: str) -> list[tuple[str, str]]:
     """Read the database of a node that does not run from a copy: reading must not mend anything."""
     with tempfile.TemporaryDirectory() as folder:
         for path in home.glob("nexus.db*"):
