@@ -19,6 +19,7 @@ _TABLES = (
     "objects",
     "chunks",
     "outbox",
+    "facts",
     "inbox",
     "correspondents",
     "neighbours",

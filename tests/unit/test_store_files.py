@@ -124,6 +124,7 @@ def test_migration_1_makes_the_tables_from_nothing(tmp_path: Path) -> None:
         "objects",
         "chunks",
         "outbox",
+        "facts",
         "inbox",
         "correspondents",
         "neighbours",

@@ -3,9 +3,13 @@
 import sqlite3
 from collections.abc import Callable
 
-from nexus_node.store.migrations import m0001_initial, m0002_custody
+from nexus_node.store.migrations import m0001_initial, m0002_rows, m0003_custody
 
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (m0001_initial.migrate, m0002_custody.migrate)
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
+    m0001_initial.migrate,
+    m0002_rows.migrate,
+    m0003_custody.migrate,
+)
 VERSION = len(MIGRATIONS)
 
 

@@ -1,4 +1,4 @@
-"""Version 2: what a relay keeps for absent recipients, the relays that contacts name, and which messages of
+"""Version 3: what a relay keeps for absent recipients, the relays that contacts name, and which messages of
 the inbox were sealed before under another id (`first`).
 
 `custody_totals` counts by `grade`, which is 4 * promised + rank, and `given` by the neighbour and hour of
@@ -58,6 +58,6 @@ _STATEMENTS = (
 
 
 def migrate(connection: sqlite3.Connection) -> None:
-    """From version 1."""
+    """From version 2."""
     for statement in _STATEMENTS:
         connection.execute(statement)

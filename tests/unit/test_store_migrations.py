@@ -1,0 +1,88 @@
+"""A database of version 1 brought forward, with what it holds (docs/adr/0002-store.md)."""
+
+import sqlite3
+from pathlib import Path
+
+from blake3 import blake3
+
+from nexus_node.base.ids import MessageId, NodeId
+from nexus_node.base.states import State
+from nexus_node.crypto.identity import Identity
+from nexus_node.engine.compose import is_sound
+from nexus_node.store.files import make_database
+from nexus_node.store.migrations import VERSION, migrate, version_of
+from nexus_node.store.sqlite import SqliteStore
+from nexus_node.wire.dataobject import KIND_BLOB, KIND_MESSAGE, describe
+
+BOB = Identity.from_seed(bytes([2]) * 32)
+QUOTA = 10**7
+
+
+def add_message(connection: sqlite3.Connection, seq: int, state: State, envelope: bytes) -> MessageId:
+    """What version 1 stored of one message going out."""
+    header, chunks = describe(KIND_MESSAGE, BOB.address + envelope)
+    code = {State.QUEUED: 10, State.SENT: 30, State.DELIVERED: 70}[state]
+    marks = bytes([seq]) * 16, bytes([seq + 100]) * 16
+    row = (seq, header.id, BOB.node_id, header.id, 1000, 10**15, header.size, 0, code, int(code < 50), *marks)
+    connection.execute(f"INSERT INTO outbox VALUES ({', '.join('?' * 13)})", (*row, b"own copy"))
+    if code < 50:
+        hashes = [blake3(chunk).digest() for chunk in chunks]
+        content = chunks[0] if len(chunks) == 1 else b"".join(hashes)
+        stored = (header.id, KIND_MESSAGE, header.size, header.root, 1000, None, 0, content)
+        connection.execute(
+            "INSERT INTO objects (id, kind, size, root, created_ms, expires_ms, min_bandwidth, content) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            stored,
+        )
+        for digest, chunk in zip(hashes, chunks, strict=True) if len(chunks) > 1 else ():
+            connection.execute("INSERT INTO chunks (hash, refs, content) VALUES (?, 1, ?)", (digest, chunk))
+    for at_ms, (fact, by) in enumerate(((30, "tcp:there"), (70, BOB.address.hex())), 2000):
+        if fact <= code:
+            connection.execute(
+                "INSERT INTO facts (message, state, evidence, at_ms) VALUES (?, ?, ?, ?)",
+                (seq, fact, by, at_ms),
+            )
+    return MessageId(header.id)
+
+
+def test_version_1_keeps_its_messages_facts_and_objects(tmp_path: Path) -> None:
+    path = tmp_path / "nexus.db"
+    make_database(path, lambda connection: migrate(connection, 1))
+    connection = sqlite3.connect(path, isolation_level=None)
+    queued = add_message(connection, 1, State.QUEUED, b"time" + b"q" * 50)
+    sent = add_message(connection, 2, State.SENT, b"time" + b"s" * 50)
+    delivered = add_message(connection, 3, State.DELIVERED, b"time" + b"d" * 50)
+    large = add_message(connection, 4, State.QUEUED, b"time" + bytes(range(256)) * 40)
+    blob, _ = describe(KIND_BLOB, b"a file")
+    connection.execute(
+        "INSERT INTO objects (id, kind, size, root, created_ms, min_bandwidth, content) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (blob.id, KIND_BLOB, 6, blob.root, 1000, 0, b"a file"),
+    )
+    connection.execute(
+        "INSERT INTO inbox (id, sender, sent_ms, received_ms, delivered, read, body) "
+        "VALUES (?, ?, 1, 2, ?, ?, ?)",
+        (bytes(32), BOB.node_id, bytes(16), bytes(16), b"text"),
+    )
+    connection.close()
+
+    store = SqliteStore.open(path, QUOTA)
+    assert store.recovered is None and version_of(store._connection) == VERSION
+    rows = {row.id: row for row in store.outbox()}
+    assert [rows[one].state for one in (queued, sent, delivered, large)] == [
+        State.QUEUED,
+        State.SENT,
+        State.DELIVERED,
+        State.QUEUED,
+    ]
+    assert is_sound(rows[queued]) and is_sound(rows[sent]) and rows[delivered].envelope == b""
+    assert not is_sound(rows[large]), "its text is sealed again when it is sent"
+    assert [(fact.state, fact.by, fact.at_ms) for fact in store.facts(delivered)[1:]] == [
+        (State.SENT, "tcp:there", 2000),
+        (State.DELIVERED, BOB.address.hex(), 2001),
+    ]
+    assert [one.id for one in store.objects()] == [blob.id]
+    assert store._connection.execute("SELECT count(*) FROM chunks").fetchone() == (0,)
+    assert [row.sender for row in store.inbox()] == [NodeId(BOB.node_id)]
+    assert {row.id for row in store.pending(BOB.node_id, limit=9)} == {queued, sent, large}
+    store.close()
