@@ -19,6 +19,8 @@ from nexus_node.wire.frames import ItemPacker
 from nexus_node.wire.packet import Reason, Refusal
 
 _REFUSED_RETRY_S = 60.0
+_ON_THE_WAY_S = 0.5
+"""A node on the way that knows no way on soon knows one, or says that it has none."""
 _UNSAID_S = 0.05
 """How long `sent` may wait to be written together with the receipt."""
 _SILENT_TRIES = 2
@@ -254,10 +256,13 @@ class Delivery:
             self._fact(row, State.FAILED, words, now)
             self._finish(row)
         else:
-            until = self._wait(flight, now, refusal.retry_s)
+            on_the_way = not direct and mailbox.way.relay is None
+            until = self._wait(
+                flight, now, _ON_THE_WAY_S if on_the_way else _REFUSED_RETRY_S, refusal.retry_s
+            )
             if mailbox.way.relay is not None and refusal.reason in (Reason.NOT_HERE, Reason.NOT_SERVED):
                 until = self._turned_away(mailbox.way.relay, mailbox.to, now)
-            elif not direct and mailbox.way.relay is None:
+            elif on_the_way:
                 self._silent(mailbox.to, now)
             who = "the recipient" if direct else "a relay" if mailbox.way.relay else "a node on the way"
             self._refused(row, f"{who} {_WORDS.get(refusal.reason, 'turned it away')}", until, now)
@@ -290,9 +295,9 @@ class Delivery:
         if len(self.refusals) > IN_FLIGHT_MESSAGES:
             self.refusals.popitem(last=False)
 
-    def _wait(self, flight: Flight, now: float, retry_s: int = 0) -> float:
-        """Try again later, and later each time: 1 minute, 2, 4 .. 64. Returns when."""
-        until = now + (retry_s or _REFUSED_RETRY_S * 2.0 ** min(flight.refused, 6))
+    def _wait(self, flight: Flight, now: float, first_s: float = _REFUSED_RETRY_S, asked_s: int = 0) -> float:
+        """Try again when asked to, or later and later: 1, 2, 4 .. 64 times `first_s`. Returns when."""
+        until = now + (asked_s or first_s * 2.0 ** min(flight.refused, 6))
         flight.mailbox.park(flight, until)
         return until
 

@@ -7,6 +7,7 @@ import pytest
 from nexus_node.base.states import State
 from nexus_node.engine.relay import RelayPolicy
 from nexus_node.wire.announce import Serve
+from nexus_node.wire.packet import Reason, Refusal
 from nexus_node.wire.uri import make_uri
 
 from .mesh import Mesh
@@ -179,6 +180,39 @@ def test_n4_a_ring_survives_the_loss_of_any_node(victim: str) -> None:
     mesh.run(20)
     assert sorted(mesh[target].inbox()) == sorted(f"text {number}" for number in range(40))
     assert set(mesh["a"].states().values()) == {State.DELIVERED.value}
+
+
+def test_n4_a_break_farther_on_costs_moments_though_the_next_hop_stays() -> None:
+    mesh = Mesh(*"abcde")
+    mesh.knows("a", "d")
+    mesh.line(*"abcd")
+    mesh.line(*"bed")
+    mesh.run(5)
+    for number in range(60):
+        mesh.send("a", "d", f"text {number}")
+        if number == 20:
+            mesh.crash("c")
+        if number == 40:
+            mesh.line("b", "c", "d")
+            mesh.crash("e")
+        mesh.run(0.02)
+    mesh.run(5)
+    assert len(mesh["d"].inbox()) == 60
+    assert set(mesh["a"].states().values()) == {"delivered"}
+
+
+def test_n4_a_refusal_on_the_way_costs_moments() -> None:
+    mesh = Mesh(*"abc")
+    mesh.knows("a", "c")
+    mesh.line(*"abc")
+    mesh.run(5)
+    message = mesh.send("a", "c", "soon")
+    a, b = mesh["a"], mesh["b"]
+    [cid] = a.core.attachments
+    assert a.core.next_frame(cid, mesh.now) is not None  # and it is lost
+    assert a.core.delivery.take_refusal(b.identity.node_id, Refusal(Reason.NO_PATH, message[:8]), mesh.now)
+    mesh.run(3)
+    assert mesh["c"].inbox() == ["soon"]
 
 
 def test_trace_names_every_hop() -> None:
