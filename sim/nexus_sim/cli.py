@@ -41,9 +41,10 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     help="What each direction of a contact carries; 0 for no limit.  [default: 250000]",
 )
 @click.option("--seed", metavar="N", default=0, help="What all chance comes from.  [default: 0]")
+@click.option("--direct", is_flag=True, help="Nobody carries for others.")
 @click.option("--json", "as_json", is_flag=True, help="Write one JSON object.")
 def contacts(
-    contacts: Path, messages: Path, ttl: float, bytes_per_s: float, seed: int, as_json: bool
+    contacts: Path, messages: Path, ttl: float, bytes_per_s: float, seed: int, direct: bool, as_json: bool
 ) -> None:
     """Replay a contact trace with one real node per person.
 
@@ -54,7 +55,9 @@ def contacts(
     except InputError as error:
         raise click.UsageError(str(error)) from error
     begin = time.perf_counter()
-    outcome = virtual_run(lambda: replay(trace, ttl_s=ttl, bytes_per_s=bytes_per_s, seed=seed), seed)
+    outcome = virtual_run(
+        lambda: replay(trace, ttl_s=ttl, bytes_per_s=bytes_per_s, seed=seed, carry=not direct), seed
+    )
     result = {
         **outcome.figures(),
         "messages": len(trace.messages),

@@ -24,9 +24,11 @@ from nexus_node.base.errors import CarrierLost
 from nexus_node.base.limits import MTU_BULK
 from nexus_node.config.model import CarrierConfig
 from nexus_node.crypto.identity import Identity
+from nexus_node.engine.relay import RelayPolicy
 from nexus_node.ports.driver import Carrier, DriverPort, LinkProfile
 from nexus_node.runtime.node import Node, open_node
 from nexus_node.store.memory import MemoryStore
+from nexus_node.wire.announce import Serve
 from nexus_node.wire.uri import make_uri
 from nexus_sim.clock import EPOCH_S, SeededRng, wall
 from nexus_sim.traces import Contact, Message, Step, Trace
@@ -35,6 +37,8 @@ from nexus_sim.world import QUOTA_BYTES, EventLog
 TAKEN_FOR_OTHERS = ("custody_taken", "copies_taken", "messages_forwarded")
 """Counters of a node: messages it took from a neighbour to keep or carry, and to pass on at once. With
 those in inboxes they are the transmissions."""
+_MANY = 1 << 40
+"""No owner limits strangers here: everybody is one."""
 SLACK_S = 0.01
 """A frame that is out within that arrives at once: each step of the clock costs as much as its handling."""
 
@@ -210,18 +214,20 @@ async def replay(
     ttl_s: float,
     bytes_per_s: float,
     seed: int,
-    node_options: Mapping[str, Any] | None = None,
+    carry: bool = True,
 ) -> Outcome:
     """Replay a trace, to be run inside `nexus_sim.clock.virtual_run`.
 
     A message counts as delivered when it is in the inbox `ttl_s` after it was sent, so the replay ends that
     long after the last one. Each direction of a contact carries `bytes_per_s`, or any number when that is
-    0. All nodes are opened with the `node_options` of `open_node`.
+    0. With `carry` everybody carries anybody's messages for as long as they may take.
     """
+    policy = RelayPolicy(Serve.ANYONE, ttl_s=max(1, int(ttl_s)), interval_s=0.0, per_day=(_MANY, _MANY))
+    options: dict[str, Any] = {"relay": policy} if carry else {}
     until = trace.messages[-1].t + ttl_s
     async with trio.open_nursery() as nursery:
         world = _Replay(trace, bytes_per_s, seed, nursery)
-        await world.start(node_options or {})
+        await world.start(options)
         gc.freeze()  # the nodes stay; to look through them for garbage takes a tenth of the time
         begin = trio.current_time()
         await world.run(until)

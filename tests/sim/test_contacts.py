@@ -35,8 +35,8 @@ def write(folder: Path, contacts: str, messages: str) -> tuple[Path, Path]:
     return files
 
 
-def replayed(trace: Trace, ttl_s: float, bytes_per_s: float = 250_000, seed: int = 1) -> Outcome:
-    return virtual_run(lambda: replay(trace, ttl_s=ttl_s, bytes_per_s=bytes_per_s, seed=seed), seed)
+def replayed(trace: Trace, ttl_s: float, bytes_per_s: float = 250_000, *, carry: bool = True) -> Outcome:
+    return virtual_run(lambda: replay(trace, ttl_s=ttl_s, bytes_per_s=bytes_per_s, seed=1, carry=carry), 1)
 
 
 def shared_trace(name: str) -> Trace:
@@ -207,6 +207,17 @@ def test_real_contacts_deliver_between_direct_and_oracle() -> None:
         direct |= oracle(Trace(pair, (one,)), 4 * 3600)
     assert direct.keys() <= outcome.delays.keys() <= bound.keys()
     assert all(delay >= bound[name] for name, delay in outcome.delays.items())
+
+
+def test_n10_mail_goes_from_pocket_to_pocket_as_the_oracle_would(tmp_path: Path) -> None:
+    """Chains in time, meetings that overlap, and somebody met twice; what is carried takes no longer."""
+    contacts = "0,20,a,b 30,60,b,c 50,90,c,d 200,220,d,e 210,230,e,f 300,310,a,f"
+    messages = "chain,0,a,d,300 far,5,a,f,900 back,210,f,a,300 never,250,c,a,300"
+    trace = trace_of(tmp_path, contacts, messages)
+    outcome, bound = replayed(trace, 250, bytes_per_s=0), oracle(trace, 250)
+    assert outcome.delays.keys() == bound.keys() == {"chain", "far", "back"}
+    assert all(delay < bound[name] + 2 for name, delay in outcome.delays.items())
+    assert replayed(trace, 250, bytes_per_s=0, carry=False).delays.keys() == {"back"}
 
 
 # --- the program --------------------------------------------------------------------------------
