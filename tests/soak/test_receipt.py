@@ -16,6 +16,8 @@ from tests.soak.proxy import Tripwire
 from tests.soak.traffic import Traffic
 
 TRIP_S = 10.0
+ANNOUNCED_S = 0.6
+"""After a link has come up both ends announce themselves: that must not be taken for an answer."""
 
 
 @pytest.mark.parametrize("rounds", times(3, "SOAK_RECEIPTS", 100))
@@ -42,6 +44,7 @@ def test_n9_kill_9_at_the_receipt_loses_nothing(
                 count = 1 if rng.random() < 0.5 else rng.randint(2, 16)
                 delay_s = rng.uniform(0, 0.006)
                 before = len(traffic.shown)
+                time.sleep(ANNOUNCED_S)
                 wire.arm(*killing(victim, moment, delay_s))
                 traffic.send(count)
                 wait_until(lambda: not victim.running, TRIP_S, f"the {side}'s death")
