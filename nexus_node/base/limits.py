@@ -96,6 +96,8 @@ WANTED_MAX = 4096
 """Messages asked of relays that have not come yet."""
 RECEIPTS_HEARD = 4096
 """Receipts of messages that are not here, which nothing here can verify; the oldest goes."""
+ACQUAINTANCES_MAX = 1024
+"""Nodes remembered as met: what one packet tells others, who wonder what to give this node to carry."""
 TRACES_PASSED = 256
 """Traces of others whose answers find back."""
 SENDERS_TIMED = 4096

@@ -313,7 +313,7 @@ class NodeCore:
         for room in rooms:
             room.fill(attachment, packer, now, bulk_first=bulk_first, paused=paused)
         if not paused:
-            self.courier.fill(peer, packer)
+            self.courier.fill(peer, packer, now)
 
     def billed(self, cid: int, seconds: float) -> None:
         """The last frame took that much airtime."""
@@ -348,7 +348,7 @@ class NodeCore:
             self.contacts.met(event.peer, self.wall.ms(self._now))
             if attachment.dialed and self.store.neighbour(attachment.label) != event.peer:
                 self.store.remember_neighbour(attachment.label, event.peer)
-            self.courier.part(event.peer)
+            self.courier.met(event.peer, self._now)
             self.router.neighbour_down(event.peer, self._now)  # it may have forgotten what it knew of paths
             self._links_changed(event.peer)
             if self._read_receipts:
@@ -371,6 +371,7 @@ class NodeCore:
         else:
             self.router.neighbour_down(peer, self._now)
             self._receipts.forget(peer)
+            self.courier.parted(peer, self._now)
         self.planner.links_changed(peer, self._now, retuned=retuned)
         self.router.relays_changed = True
         self._follow_routes()

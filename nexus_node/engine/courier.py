@@ -2,30 +2,59 @@
 docs/protocol/custody.md)."""
 
 from collections import Counter, OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 
 from nexus_node.base.ids import NodeId
-from nexus_node.base.limits import RECEIPTS_HEARD, RECONCILE_ITEMS
+from nexus_node.base.limits import ACQUAINTANCES_MAX, RECEIPTS_HEARD, RECONCILE_ITEMS, WANTED_MAX
 from nexus_node.base.rng import Rng
 from nexus_node.crypto.address import address_of
 from nexus_node.crypto.envelope import receipt_mark
+from nexus_node.engine.acquaintance import Acquaintances, worth_a_copy
 from nexus_node.engine.contacts import Rank
 from nexus_node.engine.forward import Forwarder
 from nexus_node.engine.peers import Attachment
 from nexus_node.engine.relay import Relay
 from nexus_node.engine.router import NARROW_BPS, Router
-from nexus_node.ports.custody import CustodyStore
+from nexus_node.ports.custody import CustodyStore, Held
 from nexus_node.proto.reconcile import ROOM_MIN, Initiator, Reply
 from nexus_node.proto.reconcile_responder import Responder
 from nexus_node.wire.announce import Serve
-from nexus_node.wire.custody import PREFIXES_MAX, TLV_COPY, Delivered
+from nexus_node.wire.custody import (
+    PREFIXES_MAX,
+    TLV_COPY,
+    Acquaintance,
+    Delivered,
+    parse_acquaintance_untrusted,
+)
 from nexus_node.wire.frames import ItemKind, ItemPacker
 from nexus_node.wire.packet import HEADER_SIZE, Context, Packet, Priority
 from nexus_node.wire.reconcile import SALT_SIZE, Answer, parse_reconcile_untrusted
 from nexus_node.wire.routing import PREFIX_SIZE
 
 _REPEAT_S, _REPEATS = 3.0, 6
+_CHECK_S, _CHECK_NARROW_S, _CHECK_MAX_S = 5.0, 60.0, 3600.0
+"""After something was sent where it may get lost, notes are compared again; twice as late each time until there
+is news or fewer differ."""
+_ASK_AGAIN_S = 4.0
+"""So long a copy that was asked of one neighbour is not asked of another."""
+_INTRODUCE_EVERY_S = 600.0
+"""Who has something to give says again how many it meets, no more often."""
+_INTRODUCED = ACQUAINTANCES_MAX
+_INTRODUCED_NARROW = 32
+"""Of how many nodes a neighbour is told that they have been met; where air is dear, 40 bytes' worth."""
 _MIRROR = bytes([0xFF] * PREFIX_SIZE)
+_COPY_HEAD = 60
+"""Bytes of a copy's frame and packet beyond its data, about."""
+
+
+@dataclass(slots=True)
+class _Asked:
+    """A copy asked of a neighbour, until when no other is asked, and who has offered it as well."""
+
+    peer: NodeId
+    until: float
+    others: list[NodeId] = field(default_factory=list)
 
 
 class _Meeting:
@@ -44,16 +73,43 @@ class _Meeting:
         """What was last asked, to be asked again."""
         self.due = float("inf")
         self.tries = 0
+        self.check_at = float("inf")
+        """When to compare notes again, as what was sent since may have got lost."""
+        self.checks = 0
+        self.differing = 0
+        self.differed = RECONCILE_ITEMS
+        """How many items the neighbour lacked when notes were compared last, and the time before."""
+        self.theirs: Acquaintance | None = None
+        """Whom it has met, once it has said so."""
+        self.introduced = float("-inf")
+        """When it was last told the same of this node."""
         self.giving: dict[bytes, None] = {}
-        """Messages it lacks, each once."""
+        """Messages it has asked for, each once; where air is dear, those it lacks."""
+        self.withheld: dict[bytes, None] = {}
+        """Messages that it is not the right one to carry, as things stand."""
         self.proving: dict[bytes, None] = {}
         """Messages whose receipts it lacks."""
         self.offers: dict[bytes, None] = {}
-        """Messages that have come since the two compared notes."""
+        """Messages it lacks, and may want."""
+
+    def check(self, now: float) -> float:
+        """Compare notes again some time after this."""
+        if not self.link.profile.ordered:
+            first = _CHECK_NARROW_S if self.narrow else _CHECK_S
+            self.check_at = min(self.check_at, now + min(first * 2.0**self.checks, _CHECK_MAX_S))
+        return self.check_at
+
+    @property
+    def narrow(self) -> bool:
+        return self.link.profile.bps < NARROW_BPS
 
     @property
     def waiting(self) -> bool:
         return bool(self.giving or self.proving or self.offers)
+
+    def seconds(self, held: Held) -> float:
+        """What a copy takes of the link."""
+        return 8 * (len(held.data) + _COPY_HEAD) / self.link.profile.bps
 
 
 class Courier:
@@ -84,6 +140,8 @@ class Courier:
         self._arm = arm
         self._wake = wake
         self._meetings: dict[NodeId, _Meeting] = {}
+        self._acquaintances = Acquaintances()
+        self._asked: OrderedDict[bytes, _Asked] = OrderedDict()
         self._heard: OrderedDict[bytes, bytes] = OrderedDict()
         """Receipts of messages that are not here, by prefix: nothing here can tell whether they are true."""
         relay.kept = self._kept
@@ -98,15 +156,25 @@ class Courier:
             if announce is not None and self._carries_with(peer, link, announce.serve)
         }
         for peer in self._meetings.keys() - here.keys():
-            del self._meetings[peer]
+            self._end(peer, now)
         for peer, link in here.items():
             meeting = self._meetings.get(peer)
             if meeting is None or meeting.link is not link:
                 self._meet(peer, link, now)
 
-    def part(self, peer: NodeId) -> None:
-        """The session with that neighbour is over."""
-        self._meetings.pop(peer, None)
+    def met(self, peer: NodeId, now: float) -> None:
+        """There is a new session with that neighbour, which may have forgotten the one before."""
+        self._acquaintances.met(address_of(peer))
+        self._end(peer, now)
+
+    def _end(self, peer: NodeId, now: float) -> None:
+        """What that neighbour was asked for is asked of others."""
+        if self._meetings.pop(peer, None) is not None:
+            self._ask_others([prefix for prefix, asked in self._asked.items() if asked.peer == peer], now)
+
+    def parted(self, peer: NodeId, now: float) -> None:
+        """There is no link to that neighbour any more."""
+        self._acquaintances.parted(address_of(peer), now)
 
     def _carries_with(self, peer: NodeId, link: Attachment, theirs: Serve) -> bool:
         if Serve.NOBODY in (self._relay.policy.serve, theirs) or link.link.room < ROOM_MIN + HEADER_SIZE + 1:
@@ -115,12 +183,40 @@ class Courier:
 
     def _meet(self, peer: NodeId, link: Attachment, now: float) -> None:
         meeting = self._meetings[peer] = _Meeting(peer, link)
+        self._introduce(meeting, now)
         if self._router.own < peer:
-            narrow = link.profile.bps < NARROW_BPS
-            meeting.asking = Initiator(
-                self._items(), salt=self._rng.random_bytes(SALT_SIZE), narrow=narrow, room=meeting.room
-            )
-            self._ask(meeting, meeting.asking.open(), now)
+            self._compare(meeting, now)
+
+    def _compare(self, meeting: _Meeting, now: float) -> None:
+        salt = self._rng.random_bytes(SALT_SIZE)
+        meeting.asking = Initiator(self._items(), salt=salt, narrow=meeting.narrow, room=meeting.room)
+        self._ask(meeting, meeting.asking.open(), now)
+
+    def _introduce(self, meeting: _Meeting, now: float) -> None:
+        """Say whom this node meets, so that it gets what it is the right one to carry."""
+        meeting.introduced = now
+        ours = self._acquaintances.introduce(now, _INTRODUCED_NARROW if meeting.narrow else _INTRODUCED)
+        self._forwarder.tell(meeting.peer, Context.ACQUAINTANCE, ours.encode())
+
+    def take_acquaintance(self, peer: NodeId, packet: Packet, now: float) -> None:
+        """Whom a neighbour has met. Raises BadWire."""
+        theirs = parse_acquaintance_untrusted(packet.data)
+        meeting = self._meetings.get(peer)
+        if meeting is None:
+            self._counters["not_carrying"] += 1
+            return
+        meeting.theirs = theirs
+        meeting.offers |= meeting.withheld
+        meeting.withheld.clear()
+        if meeting.waiting:
+            self._wake(meeting.link)
+
+    def _should_carry(self, meeting: _Meeting, held: Held, now: float) -> bool:
+        """Whether that neighbour gets a copy. Until it has said whom it meets, everything."""
+        if meeting.theirs is None:
+            return True
+        ours = self._acquaintances.busy(now)
+        return worth_a_copy(meeting.seconds(held), ours, meeting.theirs, held.destination)
 
     def _items(self) -> dict[bytes, int]:
         """What is compared: messages by their prefix, receipts by its mirror image."""
@@ -162,24 +258,31 @@ class Courier:
         if question != meeting.question:
             meeting.question, meeting.tries = question, 0
         self._forwarder.tell(meeting.peer, Context.RECONCILE, question)
-        meeting.due = now + _REPEAT_S * 2.0**meeting.tries
+        ordered = meeting.link.profile.ordered  # nothing gets lost, but who is asked may not be ready yet
+        meeting.due = now + (
+            _REPEAT_S * 2.0**meeting.tries if ordered else meeting.link.retry_after(meeting.tries)
+        )
         self._arm(meeting.due)
 
     def _learn(self, meeting: _Meeting, reply: Reply) -> None:
+        meeting.differing += len(reply.they_lack)
         for item in reply.they_lack:
             if self._mail.held(item) is not None:
-                meeting.giving[item] = None
+                (meeting.giving if meeting.narrow else meeting.offers)[item] = None
             else:
                 meeting.proving[_mirror(item)] = None
         if meeting.waiting:
             self._wake(meeting.link)
 
     # --- giving ---------------------------------------------------------------------------------
-    def fill(self, peer: NodeId, packer: ItemPacker) -> None:
+    def fill(self, peer: NodeId, packer: ItemPacker, now: float) -> None:
         """Add to a frame what that neighbour lacks: receipts first, since they spare copies."""
         meeting = self._meetings.get(peer)
-        if meeting is None:
+        if meeting is None or not meeting.waiting:
             return
+        if now >= meeting.introduced + _INTRODUCE_EVERY_S:
+            self._introduce(meeting, now)
+        self._arm(meeting.check(now))
         while meeting.proving and packer.left >= HEADER_SIZE + PREFIX_SIZE + 16:
             prefix = _pop(meeting.proving)
             receipt = self._mail.receipt(prefix) or self._heard.get(prefix)
@@ -189,11 +292,13 @@ class Courier:
         while meeting.offers and packer.left >= HEADER_SIZE + PREFIX_SIZE:
             most = min(PREFIXES_MAX, (packer.left - HEADER_SIZE) // PREFIX_SIZE)
             batch = [_pop(meeting.offers) for _ in range(min(most, len(meeting.offers)))]
-            packer.add(ItemKind.PACKET, Packet(Context.OFFER, b"".join(batch)).encode())
+            offered = [prefix for prefix in batch if self._is_for(meeting, prefix, now) is not None]
+            if offered:
+                packer.add(ItemKind.PACKET, Packet(Context.OFFER, b"".join(offered)).encode())
         while meeting.giving:
             prefix = next(iter(meeting.giving))
-            held = self._mail.held(prefix)
-            if held is not None and held.destination != meeting.address:
+            held = self._is_for(meeting, prefix, now)
+            if held is not None:
                 tlvs = ((TLV_COPY, held.mark),)
                 body = Packet(Context.MESSAGE, held.data, held.destination, priority=Priority.BULK, tlvs=tlvs)
                 encoded = body.encode()
@@ -206,18 +311,58 @@ class Courier:
                 self._counters["copies_given"] += 1
             del meeting.giving[prefix]
 
-    def take_offer(self, peer: NodeId, prefixes: list[bytes]) -> None:
-        """A neighbour has got messages that may be lacking here."""
+    def _is_for(self, meeting: _Meeting, prefix: bytes, now: float) -> Held | None:
+        """That message, if that neighbour should carry it; else it is withheld. To its recipient relays hand
+        it over."""
+        held = self._mail.held(prefix)
+        if held is None or held.destination == meeting.address:
+            return None
+        if not self._should_carry(meeting, held, now):
+            meeting.withheld[prefix] = None
+            return None
+        return held
+
+    def take_offer(self, peer: NodeId, prefixes: list[bytes], now: float) -> None:
+        """A neighbour has messages that may be lacking here; each is asked of one at a time."""
         if peer not in self._meetings:
             self._counters["not_carrying"] += 1
             return
-        lacking = [
-            prefix
-            for prefix in prefixes
-            if self._mail.held(prefix) is None and self._mail.receipt(prefix) is None
-        ]
-        if lacking:
-            self._forwarder.tell(peer, Context.TAKE, b"".join(lacking))
+        wanted = []
+        for prefix in prefixes:
+            if self._mail.held(prefix) is not None or self._mail.receipt(prefix) is not None:
+                continue
+            asked = self._asked.get(prefix)
+            if asked is None or now >= asked.until:
+                wanted.append(prefix)
+            elif peer != asked.peer:
+                asked.others.append(peer)
+        self._ask_for(peer, wanted, now)
+
+    def _ask_for(self, peer: NodeId, prefixes: list[bytes], now: float) -> None:
+        if not prefixes:
+            return
+        self._forwarder.tell(peer, Context.TAKE, b"".join(prefixes))
+        for prefix in prefixes:
+            others = self._asked[prefix].others if prefix in self._asked else []
+            self._asked[prefix] = _Asked(peer, now + _ASK_AGAIN_S, others)
+            self._asked.move_to_end(prefix)
+            if len(self._asked) > WANTED_MAX:
+                self._asked.popitem(last=False)
+        self._arm(now + _ASK_AGAIN_S)
+
+    def _ask_others(self, prefixes: Iterable[bytes], now: float) -> None:
+        """What one neighbour does not send, another may have."""
+        again: dict[NodeId, list[bytes]] = {}
+        for prefix in prefixes:
+            others = [peer for peer in self._asked[prefix].others if peer in self._meetings]
+            if others and self._mail.receipt(prefix) is None:
+                again.setdefault(others.pop(0), []).append(prefix)
+                self._asked[prefix].others = others
+            else:
+                del self._asked[prefix]
+        for peer, batch in again.items():
+            for at in range(0, len(batch), PREFIXES_MAX):
+                self._ask_for(peer, batch[at : at + PREFIXES_MAX], now)
 
     def take_take(self, peer: NodeId, prefixes: list[bytes]) -> None:
         """A neighbour wants copies of these."""
@@ -231,6 +376,7 @@ class Courier:
     # --- what comes in --------------------------------------------------------------------------
     def take_copy(self, peer: NodeId, packet: Packet, mark: bytes, prefix: bytes, now: float) -> None:
         """A copy to carry, unless its receipt has been heard."""
+        self._asked.pop(prefix, None)
         receipt = self._heard.get(prefix)
         if receipt is not None and receipt_mark(receipt) == mark:
             self._counters["copies_known"] += 1
@@ -257,6 +403,7 @@ class Courier:
     def _kept(self, prefix: bytes, giver: NodeId) -> None:
         for meeting in self._meetings.values():
             if meeting.peer != giver:
+                meeting.checks = 0
                 meeting.offers[prefix] = None
                 self._wake(meeting.link)
 
@@ -266,12 +413,17 @@ class Courier:
     def _spread(self, prefix: bytes, *, but: NodeId | None = None) -> None:
         for meeting in self._meetings.values():
             if meeting.peer != but:
+                meeting.checks = 0
                 meeting.proving[prefix] = None
                 self._wake(meeting.link)
 
     # --- time -----------------------------------------------------------------------------------
     def expire(self, now: float) -> None:
         """Ask again what was not answered."""
+        late = [prefix for prefix, asked in self._asked.items() if now >= asked.until]
+        self._ask_others(late, now)
+        if self._asked:
+            self._arm(next(iter(self._asked.values())).until)
         for meeting in self._meetings.values():
             if now >= meeting.due:
                 meeting.tries += 1
@@ -281,6 +433,13 @@ class Courier:
                     self._ask(meeting, meeting.question, now)
             elif meeting.due < float("inf"):
                 self._arm(meeting.due)
+            elif meeting.check_at <= now:
+                meeting.checks = 0 if meeting.differing < meeting.differed else meeting.checks + 1
+                meeting.differed, meeting.differing = meeting.differing, 0
+                meeting.check_at = float("inf")
+                self._compare(meeting, now)
+            elif meeting.check_at < float("inf"):
+                self._arm(meeting.check_at)
 
 
 def _pop(queue: dict[bytes, None]) -> bytes:

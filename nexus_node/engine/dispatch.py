@@ -80,6 +80,7 @@ class Dispatcher:
             Context.TRACE: tracer.take,
             Context.TRACE_REPLY: tracer.take_reply,
             Context.RECONCILE: courier.take_reconcile,
+            Context.ACQUAINTANCE: courier.take_acquaintance,
             Context.OFFER: self._offer,
             Context.TAKE: self._take,
         }
@@ -210,7 +211,7 @@ class Dispatcher:
         self._relay.take_want(parse_prefixes_untrusted(packet.data, PREFIXES_MAX), now)
 
     def _offer(self, peer: NodeId, packet: Packet, now: float) -> None:
-        self._courier.take_offer(peer, parse_prefixes_untrusted(packet.data, PREFIXES_MAX))
+        self._courier.take_offer(peer, parse_prefixes_untrusted(packet.data, PREFIXES_MAX), now)
 
     def _take(self, peer: NodeId, packet: Packet, now: float) -> None:
         self._courier.take_take(peer, parse_prefixes_untrusted(packet.data, PREFIXES_MAX))

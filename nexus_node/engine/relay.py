@@ -4,6 +4,7 @@
 from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from math import ceil
 
 from nexus_node.base.errors import StoreFull
 from nexus_node.base.ids import Address, NodeId, ObjectId
@@ -168,7 +169,7 @@ class Relay:
         if rank is Rank.STRANGER:
             wait = self._last.get(peer, float("-inf")) + policy.interval_s - now
             if wait > 0:
-                return Refusal(Reason.TOO_MUCH, prefix, min(0xFFFF, int(wait) + 1))
+                return Refusal(Reason.TOO_MUCH, prefix, min(0xFFFF, ceil(wait)))
         wall_ms = self._wall_ms(now)
         given, _ = self._store.given_since(peer, wall_ms - _DAY_S * 1000)
         if given >= policy.per_day[rank >= Rank.TRUSTED]:

@@ -107,6 +107,9 @@ class _Neighbour:
         """Until then it has asked not to be sent anything for others."""
         self.relay: Announce | None = None
         """Its own announce: whether it keeps messages, and whose."""
+        self.greet_at = float("inf")
+        """When it is asked for that, should the one it sends unasked get lost."""
+        self.greetings = 0
         self.load = 0.0
         """What waits for that link, in units of what makes this node ask others to pause."""
         self.link = link
@@ -230,6 +233,8 @@ class Router:
         for address in self._wanted:
             if address != fresh.address:  # its own announce comes unasked
                 self._ask(address, (fresh,), now)
+        fresh.greet_at = now + 2 * self._patience()
+        self._arm(fresh.greet_at)
 
     def neighbour_down(self, peer: NodeId, now: float) -> None:
         """No link to that neighbour is left."""
@@ -588,6 +593,14 @@ class Router:
                 search.due = now + min(patience, _ASK_AGAIN_MAX_S)
                 self._ask(address, self._neighbours.values(), now)
             self._arm(search.due)
+        for neighbour in self._neighbours.values():
+            if neighbour.relay is None and now >= neighbour.greet_at:
+                neighbour.greetings += 1
+                greet_in = 2 * self._patience() * 2.0 ** min(neighbour.greetings, 9)
+                neighbour.greet_at = now + min(greet_in, _ASK_AGAIN_MAX_S)
+                self._ask(neighbour.address, (neighbour,), now)
+            if neighbour.relay is None:
+                self._arm(neighbour.greet_at)
         if now >= self._sweep_at:
             self._sweep_at = now + ANNOUNCE_EVERY_S / 2
             self.paths.expire(now)

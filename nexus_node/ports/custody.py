@@ -31,8 +31,6 @@ class Held:
     """Whether we told anybody that we have custody; False for a copy merely carried."""
     received_ms: int
     expires_ms: int
-    level: float = 0.0
-    """State of the carrying policy."""
     seq: int = 0
     """Rises with each insertion, never used twice; given by the store."""
 
@@ -114,10 +112,6 @@ class CustodyStore(Protocol):
 
     def release(self, prefix: bytes) -> bool:
         """Delete a message; False if it was not here."""
-        ...
-
-    def set_level(self, prefix: bytes, level: float) -> bool:
-        """False if it is not here."""
         ...
 
     def promise(self, prefix: bytes) -> bool:

@@ -48,7 +48,6 @@ def a_held(
         promised=promised,
         received_ms=NOW_MS + number if received_ms is None else received_ms,
         expires_ms=expires_ms,
-        level=number / 4,
     )
 
 
@@ -96,10 +95,6 @@ def check_custody(make_store: MakeCustodyStore) -> None:
     again.id = ObjectId(again.prefix.ljust(32, b"x"))
     expect(store.hold(again, MIB), Admission(False), "another message of the same prefix")
     expect(store.held(again.prefix), rows[5], "the first of that prefix")
-    expect(store.set_level(rows[5].prefix, 0.75), True, "setting a level")
-    expect(store.set_level(bytes(8), 0.75), False, "setting the level of an unknown message")
-    rows[5].level = 0.75
-    expect(store.held(rows[5].prefix), rows[5], "a message with another level")
     expect(store.release(rows[5].prefix), True, "releasing a message")
     expect(store.release(rows[5].prefix), False, "releasing it again")
     expect(store.held(rows[5].prefix), None, "a released message")

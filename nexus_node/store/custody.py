@@ -8,7 +8,7 @@ from nexus_node.base.ids import Address, NodeId
 from nexus_node.ports.custody import Admission, Held, Receipt, Slip
 from nexus_node.store.database import Database, Row
 
-_HELD = "id, destination, data, mark, giver, rank, promised, received_ms, expires_ms, level"
+_HELD = "id, destination, data, mark, giver, rank, promised, received_ms, expires_ms"
 _HOUR_MS = 3_600_000
 _GIVEN_HOURS = 24
 """Limits are by the day (S3)."""
@@ -41,7 +41,7 @@ class CustodyTable(Database):
         if first is not None:
             self._forget_given(held.received_ms // _HOUR_MS - _GIVEN_HOURS, hour, first, last)
         self._write(
-            f"INSERT INTO custody (prefix, size, {_HELD}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            f"INSERT INTO custody (prefix, size, {_HELD}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 prefix,
                 size,
@@ -54,7 +54,6 @@ class CustodyTable(Database):
                 held.promised,
                 held.received_ms,
                 held.expires_ms,
-                held.level,
             ),
         )
         return admission
@@ -111,9 +110,6 @@ class CustodyTable(Database):
 
     def release(self, prefix: bytes) -> bool:
         return self._write("DELETE FROM custody WHERE prefix = ?", (prefix,)).rowcount == 1
-
-    def set_level(self, prefix: bytes, level: float) -> bool:
-        return self._write("UPDATE custody SET level = ? WHERE prefix = ?", (level, prefix)).rowcount == 1
 
     def promise(self, prefix: bytes) -> bool:
         return self._write("UPDATE custody SET promised = 1 WHERE prefix = ?", (prefix,)).rowcount == 1

@@ -2,6 +2,7 @@
 docs/protocol/custody.md)."""
 
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from struct import Struct
 
 from nexus_node.base.errors import BadWire
@@ -21,6 +22,12 @@ TLV_COPY = 2
 
 PREFIXES_MAX = 128
 """Messages one packet of these kinds may name."""
+
+FILTER_BYTES_MAX = 1280
+_FILTER_BITS = 10
+"""For each node in an acquaintance's filter: with four bits set, one of 80 others seems to be in it."""
+_FILTER_BYTES_MIN = 4
+_BITS = Struct("<4I")
 
 _LABEL = b"NexusCustody/0"
 _MEMORY_ONLY = 0x01
@@ -146,3 +153,45 @@ def parse_delivered_untrusted(data: bytes) -> list[Delivered]:
         Delivered(data[at : at + PREFIX_SIZE], data[at + PREFIX_SIZE : at + size])
         for at in range(0, len(data), size)
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class Acquaintance:
+    """Data of an ACQUAINTANCE packet between nodes that carry for each other: how many nodes the sender has
+    met within the last hour u16 | a Bloom filter of the nodes it has met, the bits of each byte from the
+    lowest on."""
+
+    busy: int
+    filter: bytes = field(default=b"", repr=False)
+
+    @classmethod
+    def make(cls, busy: int, met: list[Address]) -> "Acquaintance":
+        if not met:
+            return cls(busy)
+        size = min(FILTER_BYTES_MAX, max(_FILTER_BYTES_MIN, (_FILTER_BITS * len(met) + 7) // 8))
+        bits = 0
+        for address in met:
+            for index in _filter_bits(address, size):
+                bits |= 1 << index
+        return cls(busy, bits.to_bytes(size, "little"))
+
+    def knows(self, address: Address) -> bool:
+        """Whether the sender has, in all likelihood, met that node."""
+        indices = _filter_bits(address, len(self.filter)) if self.filter else ()
+        return bool(indices) and all(self.filter[index // 8] >> index % 8 & 1 for index in indices)
+
+    def encode(self) -> bytes:
+        return min(self.busy, 0xFFFF).to_bytes(2, "little") + self.filter
+
+
+def _filter_bits(address: Address, size: int) -> tuple[int, ...]:
+    """Which bits of a filter of `size` bytes stand for that node."""
+    digest = blake2b(address, digest_size=_BITS.size, person=b"nexus met").digest()
+    return tuple(number % (8 * size) for number in _BITS.unpack(digest))
+
+
+def parse_acquaintance_untrusted(data: bytes) -> Acquaintance:
+    """Raises BadWire("bad_acquaintance")."""
+    if not 2 <= len(data) <= 2 + FILTER_BYTES_MAX:
+        raise BadWire("bad_acquaintance")
+    return Acquaintance(int.from_bytes(data[:2], "little"), data[2:])

@@ -50,6 +50,8 @@ class Context(IntEnum):
     OFFER = 17
     TAKE = 18
     """Object prefixes of 8 bytes each: I have copies of these, and please give me copies of these."""
+    ACQUAINTANCE = 19
+    """See `nexus_node.wire.custody`."""
 
 
 class Priority(IntEnum):

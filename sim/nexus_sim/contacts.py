@@ -34,9 +34,9 @@ from nexus_sim.clock import EPOCH_S, SeededRng, wall
 from nexus_sim.traces import Contact, Message, Step, Trace
 from nexus_sim.world import QUOTA_BYTES, EventLog
 
-TAKEN_FOR_OTHERS = ("custody_taken", "copies_taken", "messages_forwarded")
-"""Counters of a node: messages it took from a neighbour to keep or carry, and to pass on at once. With
-those in inboxes they are the transmissions."""
+SENT_TO_OTHERS = ("custody_taken", "copies_taken", "copies_known", "messages_forwarded", "duplicates")
+"""Counters of a node: messages that came from a neighbour to keep or carry, to pass on at once, or for
+nothing, as they were here already. With those in inboxes they are the transmissions."""
 _MANY = 1 << 40
 """No owner limits strangers here: everybody is one."""
 SLACK_S = 0.01
@@ -197,7 +197,7 @@ class _Replay:
                 delay = row.received_ms / 1000 - EPOCH_S - sent_at[message_id]
                 if delay <= ttl_s:
                     delays[message_id] = max(0.0, round(delay, 3))
-        taken = sum(counters[name] for name in TAKEN_FOR_OTHERS)
+        taken = sum(counters[name] for name in SENT_TO_OTHERS)
         return Outcome(delays, len(sent_at), len(delays) + taken, virtual_s, counters, self.log.digest)
 
 

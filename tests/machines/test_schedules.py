@@ -1,6 +1,6 @@
 """Random schedules of links, crashes and people who never come back: nothing lost, nothing twice (N10, M5).
 
-MESH_SCHEDULES sets how many; a failing seed is in the test's name.
+MESH_SCHEDULES sets how many, `make soak` runs 200; a failing seed is in the test's name.
 """
 
 import os
@@ -14,6 +14,7 @@ from .mesh import Mesh
 from .world import DATAGRAM, STREAM
 
 SCHEDULES = int(os.environ.get("MESH_SCHEDULES", "12"))
+SOAK_SCHEDULES = 200
 NAMES = ("alice", "bob", "one", "two")
 WIRES = [("alice", "one"), ("alice", "two"), ("one", "bob"), ("two", "bob"), ("one", "two"), ("alice", "bob")]
 
@@ -41,7 +42,13 @@ def check(mesh: Mesh, sent: dict[bytes, tuple[str, str]]) -> None:
                 assert kept(mesh, by_address[fact.by], message, reader)
 
 
-@pytest.mark.parametrize("seed", range(SCHEDULES))
+@pytest.mark.parametrize(
+    "seed",
+    [
+        *range(SCHEDULES),
+        *(pytest.param(seed, marks=pytest.mark.soak) for seed in range(SCHEDULES, SOAK_SCHEDULES)),
+    ],
+)
 def test_n10_random_schedule(seed: int, tmp_path: Path) -> None:
     dice = random.Random(seed)
     mesh = Mesh(*NAMES, relays=("one", "two"), seed=seed, folder=tmp_path)

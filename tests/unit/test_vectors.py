@@ -33,11 +33,13 @@ from nexus_node.proto.session import Session, _OpenKey
 from nexus_node.wire.custody import (
     PREFIXES_MAX,
     TLV_COPY,
+    Acquaintance,
     Custody,
     Delivered,
     Pending,
     Promise,
     custody_tlv,
+    parse_acquaintance_untrusted,
     parse_copy_tlv_untrusted,
     parse_custody_tlv_untrusted,
     parse_custody_untrusted,
@@ -217,6 +219,7 @@ def refuse_custody(vector: Vector) -> None:
         Context.PENDING: parse_pending_untrusted,
         Context.WANT: lambda data: parse_prefixes_untrusted(data, PREFIXES_MAX),
         Context.DELIVERED: parse_delivered_untrusted,
+        Context.ACQUAINTANCE: parse_acquaintance_untrusted,
         Context.TRACE: parse_trace_untrusted,
         Context.TRACE_REPLY: parse_trace_reply_untrusted,
     }
@@ -621,6 +624,17 @@ def test_n10_copies_are_offered_and_asked_for(vector: Vector) -> None:
     asks = vector["id"] == "custody-take"
     context, priority = (Context.TAKE, Priority.INTERACTIVE) if asks else (Context.OFFER, Priority.STANDARD)
     made = Packet(context, b"".join(prefixes(vector)), priority=priority)
+    assert made.encode() == raw(vector, "packet")
+
+
+@vectors("custody", "custody-acquaintance")
+def test_n10_who_carries_says_whom_it_has_met(vector: Vector) -> None:
+    packet = parse_packet_untrusted(raw(vector, "packet"))
+    theirs = parse_acquaintance_untrusted(packet.data)
+    met = [Address(bytes.fromhex(one)) for one in vector["met"]]
+    assert theirs == Acquaintance.make(vector["busy"], met) and theirs.busy == vector["busy"]
+    assert all(theirs.knows(one) for one in met)
+    made = Packet(Context.ACQUAINTANCE, theirs.encode(), priority=Priority.INTERACTIVE)
     assert made.encode() == raw(vector, "packet")
 
 

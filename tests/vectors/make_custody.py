@@ -152,6 +152,37 @@ def carried() -> list[Vector]:
     return vectors
 
 
+def bloom(met: list[bytes]) -> bytes:
+    """Ten bits a node, at least four bytes and at most 1,280; each node sets four."""
+    size = min(1280, max(4, -(-10 * len(met) // 8))) if met else 0
+    bits = bytearray(size)
+    for address in met:
+        for number in struct.unpack("<4I", blake2b(address, 16, person=b"nexus met")):
+            bits[number % (8 * size) // 8] |= 1 << number % 8
+    return bytes(bits)
+
+
+def acquaintances() -> list[Vector]:
+    vectors: list[Vector] = []
+    strangers = [blake2b(bytes((number, 1)), 16) for number in range(200)]
+    for name, busy, met in (
+        ("nobody", 0, []),
+        ("two", 2, [ALICE.address, BOB.address]),
+        ("many", 40, [CAROL.address, *strangers]),
+        ("busiest", 65535, [BOB.address]),
+    ):
+        data = struct.pack("<H", busy) + bloom(met)
+        vectors.append(
+            {
+                "id": f"custody-acquaintance-{name}",
+                "busy": busy,
+                "met": met,
+                "packet": packet(19, data, priority=1),
+            }
+        )
+    return vectors
+
+
 def bad() -> list[Vector]:
     vectors: list[Vector] = []
     for name, size in (("none", 0), ("short", 15), ("between", 17), ("cut", 31), ("long", 33)):
@@ -177,6 +208,8 @@ def bad() -> list[Vector]:
         ("delivered-none", 13, b"", "bad_delivered"),
         ("delivered-cut", 13, bytes(25), "bad_delivered"),
         ("delivered-many", 13, bytes(129 * 24), "bad_delivered"),
+        ("acquaintance-short", 19, bytes(1), "bad_acquaintance"),
+        ("acquaintance-long", 19, bytes(2 + 1281), "bad_acquaintance"),
     ):
         encoded = packet(context, data, priority=1)
         vectors.append({"id": f"custody-bad-{name}", "packet": encoded, "refused": refused})
@@ -224,7 +257,7 @@ def trace_vectors() -> list[Vector]:
 
 
 def custody_vectors() -> list[Vector]:
-    return [*asked(), *lists(), *promises(), *carried(), *bad()]
+    return [*asked(), *lists(), *promises(), *carried(), *acquaintances(), *bad()]
 
 
 PAGES = {"custody": custody_vectors, "trace": trace_vectors}

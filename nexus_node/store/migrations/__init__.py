@@ -3,12 +3,13 @@
 import sqlite3
 from collections.abc import Callable
 
-from nexus_node.store.migrations import m0001_initial, m0002_rows, m0003_custody
+from nexus_node.store.migrations import m0001_initial, m0002_rows, m0003_custody, m0004_level
 
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     m0001_initial.migrate,
     m0002_rows.migrate,
     m0003_custody.migrate,
+    m0004_level.migrate,
 )
 VERSION = len(MIGRATIONS)
 

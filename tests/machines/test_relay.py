@@ -1,0 +1,305 @@
+"""What a relay keeps, for whom, how much, and what nobody can make it do (N10, N15, S2, S3)."""
+
+import random
+from itertools import pairwise
+
+import pytest
+
+from nexus_node.base.ids import Address, NodeId
+from nexus_node.base.limits import CUSTODY_GIVEN, SENDERS_TIMED
+from nexus_node.crypto.envelope import receipt_mark
+from nexus_node.engine.relay import RelayPolicy
+from nexus_node.wire.announce import Serve
+from nexus_node.wire.custody import Delivered, Pending
+from nexus_node.wire.dataobject import KIND_MESSAGE, describe
+from nexus_node.wire.packet import Context, Packet
+
+from .mesh import ANYONE, Mesh
+from .world import DATAGRAM, WALL
+
+S3 = RelayPolicy(serve=Serve.ANYONE)
+"""The numbers of S3 as they stand."""
+DAY_S = 24 * 3600.0
+
+
+def waiting_at_a_relay(policy: RelayPolicy, *, trust: str | None) -> Mesh:
+    """Alice, linked to a relay that trusts her that far; Bob is away, and unknown to it."""
+    mesh = Mesh("alice", "relay", "bob", relays=("relay",), policy=policy)
+    mesh.knows("alice", "bob")
+    mesh.knows("alice", "relay", trust="trusted")
+    if trust is not None:
+        mesh.knows("relay", "alice", trust=trust)
+    mesh.join("alice", "relay")
+    mesh.run(2)
+    return mesh
+
+
+def kept(mesh: Mesh) -> int:
+    return mesh["relay"].core.relay.usage[0]
+
+
+# --- whose mail ---------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("serve", "giver", "recipient", "reason"),
+    [
+        (Serve.NOBODY, "verified", "verified", "no relay that would keep it"),
+        (Serve.CONTACTS, None, None, "does not keep mail for these people"),
+        (Serve.CONTACTS, "untrusted", None, None),
+        (Serve.CONTACTS, None, "untrusted", None),
+        (Serve.TRUSTED, "untrusted", "untrusted", "does not keep mail for these people"),
+        (Serve.TRUSTED, "trusted", None, None),
+        (Serve.TRUSTED, None, "verified", None),
+        (Serve.ANYONE, None, None, None),
+    ],
+)
+def test_n15_whose_mail_a_relay_keeps_is_its_owners_choice(
+    serve: Serve, giver: str | None, recipient: str | None, reason: str | None
+) -> None:
+    mesh = waiting_at_a_relay(RelayPolicy(serve=serve), trust=giver)
+    if recipient is not None:
+        mesh.knows("relay", "bob", trust=recipient)
+    message = mesh.send("alice", "bob", "Keep this, please")
+    mesh.run(2)
+    core = mesh["alice"].core
+    assert kept(mesh) == (reason is None)
+    assert (mesh["alice"].states()[message] == "relayed") == (reason is None)
+    if reason is not None:
+        why = core.delivery.refusals.get(message, (core.planner.why(mesh["bob"].identity.node_id), 0.0))[0]
+        assert reason in why
+
+
+# --- how much -----------------------------------------------------------------------------------
+def test_s3_a_stranger_leaves_one_message_in_ten_seconds_and_twenty_a_day() -> None:
+    mesh = waiting_at_a_relay(S3, trust=None)
+    for number in range(30):
+        mesh.send("alice", "bob", f"number {number}")
+    began, times = mesh.now, []
+    while mesh.now < began + 3 * 3600:
+        mesh.run(1)
+        times += [mesh.now] * (kept(mesh) - len(times))
+    assert len(times) == 20, "and no more today"
+    assert min(b - a for a, b in pairwise(times)) >= 9
+    refused = [event.fields["why"] for event in mesh["alice"].events if event.event == "message_refused"]
+    assert all("takes no more from this node for now" in why for why in refused)
+    assert any("trying again in 10 s" in why for why in refused), "the seconds that are left"
+    assert "trying again in 3600 s" in refused[-1], "the hour"
+    mesh.run(1.2 * DAY_S)
+    assert kept(mesh) == 30, "the day after it takes the rest"
+    assert mesh["relay"].core.counters["custody_too_much"] > 0
+
+
+@pytest.mark.parametrize(("trust", "a_day"), [("untrusted", 20), ("trusted", 200), ("verified", 250)])
+def test_s3_how_many_a_day_depends_on_trust(trust: str, a_day: int) -> None:
+    mesh = waiting_at_a_relay(S3, trust=trust)
+    for number in range(250):
+        mesh.send("alice", "bob", f"number {number}")
+    mesh.run(60)
+    assert kept(mesh) == a_day, "nobody known has to wait between two messages"
+
+
+def test_m5_a_million_messages_of_strangers_are_bounded_and_honest_mail_is_kept() -> None:
+    """A thousandth of them: `test_m5_custody_of_a_million_junk_messages` has them all."""
+    flood(1_000, quota=64_000)
+
+
+@pytest.mark.fuzz
+def test_m5_custody_of_a_million_junk_messages() -> None:
+    flood(1_000_000, quota=2_000_000)
+
+
+def flood(count: int, quota: int) -> None:
+    """Every junk message comes from another stranger, as keys are cheap."""
+    dice = random.Random(7)
+    policy = RelayPolicy(serve=Serve.ANYONE, quota_bytes=quota)
+    mesh = Mesh("alice", "relay", "bob", relays=("relay",), policy=policy)
+    mesh["relay"].core.wall.offset_s = WALL
+    relay, counters = mesh["relay"].core.relay, mesh["relay"].core.counters
+    mesh.knows("relay", "alice", trust="trusted")
+    mesh.knows("alice", "bob")
+    mesh.knows("alice", "relay", trust="trusted")
+    for number in range(count):
+        stranger = NodeId(dice.randbytes(32))
+        packet = Packet(Context.MESSAGE, dice.randbytes(400), Address(dice.randbytes(16)))
+        relay.take(stranger, packet, dice.randbytes(16), remote=False, now=mesh.now)
+        if number % 1000 == 999:
+            mesh["relay"].core.commit()
+    assert relay.usage[1] <= quota
+    taken, full = counters["custody_taken"], counters["custody_full"]
+    assert taken + full == count and full > count // 2, "refused, and counted"
+    assert len(relay._last) <= SENDERS_TIMED
+    ((given,),) = mesh["relay"].store._read("SELECT count(*) FROM given")
+    assert given <= CUSTODY_GIVEN + 1024
+    mesh.join("alice", "relay")
+    mesh.run(2)
+    messages = [mesh.send("alice", "bob", f"honest {number}") for number in range(20)]
+    mesh.run(5)
+    assert {mesh["alice"].states()[one] for one in messages} == {"relayed"}, "trusted mail makes room"
+    assert counters["custody_evicted"] > 0
+    mesh.join("bob", "relay")
+    mesh.run(10)
+    assert len(mesh["bob"].inbox()) == 20
+
+
+# --- what nobody can do -------------------------------------------------------------------------
+def test_m5_a_made_up_receipt_frees_nothing_and_convinces_nobody() -> None:
+    mesh = Mesh("alice", "relay", "bob", "mallory", relays=("relay", "mallory"))
+    mesh.knows("alice", "bob")
+    mesh.knows("alice", "relay", trust="trusted")
+    mesh.join("alice", "relay")
+    mesh.join("mallory", "relay")
+    mesh.run(2)
+    message = mesh.send("alice", "bob", "for Bob alone")
+    mesh.run(5)
+    assert mesh["mallory"].core.relay.usage[0] == 1, "who carries a copy knows its mark"
+    relay, mallory = mesh["relay"], mesh["mallory"]
+    (held,) = mallory.store.held_for(mesh["bob"].identity.address, limit=9)
+    for lie in (bytes(16), held.mark, mallory.core._rng.random_bytes(16)):
+        assert receipt_mark(lie) != held.mark
+        entry = Delivered(held.prefix, lie).encode()
+        mallory.core.forwarder.tell(relay.identity.node_id, Context.DELIVERED, entry)
+    mesh.run(2)
+    assert relay.core.counters["forged_receipt"] == 3
+    assert kept(mesh) == 1 and mesh["alice"].states()[message] == "relayed"
+    mesh.leave("mallory")
+    mesh.join("bob", "relay")
+    mesh.run(10)
+    assert mesh["bob"].inbox() == ["for Bob alone"] and mesh["alice"].states()[message] == "delivered"
+
+
+def test_m5_what_a_relay_keeps_only_goes_to_where_it_is_addressed() -> None:
+    mesh = Mesh("alice", "relay", "bob", "mallory", relays=("relay",))
+    mesh.knows("alice", "bob")
+    mesh.knows("alice", "relay", trust="trusted")
+    mesh.join("alice", "relay")
+    mesh.join("mallory", "relay")
+    mesh.run(2)
+    message = mesh.send("alice", "bob", "for Bob alone")
+    mesh.run(2)
+    mesh["mallory"].core.forwarder.tell(mesh["relay"].identity.node_id, Context.WANT, message[:8])
+    mesh.run(2)
+    assert mesh["relay"].core.counters["wanted_not_here"] == 1
+    assert mesh["mallory"].core.counters["messages_forwarded"] == 0 and mesh["mallory"].inbox() == []
+
+
+def test_m5_a_relay_that_offers_what_it_does_not_have_delays_a_message_by_seconds() -> None:
+    mesh = Mesh("alice", "relay", "bob", "liar", relays=("relay",))
+    mesh.knows("alice", "bob")
+    mesh.knows("alice", "relay", trust="trusted")
+    mesh.join("alice", "relay")
+    mesh.run(2)
+    message = mesh.send("alice", "bob", "patience")
+    mesh.run(2)
+    mesh.join("liar", "bob")
+    mesh.run(1)
+    offer = Pending(mesh["liar"].identity.address, [message[:8]]).encode()
+    mesh["liar"].core.forwarder.tell(mesh["bob"].identity.node_id, Context.PENDING, offer)
+    mesh.run(0.1)
+    mesh.join("bob", "relay")
+    mesh.run(20)
+    assert mesh["bob"].inbox() == ["patience"]
+
+
+# --- copies -------------------------------------------------------------------------------------
+def test_n10_a_copy_is_asked_of_one_neighbour_at_a_time() -> None:
+    """Two who have the same mail meet a third at once: it gets each message once."""
+    mesh = Mesh("alice", "one", "two", "three", "bob", relays=("one", "two", "three"))
+    mesh.knows("alice", "bob")
+    mesh.knows("alice", "one", "two", trust="trusted")
+    mesh.join("alice", "one")
+    mesh.join("alice", "two")
+    mesh.run(2)
+    for number in range(50):
+        mesh.send("alice", "bob", f"text {number}")
+    mesh.run(5)
+    mesh.leave("alice")
+    mesh.join("one", "three")
+    mesh.join("two", "three")
+    mesh.run(5)
+    assert mesh["three"].core.relay.usage[0] == 50
+    assert mesh["three"].core.counters["copies_known"] == 0
+    given = [mesh[name].core.counters["copies_given"] for name in ("one", "two")]
+    assert sum(given) == 50
+
+
+def test_n10_a_copy_that_does_not_come_is_asked_of_another() -> None:
+    """The first neighbour is asked, and gone before it answers."""
+    mesh = Mesh("alice", "one", "two", "three", "bob", relays=("one", "two", "three"))
+    mesh.knows("alice", "bob")
+    mesh.knows("alice", "one", "two", trust="trusted")
+    mesh.join("alice", "one")
+    mesh.join("alice", "two")
+    mesh.run(2)
+    message = mesh.send("alice", "bob", "once")
+    mesh.run(5)
+    mesh.leave("alice")
+    mesh.join("one", "three")
+    mesh.join("two", "three")
+    three = mesh["three"].core
+    mesh.run(2)
+    three.relay._store.release(message[:8])  # as if it had not come
+    three.courier._asked.clear()
+    for name in ("one", "two"):
+        three.courier.take_offer(mesh[name].identity.node_id, [message[:8]], mesh.now)
+    assert three.courier._asked[message[:8]].others == [mesh["two"].identity.node_id]
+    mesh.part("one", "three")
+    mesh.run(1)
+    assert three.relay.usage[0] == 1
+
+
+@pytest.mark.parametrize("victim", ["one", "two"])
+def test_n10_relays_that_are_killed_while_they_compare_go_on_afterwards(victim: str, tmp_path) -> None:
+    """On a bad link, where comparing and copying takes minutes."""
+    mesh = Mesh("alice", "one", "two", "bob", relays=("one", "two"), folder=tmp_path)
+    mesh.knows("alice", "bob")
+    mesh.knows("alice", "one", trust="trusted")
+    for one, other in (("one", "two"), ("two", "one")):
+        mesh.knows(one, other, trust="trusted")
+    mesh.join("alice", "one")
+    mesh.run(2)
+    for number in range(300):
+        mesh.send("alice", "bob", f"text {number}")
+    mesh.run(5)
+    mesh.leave("alice")
+    mesh.join("one", "two", DATAGRAM, loss=0.2)
+    copied, killed_at = 0, []
+    began = mesh.now
+    while copied < 300:
+        mesh.run(0.5)
+        before, copied = copied, mesh["two"].core.relay.usage[0]
+        if before < copied < 300 and len(killed_at) < 3:
+            mesh.crash(victim)
+            mesh.join("one", "two")
+            killed_at.append(copied)
+        assert mesh.now < began + 600
+    assert killed_at, "it was killed in the middle"
+    mesh.leave("one")
+    mesh.join("two", "bob")
+    mesh.run(30)
+    assert len(mesh["bob"].inbox()) == 300
+
+
+def test_s2_a_relay_that_is_memory_only_says_so_and_has_nothing_after_a_restart(tmp_path) -> None:
+    policy = RelayPolicy(serve=Serve.ANYONE, memory_only=True)
+    mesh = Mesh("alice", "relay", "bob", relays=("relay",), policy=policy, folder=tmp_path)
+    mesh.knows("alice", "bob")
+    mesh.knows("alice", "relay", trust="trusted")
+    mesh.join("alice", "relay")
+    mesh.run(2)
+    mesh.send("alice", "bob", "not on your disk")
+    mesh.run(2)
+    relay = mesh["relay"].identity.node_id
+    ((_, _, announce),) = [one for one in mesh["alice"].core.router.neighbours() if one[0] == relay]
+    assert announce is not None and announce.memory_only
+    assert kept(mesh) == 1
+    assert mesh["relay"].store.custody_usage() == (0, 0), "its own database has nothing of it"
+    mesh.crash("relay")
+    assert kept(mesh) == 0
+
+
+def test_the_name_of_a_message_is_that_of_its_object() -> None:
+    """What the relay calls a message is what its sender calls it, so that answers find it."""
+    mesh = waiting_at_a_relay(ANYONE, trust=None)
+    message = mesh.send("alice", "bob", "one name")
+    mesh.run(2)
+    (held,) = mesh["relay"].store.held_for(mesh["bob"].identity.address, limit=2)
+    assert describe(KIND_MESSAGE, held.destination + held.data)[0].id == held.id == message
