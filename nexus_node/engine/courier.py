@@ -34,8 +34,8 @@ from nexus_node.wire.routing import PREFIX_SIZE
 
 _REPEAT_S, _REPEATS = 3.0, 6
 _CHECK_S, _CHECK_NARROW_S, _CHECK_MAX_S = 5.0, 60.0, 3600.0
-"""After something was sent where it may get lost, notes are compared again; twice as late each time until there
-is news or fewer differ."""
+"""After something was sent where it may get lost, notes are compared again, twice as late each time until
+there is news or fewer differ."""
 _ASK_AGAIN_S = 4.0
 """So long a copy that was asked of one neighbour is not asked of another."""
 _INTRODUCE_EVERY_S = 600.0
