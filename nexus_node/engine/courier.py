@@ -34,8 +34,10 @@ from nexus_node.wire.routing import PREFIX_SIZE
 
 _REPEAT_S, _REPEATS = 3.0, 6
 _CHECK_S, _CHECK_NARROW_S, _CHECK_MAX_S = 5.0, 60.0, 3600.0
-"""After something was sent where it may get lost, notes are compared again, twice as late each time until
-there is news or fewer differ."""
+"""After something was sent where it may get lost, notes are compared again; twice as late each time, until
+there is something to send once more."""
+_GIVEN_TIMES = 8
+"""A copy that did not arrive that often is not wanted."""
 _ASK_AGAIN_S = 4.0
 """So long a copy that was asked of one neighbour is not asked of another."""
 _INTRODUCE_EVERY_S = 600.0
@@ -55,6 +57,8 @@ class _Asked:
     peer: NodeId
     until: float
     others: list[NodeId] = field(default_factory=list)
+    deferred: bool = False
+    """It may not leave this one here before `until`."""
 
 
 class _Meeting:
@@ -76,9 +80,8 @@ class _Meeting:
         self.check_at = float("inf")
         """When to compare notes again, as what was sent since may have got lost."""
         self.checks = 0
-        self.differing = 0
-        self.differed = RECONCILE_ITEMS
-        """How many items the neighbour lacked when notes were compared last, and the time before."""
+        self.given: Counter[bytes] = Counter()
+        """How often each message was sent to it, where that may get lost."""
         self.theirs: Acquaintance | None = None
         """Whom it has met, once it has said so."""
         self.introduced = float("-inf")
@@ -142,6 +145,8 @@ class Courier:
         self._meetings: dict[NodeId, _Meeting] = {}
         self._acquaintances = Acquaintances()
         self._asked: OrderedDict[bytes, _Asked] = OrderedDict()
+        self._declined: OrderedDict[bytes, None] = OrderedDict()
+        """Copies that came and were not for this node, by its owner's rules."""
         self._heard: OrderedDict[bytes, bytes] = OrderedDict()
         """Receipts of messages that are not here, by prefix: nothing here can tell whether they are true."""
         relay.kept = self._kept
@@ -155,6 +160,7 @@ class Courier:
             for peer, link, announce in self._router.neighbours()
             if announce is not None and self._carries_with(peer, link, announce.serve)
         }
+        self._declined.clear()
         for peer in self._meetings.keys() - here.keys():
             self._end(peer, now)
         for peer, link in here.items():
@@ -265,7 +271,6 @@ class Courier:
         self._arm(meeting.due)
 
     def _learn(self, meeting: _Meeting, reply: Reply) -> None:
-        meeting.differing += len(reply.they_lack)
         for item in reply.they_lack:
             if self._mail.held(item) is not None:
                 (meeting.giving if meeting.narrow else meeting.offers)[item] = None
@@ -309,13 +314,16 @@ class Courier:
                 else:
                     return
                 self._counters["copies_given"] += 1
+                if not meeting.link.profile.ordered:
+                    meeting.given[prefix] += 1
+                    meeting.checks = 0
             del meeting.giving[prefix]
 
     def _is_for(self, meeting: _Meeting, prefix: bytes, now: float) -> Held | None:
         """That message, if that neighbour should carry it; else it is withheld. To its recipient relays hand
         it over."""
         held = self._mail.held(prefix)
-        if held is None or held.destination == meeting.address:
+        if held is None or held.destination == meeting.address or meeting.given[prefix] >= _GIVEN_TIMES:
             return None
         if not self._should_carry(meeting, held, now):
             meeting.withheld[prefix] = None
@@ -329,7 +337,8 @@ class Courier:
             return
         wanted = []
         for prefix in prefixes:
-            if self._mail.held(prefix) is not None or self._mail.receipt(prefix) is not None:
+            known = self._mail.held(prefix) is not None or self._mail.receipt(prefix) is not None
+            if known or prefix in self._declined:
                 continue
             asked = self._asked.get(prefix)
             if asked is None or now >= asked.until:
@@ -339,16 +348,25 @@ class Courier:
         self._ask_for(peer, wanted, now)
 
     def _ask_for(self, peer: NodeId, prefixes: list[bytes], now: float) -> None:
+        """Ask for as many as that neighbour may leave here now, and for the rest once it may."""
         if not prefixes:
             return
-        self._forwarder.tell(peer, Context.TAKE, b"".join(prefixes))
-        for prefix in prefixes:
+        count, retry_s = self._relay.allowance(peer, now)
+        if count < WANTED_MAX:
+            under_way = (one for one in self._asked.values() if one.peer == peer and not one.deferred)
+            count = max(0, count - sum(1 for _ in under_way))
+        if count:
+            self._forwarder.tell(peer, Context.TAKE, b"".join(prefixes[:count]))
+        for number, prefix in enumerate(prefixes):
             others = self._asked[prefix].others if prefix in self._asked else []
-            self._asked[prefix] = _Asked(peer, now + _ASK_AGAIN_S, others)
+            if number < count:
+                self._asked[prefix] = _Asked(peer, now + _ASK_AGAIN_S, others)
+            else:
+                self._asked[prefix] = _Asked(peer, now + retry_s, [*others, peer], deferred=True)
+            self._arm(self._asked[prefix].until)
             self._asked.move_to_end(prefix)
             if len(self._asked) > WANTED_MAX:
                 self._asked.popitem(last=False)
-        self._arm(now + _ASK_AGAIN_S)
 
     def _ask_others(self, prefixes: Iterable[bytes], now: float) -> None:
         """What one neighbour does not send, another may have."""
@@ -381,8 +399,10 @@ class Courier:
         if receipt is not None and receipt_mark(receipt) == mark:
             self._counters["copies_known"] += 1
             self._forwarder.tell(peer, Context.DELIVERED, Delivered(prefix, receipt).encode())
-        else:
-            self._relay.take_copy(peer, packet, mark, now)
+        elif not self._relay.take_copy(peer, packet, mark, now):
+            self._declined[prefix] = None
+            if len(self._declined) > WANTED_MAX:
+                self._declined.popitem(last=False)
 
     def heard(self, peer: NodeId, entry: Delivered) -> None:
         """A receipt of a message that is not here: it is passed on to those who may have it."""
@@ -422,20 +442,20 @@ class Courier:
         """Ask again what was not answered."""
         late = [prefix for prefix, asked in self._asked.items() if now >= asked.until]
         self._ask_others(late, now)
-        if self._asked:
-            self._arm(next(iter(self._asked.values())).until)
+        for asked in self._asked.values():
+            self._arm(asked.until)
         for meeting in self._meetings.values():
             if now >= meeting.due:
                 meeting.tries += 1
                 if meeting.tries > _REPEATS:
                     meeting.due = float("inf")
+                    self._arm(meeting.check(now))
                 else:
                     self._ask(meeting, meeting.question, now)
             elif meeting.due < float("inf"):
                 self._arm(meeting.due)
             elif meeting.check_at <= now:
-                meeting.checks = 0 if meeting.differing < meeting.differed else meeting.checks + 1
-                meeting.differed, meeting.differing = meeting.differing, 0
+                meeting.checks += 1
                 meeting.check_at = float("inf")
                 self._compare(meeting, now)
             elif meeting.check_at < float("inf"):

@@ -24,7 +24,8 @@ from nexus_node.wire.message import parse_message_data_untrusted
 from nexus_node.wire.packet import HEADER_SIZE, Context, Packet, Priority, Reason, Refusal
 from nexus_node.wire.routing import PREFIX_SIZE
 
-_DAY_S = 24 * 3600
+_HOUR_S, _DAY_S = 3600, 24 * 3600
+_MANY = 1 << 30
 _PATIENCE_S, _PATIENCE_MAX_S = 5.0, 600.0
 """How long a recipient may take to fetch and answer before it is told again, and at most."""
 _SLIP_TRIES = 3
@@ -138,22 +139,23 @@ class Relay:
             self.kept(prefix, peer)
             self.route_changed(destination, now)
 
-    def take_copy(self, peer: NodeId, packet: Packet, mark: bytes, now: float) -> None:
-        """A neighbour gives a copy to carry; nothing is promised, and what is not wanted is dropped."""
+    def take_copy(self, peer: NodeId, packet: Packet, mark: bytes, now: float) -> bool:
+        """A neighbour gives a copy to carry; nothing is promised. False if it is not for this node."""
         destination = packet.destination or Address(b"")
         object_id = describe(KIND_MESSAGE, destination + packet.data)[0].id
         prefix = object_id[:PREFIX_SIZE]
         if self._store.held(prefix) is not None or self._store.receipt(prefix) is not None:
             self._counters["copies_known"] += 1
-            return
+            return True
         refusal = self._judge(peer, destination, prefix, now)
         if refusal is None:
             refusal = self._hold(peer, packet, object_id, mark, now, promised=False)
         if refusal is not None:
             self._counters[_COUNTERS[refusal.reason]] += 1
-            return
+            return refusal.reason is Reason.TOO_MUCH
         self.kept(prefix, peer)
         self.route_changed(destination, now)
+        return True
 
     def _judge(self, peer: NodeId, destination: Address, prefix: bytes, now: float) -> Refusal | None:
         """Whether the owner lets that neighbour leave mail for that destination now (N15, S3)."""
@@ -164,17 +166,21 @@ class Relay:
         least = _LEAST[policy.serve]
         if max(rank, self._rank(destination)) < least:
             return Refusal(Reason.NOT_SERVED, prefix)
+        count, retry_s = self.allowance(peer, now)
+        return None if count else Refusal(Reason.TOO_MUCH, prefix, min(0xFFFF, retry_s))
+
+    def allowance(self, peer: NodeId, now: float) -> tuple[int, int]:
+        """How many messages that neighbour may leave here now, and in how many seconds more (S3)."""
+        rank = self._rank(address_of(peer))
         if rank >= Rank.VERIFIED:
-            return None
-        if rank is Rank.STRANGER:
-            wait = self._last.get(peer, float("-inf")) + policy.interval_s - now
-            if wait > 0:
-                return Refusal(Reason.TOO_MUCH, prefix, min(0xFFFF, ceil(wait)))
-        wall_ms = self._wall_ms(now)
-        given, _ = self._store.given_since(peer, wall_ms - _DAY_S * 1000)
-        if given >= policy.per_day[rank >= Rank.TRUSTED]:
-            return Refusal(Reason.TOO_MUCH, prefix, 3600)
-        return None
+            return _MANY, 0
+        interval_s = self.policy.interval_s if rank is Rank.STRANGER else 0.0
+        wait = self._last.get(peer, float("-inf")) + interval_s - now
+        if wait > 0:
+            return 0, ceil(wait)
+        given, _ = self._store.given_since(peer, self._wall_ms(now) - _DAY_S * 1000)
+        left = max(0, self.policy.per_day[rank >= Rank.TRUSTED] - given)
+        return (1, ceil(interval_s)) if left and interval_s else (left, _HOUR_S)
 
     def _hold(
         self, peer: NodeId, packet: Packet, object_id: ObjectId, mark: bytes, now: float, *, promised: bool

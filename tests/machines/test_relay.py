@@ -246,6 +246,27 @@ def test_n10_a_copy_that_does_not_come_is_asked_of_another() -> None:
     assert three.relay.usage[0] == 1
 
 
+def test_s3_strangers_are_asked_for_no_more_copies_than_they_may_leave() -> None:
+    """Nothing crosses the link to be refused behind it; the rest comes as time allows."""
+    mesh = Mesh("alice", "one", "two", "bob", relays=("one", "two"), policy=S3)
+    mesh.knows("one", "alice", trust="verified")
+    mesh.knows("alice", "bob")
+    mesh.knows("alice", "one", trust="trusted")
+    mesh.join("alice", "one")
+    mesh.run(2)
+    for number in range(5):
+        mesh.send("alice", "bob", f"text {number}")
+    mesh.run(2)
+    mesh.join("one", "two")
+    held = []
+    for _ in range(5):
+        mesh.run(9.9)
+        held.append(mesh["two"].core.relay.usage[0])
+    assert held == [1, 2, 3, 4, 5]
+    assert mesh["one"].core.counters["copies_given"] == 5
+    assert mesh["two"].core.counters["custody_too_much"] == 0
+
+
 @pytest.mark.parametrize("victim", ["one", "two"])
 def test_n10_relays_that_are_killed_while_they_compare_go_on_afterwards(victim: str, tmp_path) -> None:
     """On a bad link, where comparing and copying takes minutes."""
