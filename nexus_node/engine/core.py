@@ -92,6 +92,8 @@ class NodeCore:
         self.attachments: dict[int, Attachment] = {}
         self._now = now
         self._failure: StoreError | None = None
+        self._expiry_at = now
+        """When the next message, of this node or kept for others, is over."""
         self._first_seq: int | None = None
         """The outbox row before this run's first."""
         self._rng = rng
@@ -133,6 +135,7 @@ class NodeCore:
             counters=self.counters,
             wall_ms=self.wall.ms,
             arm=self._arm,
+            arm_expiry=self._arm_expiry,
         )
         self.courier = Courier(
             self._mail,
@@ -407,19 +410,28 @@ class NodeCore:
         self.forwarder.expire(now, self.attachments)
         self.relay.expire(now)
         self.courier.expire(now)
+        if now >= self._expiry_at:
+            self._expire_messages(now)
+        self._arm(self._expiry_at)
+
+    def _expire_messages(self, now: float) -> None:
         self.delivery.expire_messages(now)
+        self.relay.expire_messages(now)
+        self._expiry_at = float("inf")
         for expiry in (self.store.next_expiry_ms(), self._mail.next_custody_expiry_ms()):
             if expiry is not None and expiry < NEVER_MS:
-                self._arm(max(now + 1, now + (expiry - self.wall.ms(now)) / 1000))
+                self._arm_expiry(max(now + 1, now + (expiry - self.wall.ms(now)) / 1000))
 
     def set_wall(self, offset_s: float) -> None:
         """Wall seconds minus monotonic seconds are now these. A step means that the clock was set: what
         this run has queued keeps its age and its time to live."""
         step_s = offset_s - self.wall.offset_s
         self.wall.offset_s = offset_s
-        if abs(step_s) > CLOCK_STEP_S and self._first_seq is not None:
+        if abs(step_s) <= CLOCK_STEP_S:
+            return
+        if self._first_seq is not None:
             self.store.redate(int(step_s * 1000), MESSAGE_TTL_S * 1000, since_seq=self._first_seq)
-            self._arm(self._now)
+        self._arm_expiry(self._now)
 
     def commit(self) -> None:
         """Make everything so far durable.
@@ -458,6 +470,11 @@ class NodeCore:
 
     def _arm(self, deadline: float) -> None:
         self.wake_at = min(self.wake_at, deadline)
+
+    def _arm_expiry(self, at: float) -> None:
+        """A message is over at that time."""
+        self._expiry_at = min(self._expiry_at, at)
+        self._arm(at)
 
     def _arm_link(self, link: Link) -> None:
         deadline = link.next_deadline()
@@ -504,7 +521,7 @@ class NodeCore:
         row.seq = self.store.add_outgoing(row)
         if self._first_seq is None:
             self._first_seq = row.seq - 1
-        self._arm(now + MESSAGE_TTL_S)
+        self._arm_expiry(now + MESSAGE_TTL_S)
         self.ready.update(link.cid for link in self.delivery.submit(row))
         if not ways:
             self.planner.wanted(to.node_id, now)

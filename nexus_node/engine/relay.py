@@ -80,6 +80,7 @@ class Relay:
         counters: Counter[str],
         wall_ms: Callable[[float], int],
         arm: Callable[[float], None],
+        arm_expiry: Callable[[float], None],
     ) -> None:
         self.policy = policy
         self._identity = identity
@@ -90,6 +91,7 @@ class Relay:
         self._counters = counters
         self._wall_ms = wall_ms
         self._arm = arm
+        self._arm_expiry = arm_expiry
         self.kept: Callable[[bytes, NodeId], None] = lambda prefix, giver: None
         """Told of each message that is kept from now on, and who gave it."""
         self.proved: Callable[[bytes, bytes], None] = lambda prefix, receipt: None
@@ -210,7 +212,7 @@ class Relay:
         self._last.move_to_end(peer)
         if len(self._last) > SENDERS_TIMED:
             self._last.popitem(last=False)
-        self._arm(now + self.policy.ttl_s)
+        self._arm_expiry(now + (held.expires_ms - wall_ms) / 1000)
         return None
 
     def fill(self, peer: NodeId, packer: ItemPacker) -> None:
@@ -361,7 +363,7 @@ class Relay:
 
     # --- time -----------------------------------------------------------------------------------
     def expire(self, now: float) -> None:
-        """Tell again what was not fetched, and let go of what is over (S2)."""
+        """Tell again what was not fetched."""
         for address, telling in list(self._telling.items()):
             if now >= telling.due:
                 telling.tries += 1
@@ -370,6 +372,9 @@ class Relay:
                 self._tell(address, telling, now)
             else:
                 self._arm(telling.due)
+
+    def expire_messages(self, now: float) -> None:
+        """Let go of what is over (S2)."""
         messages, _, _ = self._store.expire_custody(self._wall_ms(now))
         if messages:
             self._counters["custody_expired"] += messages

@@ -54,6 +54,8 @@ _ASK_SOON = 4
 """Requests and answers may get lost: so often it is asked again without waiting longer each time."""
 _ASKED_S = 300.0
 """An answer to a neighbour's request may take that long, over radio."""
+_REMEMBERED_S = 60.0
+"""A neighbour remembers longer what it was asked for; it is asked again after that all the same."""
 _PASSED_S, _BROKEN_S = 0.8, 60.0
 """A request for what was just asked for is not passed on; one after that finds no answer that way, and goes
 every way."""
@@ -102,6 +104,9 @@ class _Neighbour:
         self.asking = TokenBucket(_PACE * PATH_REQUESTS_PER_S, _PACE_BURST * PATH_REQUESTS_BURST, now)
         self.asked: OrderedDict[Address, tuple[PathRequest, float]] = OrderedDict()
         """What it asked for, and when, and has not got: the answer goes at once, and on credit."""
+        self.pending: OrderedDict[Address, tuple[float, tuple[int, bool]]] = OrderedDict()
+        """What it was asked for, when, and how much, and has not answered: where nothing gets lost it need
+        not be asked again soon, since it remembers."""
         self.own_due = False
         self.paused_until = float("-inf")
         """Until then it has asked not to be sent anything for others."""
@@ -125,6 +130,18 @@ class _Neighbour:
     def hop(self) -> Hop:
         hop = hop_of(self.link)
         return replace(hop, cost=hop.cost * (1 + self.load**2))
+
+    def should_ask(self, request: PathRequest, now: float) -> bool:
+        """Whether it is to be asked, which is then noted."""
+        address, demand = request.destination, _demand(request)
+        at, asked = self.pending.get(address, (float("-inf"), (-1, False)))
+        if self.link.profile.ordered and now < at + _REMEMBERED_S and asked >= demand:
+            return False
+        self.pending[address] = now, demand
+        self.pending.move_to_end(address)
+        if len(self.pending) > PATHS_WANTED:
+            self.pending.popitem(last=False)
+        return True
 
     @property
     def has_news(self) -> bool:
@@ -353,7 +370,10 @@ class Router:
                 raise BadWire("path_requests_too_fast")
             self._take_request(neighbour, parse_path_request_untrusted(packet.data), packet.hops, now)
         elif packet.context == Context.PATH_LOST:
-            self.paths.lost_by(peer, parse_paths_lost_untrusted(packet.data), now)
+            lost = parse_paths_lost_untrusted(packet.data)
+            for address in lost:
+                neighbour.pending.pop(address, None)
+            self.paths.lost_by(peer, lost, now)
             self._look_for_broken(now)
         else:
             return False
@@ -367,6 +387,7 @@ class Router:
         if announce.node_id == self._identity.node_id:
             self._take_own(announce, now)
             return
+        neighbour.pending.pop(address_of(announce.node_id), None)
         hops_left = min(packet.hops, MAX_HOPS) - 1
         why = self.paths.heard(
             announce, cost, neighbour.peer, neighbour.hop, now, hops_left=hops_left, tlvs=packet.tlvs
@@ -565,7 +586,8 @@ class Router:
             Context.PATH_REQUEST, request.encode(), hops=hops, priority=Priority.INTERACTIVE
         ).encode()
         for neighbour in neighbours:
-            neighbour.requests.append(body)
+            if neighbour.should_ask(request, now):
+                neighbour.requests.append(body)
 
     def _remember(self, request: PathRequest) -> bool:
         """False if it has been here before."""
