@@ -21,7 +21,7 @@ OBJECT_MAX = 64 * MIB
 MTU_CONSTRAINED, MTU_STANDARD, MTU_BULK = 484, 1500, 4096
 """Transport classes (N2)."""
 MTU_MIN = 136
-"""A frame must hold an announce (133 bytes on a shared medium), and the largest handshake message (118)."""
+"""A frame must hold an announce (133 bytes on a shared medium), and the largest handshake message (123)."""
 MTU_MAX = 65535
 """Stream framing has a 16-bit length."""
 REPLAY_WINDOW = 1024
@@ -34,6 +34,8 @@ HANDSHAKE_TIMEOUT_S = 15.0
 """A handshake that has not ended by then, on a link that is not slow, is given up."""
 LINKS_PER_CARRIER = 64
 """Neighbours one shared medium may keep links with."""
+HEARD_MAX = 1024
+"""Nodes on one shared medium whose HELLO was heard, about 200 bytes each; the longest silent goes."""
 HANDSHAKE_FRAMES = 8
 """Handshake frames waiting to go on one carrier; the oldest goes, since the peer repeats what it asked."""
 LINK_ITEMS = 256

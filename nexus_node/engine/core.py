@@ -4,16 +4,15 @@ Durable before visible stands in one place each way: `next_frame` and `poll_even
 before anything leaves. See ARCHITECTURE.md for the way of a message through here.
 """
 
-from collections import Counter, OrderedDict, deque
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import replace
 
-from nexus_node.base.errors import BadWire, CarrierClosed, InputError, RemoteError, StoreCorrupt, StoreError
+from nexus_node.base.errors import InputError, StoreCorrupt, StoreError
 from nexus_node.base.ids import MessageId, NodeId
 from nexus_node.base.limits import (
     CLOCK_STEP_S,
     MESSAGE_TTL_S,
-    PENDING_CONNECTIONS,
     RECEIPTS_WAITING,
     TEXT_MAX,
 )
@@ -22,6 +21,7 @@ from nexus_node.crypto.address import address_of
 from nexus_node.crypto.envelope import receipt_mark
 from nexus_node.crypto.identity import Identity
 from nexus_node.crypto.vault import Vault
+from nexus_node.engine.carriers import Carriers
 from nexus_node.engine.collect import Collector
 from nexus_node.engine.compose import Composer
 from nexus_node.engine.contacts import Contacts
@@ -31,6 +31,7 @@ from nexus_node.engine.dispatch import Dispatcher
 from nexus_node.engine.events import Event, Value
 from nexus_node.engine.forward import Forwarder
 from nexus_node.engine.inbound import Inbound
+from nexus_node.engine.medium import Medium
 from nexus_node.engine.objects import Objects
 from nexus_node.engine.peers import Attachment
 from nexus_node.engine.planner import Planner
@@ -40,21 +41,9 @@ from nexus_node.engine.router import Router
 from nexus_node.engine.tracer import Tracer
 from nexus_node.engine.wallclock import NEVER_MS, WallClock
 from nexus_node.ports.custody import CustodyStore
-from nexus_node.ports.driver import LinkProfile, Signal
 from nexus_node.ports.store import Incoming, Outgoing, Store
-from nexus_node.proto.cookie import CookieJar
-from nexus_node.proto.fragment import ReassemblyBudget
-from nexus_node.proto.link import Link, LinkDown, LinkFault
 from nexus_node.proto.paths import Policy
-from nexus_node.wire.frames import (
-    ItemKind,
-    ItemPacker,
-    Lost,
-    Opening,
-    Retry,
-    SealedFrame,
-    parse_frame_untrusted,
-)
+from nexus_node.wire.frames import ItemPacker
 
 _BULK_FIRST_EVERY = 8
 """Every eighth frame serves fragments and bulk first: more than the 10 % floor of N6."""
@@ -64,7 +53,7 @@ _WIDE_BPS = 1_000_000
 """From here on a link costs less than compressing a text does."""
 
 
-class NodeCore:
+class NodeCore(Carriers):
     """One node. Times are monotonic seconds `now`; the carrier's number `cid` comes from `carrier_up`."""
 
     def __init__(
@@ -80,32 +69,17 @@ class NodeCore:
         path_policy: Policy = Policy.BALANCED,
     ) -> None:
         """`mail` is where others' messages are kept, if not in `store`: in memory only (S2)."""
-        self.identity = identity
-        self.store = store
+        super().__init__(identity, store, rng, now=now)
         self.wall = WallClock()
-        self.counters: Counter[str] = Counter()
-        """Everything refused or dropped, by name, for `status`."""
-        self.wake_at = float("inf")
-        """When `expire` wants to be called; only ever brought forward between calls of `expire`."""
-        self.ready: set[int] = set()
-        """Carriers that may have something to send; the runtime takes numbers out."""
-        self.attachments: dict[int, Attachment] = {}
-        self._now = now
         self._failure: StoreError | None = None
         self._expiry_at = now
         """When the next message, of this node or kept for others, is over."""
         self._first_seq: int | None = None
         """The outbox row before this run's first."""
-        self._rng = rng
         self._read_receipts = read_receipts
-        self._cookies = CookieJar(rng)
         self._vault = Vault(identity.vault_key())
         self._composer = Composer(identity, rng)
         self._events: deque[Event] = deque()
-        self._reassembly = ReassemblyBudget()
-        self._next_cid = 1
-        self._pending: OrderedDict[int, None] = OrderedDict()
-        """Carriers others opened that have not completed a handshake, oldest first."""
         self.contacts = Contacts(store, identity.node_id, self._emit)
         self.objects = Objects(store)
         self._receipts = Receipts(store)
@@ -122,7 +96,7 @@ class NodeCore:
         )
         self.router.paths.pinned = lambda address: self.contacts.by_address(address) is not None
         self.forwarder = Forwarder(
-            self.router, counters=self.counters, arm=self._arm, wake=lambda link: self.ready.add(link.cid)
+            self.router, counters=self.counters, arm=self._arm, wake=self._wake, dead=self._give_up
         )
         self._mail = mail if mail is not None else store
         self.relay = Relay(
@@ -147,7 +121,7 @@ class NodeCore:
             counters=self.counters,
             wall_ms=self.wall.ms,
             arm=self._arm,
-            wake=lambda link: self.ready.add(link.cid),
+            wake=self._wake,
         )
         self.delivery = Delivery(
             store,
@@ -159,7 +133,8 @@ class NodeCore:
             silent=lambda to, at: self.planner.silent(to, at),
             answered=lambda to: self.planner.answered(to),
             turned_away=lambda by, to, at: self.planner.turned_away(by, to, at),
-            wake=lambda link: self.ready.add(link.cid),
+            wake=self._wake,
+            dead=self._give_up,
         )
         self.planner = Planner(store, self.contacts, self.router, self.delivery, self._arm)
         self.tracer = Tracer(
@@ -195,112 +170,7 @@ class NodeCore:
         self.planner.start(now)
         self._arm(now)
 
-    # --- carriers -------------------------------------------------------------------------------
-    def carrier_up(self, profile: LinkProfile, label: str, *, dialed: bool, now: float) -> int:
-        """A carrier was attached; its number. One more unproven than allowed makes the oldest go."""
-        cid = self._next_cid
-        self._next_cid += 1
-        known = self.store.neighbour(label) if dialed else None
-        link = Link(self.identity, profile, self._rng, dialed=dialed, known=known, now=now)
-        self.attachments[cid] = Attachment(cid, profile, label, link, self._reassembly, dialed=dialed)
-        if not dialed:
-            self._pending[cid] = None
-            if len(self._pending) > PENDING_CONNECTIONS:
-                oldest, _ = self._pending.popitem(last=False)
-                self.attachments[oldest].link.closed = "too many unfinished handshakes"
-                self.counters["unfinished_handshakes_dropped"] += 1
-                self.ready.add(oldest)
-        self._arm_link(link)
-        self.ready.add(cid)
-        return cid
-
-    def carrier_down(self, cid: int, why: str, now: float) -> None:
-        """The carrier went away."""
-        self._now = now
-        self._pending.pop(cid, None)
-        attachment = self.attachments.pop(cid, None)
-        if attachment is not None:
-            attachment.reassembly.clear()
-            if attachment.link.peer is not None:
-                self._link_down(attachment, attachment.link.peer, why)
-
-    def knock(self, source: bytes, frame: bytes, now: float) -> bytes | bool:
-        """Judge a frame from a source without a carrier, keeping nothing about it (N3); see DriverPort."""
-        try:
-            parsed = parse_frame_untrusted(frame)
-        except BadWire as error:
-            self.counters[error.code] += 1
-            return False
-        if isinstance(parsed, SealedFrame):
-            self.counters["no_session"] += 1
-            return Lost().encode()
-        if not isinstance(parsed, Opening):
-            self.counters["unasked_reply"] += 1
-            return False
-        if parsed.cookie and self._cookies.accepts(source, parsed.cookie, now):
-            return True
-        self.counters["cookies_sent"] += 1
-        return Retry(parsed.sender, self._cookies.bake(source, now)).encode()
-
-    def deliver(self, cid: int, frame: bytes, signal: Signal | None, now: float) -> None:
-        """Take a received frame in. Whatever it holds, nothing but counters and state changes."""
-        attachment = self.attachments.get(cid)
-        if attachment is None:
-            return
-        self._now = now
-        attachment.rx_bytes += len(frame)
-        attachment.signal = signal or attachment.signal
-        link = attachment.link
-        try:
-            items = link.receive(frame, now)
-            self._link_events(attachment)
-        except RemoteError as error:
-            self.counters[error.code] += 1
-            self._link_events(attachment)
-            items = []
-        for kind, body in items:
-            try:
-                self._dispatcher.take(attachment, kind, body, now)
-            except RemoteError as error:  # that item's own fault: the others of the frame count
-                self.counters[error.code] += 1
-        link.conclude(now)
-        self._link_events(attachment)
-        self._follow_routes()
-        self._arm_link(link)
-        self.ready.add(cid)
-
-    def next_frame(self, cid: int, now: float) -> bytes | None:
-        """The next frame for that carrier, or None. Raises CarrierClosed when it is given up.
-
-        What the frame may tell is committed first.
-        """
-        attachment = self.attachments.get(cid)
-        if attachment is None:
-            raise CarrierClosed("the carrier is detached")
-        self._now = now
-        if self._promised or self._failure is not None:
-            self.commit()
-        link = attachment.link
-        frame = link.poll_handshake()
-        if frame is None and link.peer is not None and link.up:
-            packer = ItemPacker(link.room)
-            link.fill(packer)
-            self._fill(attachment, link.peer, packer)
-            if self._promised:  # what was just loaded had to be sealed again
-                self.commit()
-            if packer.items or link.must_send:
-                frame = link.seal(packer.items, now)
-                if any(kind == ItemKind.CLOSE for kind, _ in packer.items):
-                    link.closed = "this node is stopping"
-        if frame is None:
-            if link.closed is not None:
-                raise CarrierClosed(link.closed)
-            return None
-        attachment.tx_bytes += len(frame)
-        attachment.frames_sent += 1
-        self._arm_link(link)
-        return frame
-
+    # --- frames ---------------------------------------------------------------------------------
     def _fill(self, attachment: Attachment, peer: NodeId, packer: ItemPacker) -> None:
         """What a frame carries: answers and news of paths first, then this node's messages and those of
         others in turn."""
@@ -318,54 +188,39 @@ class NodeCore:
         if not paused:
             self.courier.fill(peer, packer, now)
 
-    def billed(self, cid: int, seconds: float) -> None:
-        """The last frame took that much airtime."""
-        if cid in self.attachments:
-            self.attachments[cid].airtime_s += seconds
+    def _fill_broadcast(self, medium: Medium, packer: ItemPacker) -> None:
+        if self.router.fill_broadcast(medium, packer, self._now):
+            self._stir(medium)
 
-    def retune(self, cid: int, profile: LinkProfile) -> None:
-        """What the carrier can do has changed."""
-        attachment = self.attachments.get(cid)
-        if attachment is not None:
-            attachment.profile = profile
-            attachment.link.retune(profile)
-            if attachment.link.peer is not None:
-                self._links_changed(attachment.link.peer, retuned=True)
+    def _stir(self, medium: Medium) -> None:
+        """There is something for all neighbours on a medium."""
+        self._arm(medium.stir(self._now))
 
-    def close_links(self) -> None:
-        """Take leave of every neighbour; the frames go with the next pulls."""
-        for cid, attachment in self.attachments.items():
-            attachment.link.close("stopping")
-            self.ready.add(cid)
+    def _take(self, one: Attachment, kind: int, body: bytes, now: float) -> None:
+        self._dispatcher.take(one, kind, body, now)
 
-    def _link_events(self, attachment: Attachment) -> None:
-        while (event := attachment.link.poll_event()) is not None:
-            if isinstance(event, LinkFault):
-                self.counters[event.code] += 1
-                continue
-            if isinstance(event, LinkDown):
-                self._link_down(attachment, event.peer, event.why)
-                continue
-            self._pending.pop(attachment.cid, None)
-            attachment.begin_session()
-            self.contacts.met(event.peer, self.wall.ms(self._now))
-            if attachment.dialed and self.store.neighbour(attachment.label) != event.peer:
-                self.store.remember_neighbour(attachment.label, event.peer)
-            self.courier.met(event.peer, self._now)
-            self.router.neighbour_down(event.peer, self._now)  # it may have forgotten what it knew of paths
-            self._links_changed(event.peer)
-            if self._read_receipts:
-                for seq, receipt in self.store.to_tell(event.peer, limit=RECEIPTS_WAITING):
-                    self._receipts.add(event.peer, receipt, read=seq)
-            self._emit("link_up", {"peer": address_of(event.peer).hex(), "carrier": attachment.label})
+    def _settle(self) -> None:
+        if self._promised or self._failure is not None:
+            self.commit()
 
-    def _link_down(self, attachment: Attachment, peer: NodeId, why: str) -> None:
-        self._links_changed(peer, without=attachment)
-        self.forwarder.session_over(attachment.cid, self._now)
-        self._emit("link_down", {"peer": address_of(peer).hex(), "carrier": attachment.label, "why": why})
+    # --- neighbours -----------------------------------------------------------------------------
+    def _link_came(self, one: Attachment, peer: NodeId) -> None:
+        self.contacts.met(peer, self.wall.ms(self._now))
+        self.courier.met(peer, self._now)
+        self.router.neighbour_down(peer, self._now)  # it may have forgotten what it knew of paths
+        self._links_changed(peer)
+        if self._read_receipts:
+            for seq, receipt in self.store.to_tell(peer, limit=RECEIPTS_WAITING):
+                self._receipts.add(peer, receipt, read=seq)
+        self._emit("link_up", {"peer": address_of(peer).hex(), "carrier": one.label})
+
+    def _link_went(self, one: Attachment, peer: NodeId, why: str) -> None:
+        self._links_changed(peer, without=one)
+        self.forwarder.session_over(one.cid, self._now)
+        self._emit("link_down", {"peer": address_of(peer).hex(), "carrier": one.label, "why": why})
 
     def _links_changed(
-        self, peer: NodeId, *, without: Attachment | None = None, retuned: bool = False
+        self, peer: NodeId, *, retuned: bool = False, without: Attachment | None = None
     ) -> None:
         links = [one for one in self.attachments.values() if one.link.peer == peer and one is not without]
         best = max(links, key=lambda link: link.profile.bps, default=None)
@@ -377,10 +232,13 @@ class NodeCore:
             self.courier.parted(peer, self._now)
         self.planner.links_changed(peer, self._now, retuned=retuned)
         self.router.relays_changed = True
-        self._follow_routes()
-        self.ready.update(one.cid for one in links)
+        self._follow()
+        self._wake_all(links)
 
-    def _follow_routes(self) -> None:
+    def _is_worth_a_link(self, peer: NodeId) -> bool:
+        return bool(self.store.pending(peer, limit=1))
+
+    def _follow(self) -> None:
         """Act on paths that are others now."""
         if self.router.relays_changed:
             self.router.relays_changed = False
@@ -390,23 +248,21 @@ class NodeCore:
             self.planner.route_changed(address, self._now)
             self.relay.route_changed(address, self._now)
             self.relay.hand_slips(address, self._now)
-        self.ready.update(link.cid for link in self.router.waiting())
+        self._wake_all(self.router.waiting())
+        for medium in self.media.values():
+            if self.router.has_broadcasts(medium, self._now):
+                self._stir(medium)
 
     # --- time and durability --------------------------------------------------------------------
     def expire(self, now: float) -> None:
         """Do what is due; afterwards `wake_at` says when to come again."""
         self._now = now
         self.wake_at = float("inf")
-        for cid, attachment in self.attachments.items():
-            attachment.link.expire(now)
-            self._link_events(attachment)
-            self._arm_link(attachment.link)
-            if attachment.link.must_send or attachment.link.closed is not None or not attachment.link.up:
-                self.ready.add(cid)
-        self.ready.update(one.cid for one in self.router.expire(now))
-        self._follow_routes()
+        self._expire_links(now)
+        self._wake_all(self.router.expire(now))
+        self._follow()
         self.planner.expire(now)
-        self.ready.update(one.cid for one in self.delivery.expire(now))
+        self._wake_all(self.delivery.expire(now))
         self.forwarder.expire(now, self.attachments)
         self.relay.expire(now)
         self.courier.expire(now)
@@ -468,18 +324,10 @@ class NodeCore:
     def has_events(self) -> bool:
         return bool(self._events)
 
-    def _arm(self, deadline: float) -> None:
-        self.wake_at = min(self.wake_at, deadline)
-
     def _arm_expiry(self, at: float) -> None:
         """A message is over at that time."""
         self._expiry_at = min(self._expiry_at, at)
         self._arm(at)
-
-    def _arm_link(self, link: Link) -> None:
-        deadline = link.next_deadline()
-        if deadline is not None:
-            self._arm(deadline)
 
     def _emit(self, event: str, fields: dict[str, Value]) -> None:
         self._events.append(Event(event, self.wall.ms(self._now), fields))
@@ -522,7 +370,9 @@ class NodeCore:
         if self._first_seq is None:
             self._first_seq = row.seq - 1
         self._arm_expiry(now + MESSAGE_TTL_S)
-        self.ready.update(link.cid for link in self.delivery.submit(row))
+        self._wake_all(self.delivery.submit(row))
+        if not ways or not ways[0].direct:
+            self._open_to(to.node_id)
         if not ways:
             self.planner.wanted(to.node_id, now)
         self._emit("message_state", {"id": row.id.hex(), "to": to.address.hex(), "state": "queued", "by": ""})
@@ -568,4 +418,4 @@ class NodeCore:
                 if link is not None:
                     self._receipts.add(row.sender, row.read, read=row.seq)
                     self._inbound.promised = True
-                    self.ready.add(link.cid)
+                    self._wake(link)

@@ -43,6 +43,7 @@ class Delivery:
         answered: Callable[[NodeId], None],
         turned_away: Callable[[NodeId, NodeId, float], float],
         wake: Callable[[Attachment], None],
+        dead: Callable[[Attachment], None],
     ) -> None:
         """Args:
         reseal: seals a row's text anew as an introduction, in the store too, and returns the new row; None
@@ -52,6 +53,7 @@ class Delivery:
         turned_away: told of a relay that will not keep mail for a recipient; returns until when it is not
             asked again.
         wake: told of a link that has become a way, and so may have something to send.
+        dead: told of a link whose other end seems to have gone.
         """
         self._store = store
         self._counters = counters
@@ -63,6 +65,7 @@ class Delivery:
         self._answered = answered
         self._turned_away = turned_away
         self._wake = wake
+        self._dead = dead
         self._mailboxes: dict[NodeId, list[Mailbox]] = {}
         """By recipient: one on a way to it, or one for each relay its mail goes to."""
         self._over: dict[Attachment, list[Mailbox]] = {}
@@ -319,6 +322,9 @@ class Delivery:
             for flight in mailbox.late(now):
                 if not flight.packet:
                     self._seal_again(mailbox, flight.row, now)
+                elif mailbox.way.link.is_dead(flight.tries, now):
+                    self._dead(mailbox.way.link)
+                    break
                 elif mailbox.repeat(flight):
                     self._counters["repeats"] += 1
                     if flight.tries >= _SILENT_TRIES and not mailbox.way.direct and mailbox.way.relay is None:

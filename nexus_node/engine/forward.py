@@ -4,6 +4,7 @@
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from nexus_node.base.ids import Address, NodeId
 from nexus_node.base.limits import REVERSE_PATHS, TRANSFERS_OUT, TRANSIT_BYTES, TRANSIT_PAUSE_BYTES
@@ -34,10 +35,11 @@ _LIMIT_MIN = 2048
 
 @dataclass(slots=True)
 class _Transfer:
-    """A transit packet that goes in fragments."""
+    """A transit packet that goes in fragments, or in one that is acknowledged."""
 
     transfer: OutgoingTransfer
-    size: int
+    body: bytes
+    aim: Address | None
     due: float = float("inf")
     tries: int = 0
     unacknowledged: int = 0
@@ -74,12 +76,15 @@ class Forwarder:
         counters: Counter[str],
         arm: Callable[[float], None],
         wake: Callable[[Attachment], None],
+        dead: Callable[[Attachment], None],
     ) -> None:
-        """`wake` is told of each link that has something to send because of a call."""
+        """`wake` is told of each link that has something to send because of a call, `dead` of one whose other
+        end seems to have gone."""
         self._router = router
         self._counters = counters
         self._arm = arm
         self._wake = wake
+        self._dead = dead
         self._transits: dict[int, Transit] = {}
         self._back: OrderedDict[bytes, list[NodeId]] = OrderedDict()
         """Where messages on their way came from, by object prefix, the latest last: answers go back that
@@ -230,14 +235,14 @@ class Forwarder:
     ) -> None:
         largest = link.link.room - 1
         while queue:
-            body = queue[0][0]
-            if len(body) > largest:
+            body, aim = queue[0]
+            if len(body) > largest or (aim is not None and link.acknowledges):
                 if len(transit.transfers) >= TRANSFERS_OUT:
                     return
                 transfer = OutgoingTransfer(
                     link.number_transfer(), body, largest, ordered=link.profile.ordered
                 )
-                transit.transfers.append(_Transfer(transfer, len(body)))
+                transit.transfers.append(_Transfer(transfer, body, aim))
             elif len(body) <= packer.left:
                 packer.add(ItemKind.PACKET, body)
                 transit.bytes -= len(body)
@@ -265,7 +270,7 @@ class Forwarder:
     @staticmethod
     def _end(transit: Transit, one: _Transfer) -> None:
         transit.transfers.remove(one)
-        transit.bytes -= one.size
+        transit.bytes -= len(one.body)
 
     def take_ack(self, link: Attachment, ack: FragmentAck, now: float) -> bool:
         """Fragments arrived; False if they are none of this room's."""
@@ -289,7 +294,7 @@ class Forwarder:
     # --- time and links -------------------------------------------------------------------------
     def expire(self, now: float, links: dict[int, Attachment]) -> None:
         """Ask again about fragments that nothing was heard of."""
-        for cid, transit in self._transits.items():
+        for cid, transit in list(self._transits.items()):
             link = links[cid]
             for one in list(transit.transfers):
                 if now < one.due:
@@ -300,6 +305,9 @@ class Forwarder:
                 one.unacknowledged = 0
                 one.tries += 1
                 one.due = float("inf")
+                if link.is_dead(one.tries, now):
+                    self._dead(link)
+                    break
                 if one.tries > _TRIES:
                     self._counters["transit_lost"] += 1
                     self._end(transit, one)
@@ -311,11 +319,13 @@ class Forwarder:
     def session_over(self, cid: int, now: float) -> None:
         """A link's session has ended: what had not left goes another way, or is refused."""
         transit = self._transits.pop(cid, None)
-        for queue in transit.queues.values() if transit is not None else ():
-            for body, aim in queue:
-                if aim is not None:
-                    packet = parse_packet_untrusted(body)
-                    self._again(replace(packet, destination=packet.destination or aim), aim, now)
+        if transit is None:
+            return
+        unsent = [(one.body, one.aim) for one in transit.transfers]
+        for body, aim in chain(unsent, *transit.queues.values()):
+            if aim is not None:
+                packet = parse_packet_untrusted(body)
+                self._again(replace(packet, destination=packet.destination or aim), aim, now)
 
     def _again(self, packet: Packet, aim: Address, now: float) -> None:
         route = self._router.route(aim, now) if packet.hops > 1 else None

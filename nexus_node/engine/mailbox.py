@@ -187,7 +187,7 @@ class Mailbox:
             if row.id in self.flights:
                 continue
             packet = self._packet(row)
-            if len(packet) > largest:
+            if len(packet) > largest or (self.way.link.acknowledges and not self.way.direct):
                 self._large.append(row)
             else:
                 self._sending.append(self.begin(row, packet))
@@ -318,7 +318,7 @@ class Mailbox:
         if transfer is None:
             self._sending.append(flight)
             return True
-        if link.profile.ordered or (transfer.finished and flight.tries > 1):
+        if link.profile.ordered or (transfer.finished and (flight.tries > 1 or not self.way.direct)):
             self._cut(flight)  # the far end has let go of what it had
         else:
             transfer.timed_out()

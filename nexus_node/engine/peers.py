@@ -1,4 +1,6 @@
-"""Attachments: each carrier with its link and what has passed over it."""
+"""Attachments: each link, with its carrier and what has passed over it."""
+
+from typing import TYPE_CHECKING
 
 from nexus_node.base.limits import WINDOW_BYTES_MAX, WINDOW_BYTES_MIN, WINDOW_BYTES_START
 from nexus_node.engine.receipts import Answer
@@ -6,9 +8,15 @@ from nexus_node.ports.driver import LinkProfile, Signal
 from nexus_node.proto.fragment import Reassembly, ReassemblyBudget
 from nexus_node.proto.link import Link
 
+_DEAD_TRIES, _DEAD_S = 3, 30.0
+"""On a shared medium nothing else shows soon that a neighbour has gone."""
+
+if TYPE_CHECKING:
+    from nexus_node.engine.medium import Medium
+
 
 class Attachment:
-    """One carrier of the node, from attach to detach."""
+    """A carrier between two nodes, from attach to detach; or one link of many on a shared medium."""
 
     def __init__(
         self,
@@ -19,12 +27,14 @@ class Attachment:
         budget: ReassemblyBudget,
         *,
         dialed: bool,
+        medium: "Medium | None" = None,
     ) -> None:
         self.cid = cid
         self.profile = profile
         self.label = label
         self.link = link
         self.dialed = dialed
+        self.medium = medium
         self.signal: Signal | None = None
         self.rx_bytes = self.tx_bytes = 0
         self.airtime_s = 0.0
@@ -42,6 +52,16 @@ class Attachment:
         """Bytes sent in messages and fragments that nothing has answered yet."""
         self.window = WINDOW_BYTES_START
 
+    @property
+    def state(self) -> str:
+        """As `Link.state`."""
+        return self.link.state
+
+    @property
+    def why(self) -> str | None:
+        """Why there is no link, in words for people."""
+        return self.link.closed or (None if self.state == "up" else "no link there yet")
+
     def number_transfer(self) -> int:
         number = self.next_transfer
         self.next_transfer = (number + 1) % 256
@@ -51,6 +71,17 @@ class Attachment:
     def window_open(self) -> bool:
         """Whether more may be sent before something is acknowledged. Ordered carriers pace themselves."""
         return self.profile.ordered or self.unacknowledged < self.window
+
+    @property
+    def acknowledges(self) -> bool:
+        """Whether what crosses hops is acknowledged on this one: where the air is shared, too much gets lost
+        to leave that to the ends."""
+        return self.medium is not None
+
+    def is_dead(self, tries: int, now: float) -> bool:
+        """Whether so many repeats in vain mean that nobody is there any more."""
+        silent = now - self.link.last_heard
+        return self.medium is not None and tries >= _DEAD_TRIES and silent >= _DEAD_S
 
     def answered(self, size: int) -> None:
         """That many bytes were acknowledged: additive increase, one frame a window."""

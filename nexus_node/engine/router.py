@@ -19,10 +19,11 @@ from nexus_node.base.limits import (
 from nexus_node.base.rng import Rng
 from nexus_node.crypto.address import address_of
 from nexus_node.crypto.identity import Identity
+from nexus_node.engine.medium import Medium
 from nexus_node.engine.peers import Attachment
 from nexus_node.ports.store import Store
 from nexus_node.proto.budget import TokenBucket
-from nexus_node.proto.paths import ANNOUNCE_EVERY_S, Path, PathTable, Policy
+from nexus_node.proto.paths import ANNOUNCE_EVERY_S, Destination, Path, PathTable, Policy
 from nexus_node.wire.announce import ANNOUNCE_SIZE, Announce, Serve, parse_announce_untrusted
 from nexus_node.wire.frames import ITEM_HEAD, ItemKind, ItemPacker
 from nexus_node.wire.packet import HEADER_SIZE, MAX_HOPS, Context, Packet, Priority
@@ -42,6 +43,7 @@ _GOSSIP_BURST_S = 300.0
 _PACE, _PACE_BURST = 0.8, 0.5
 """Of what a neighbour takes, so that its count and ours never meet."""
 _ANNOUNCE_ITEM = HEADER_SIZE + ANNOUNCE_SIZE + ITEM_HEAD
+_TURNS = 4
 _SOON_S = 0.2
 """Links that come up together share one new announce."""
 _ANNOUNCE_GAP_S = 0.5
@@ -115,6 +117,7 @@ class _Neighbour:
         self.greet_at = float("inf")
         """When it is asked for that, should the one it sends unasked get lost."""
         self.greetings = 0
+        self.greeting: bytes | None = None
         self.load = 0.0
         """What waits for that link, in units of what makes this node ask others to pause."""
         self.link = link
@@ -123,7 +126,7 @@ class _Neighbour:
     def use(self, link: Attachment, now: float) -> None:
         self.link = link
         gossip = _gossip_of(link, now)
-        if gossip.rate != self.gossip.rate:
+        if gossip.rate != self.gossip.rate or link.medium is not None:
             self.gossip = gossip
 
     @property
@@ -145,7 +148,10 @@ class _Neighbour:
 
     @property
     def has_news(self) -> bool:
-        return bool(self.own_due or self.requests or self.lost or self.news)
+        """Whether there is news for it alone."""
+        if self.link.medium is not None:
+            return bool(self.lost or self.greeting)
+        return bool(self.greeting or self.own_due or self.requests or self.lost or self.news)
 
     def owe(self, address: Address, *, first: bool = False) -> None:
         """It is to be told of that destination."""
@@ -167,18 +173,27 @@ class _Neighbour:
 
 def _gossip_of(link: Attachment, now: float) -> TokenBucket:
     """The bytes of announces that link may carry."""
+    if link.medium is not None:
+        return link.medium.gossip
     bps = link.profile.bps
     rate = bps / 8 * (_SHARE if bps >= NARROW_BPS else _SHARE_NARROW)
     rate = min(rate, _PACE * ANNOUNCES_PER_S * _ANNOUNCE_ITEM)
     return TokenBucket(rate, min(rate * _GOSSIP_BURST_S, _PACE_BURST * ANNOUNCES_BURST * _ANNOUNCE_ITEM), now)
 
 
+def _soon(link: Attachment) -> float:
+    """Links that come up together share one new announce, the longer one takes on them."""
+    return max(_SOON_S, 10 * 8 * _ANNOUNCE_ITEM / link.profile.bps)
+
+
 def hop_of(link: Attachment) -> Hop:
-    """What that link adds to a path."""
+    """What that link adds to a path; its latency is at least the time of 100 bytes, and where others send as
+    well and each packet is acknowledged, of some such turns."""
     bps = link.profile.bps
     cost = 8e9 / bps + 1000 * link.profile.cost_per_byte
     rtt = link.link.rtt or 0.0
-    return Hop(cost, max(500 * rtt, 8e5 / bps), bps, link.link.mtu)
+    turns = _TURNS if link.medium is not None else 1
+    return Hop(cost, max(500 * rtt, turns * 8e5 / bps), bps, link.link.mtu)
 
 
 class Router:
@@ -246,11 +261,11 @@ class Router:
             if known_destination.best is not None:
                 fresh.owe(address)
         self.paths.changed.add(fresh.address)
-        self._schedule(now + _SOON_S)
+        self._schedule(now + _soon(link))
         for address in self._wanted:
             if address != fresh.address:  # its own announce comes unasked
                 self._ask(address, (fresh,), now)
-        fresh.greet_at = now + 2 * self._patience()
+        fresh.greet_at = now + 2 * max(self._patience(), _soon(link))
         self._arm(fresh.greet_at)
 
     def neighbour_down(self, peer: NodeId, now: float) -> None:
@@ -470,10 +485,65 @@ class Router:
         return False
 
     # --- telling --------------------------------------------------------------------------------
+    def has_broadcasts(self, medium: Medium, now: float) -> bool:
+        """Whether there is something for all neighbours on that medium, and the budget for it."""
+        here = self._on(medium)
+        if any(one.own_due or one.requests for one in here):
+            return True
+        return any(one.news for one in here) and medium.gossip.has(_ANNOUNCE_ITEM, now)
+
+    def _on(self, medium: Medium) -> list[_Neighbour]:
+        links = (self._neighbours.get(peer) for peer in medium.links)
+        return [one for one in links if one is not None and one.link.medium is medium]
+
+    def fill_broadcast(self, medium: Medium, packer: ItemPacker, now: float) -> bool:
+        """Put what all neighbours on a medium should know into a frame, once; True if some is left, for want
+        of room but not of budget. That there is no path any more is told only to who still sends that way:
+        it cannot be proved."""
+        here = self._on(medium)
+        for one in here:
+            one.gossip = medium.gossip
+        for one in here:
+            while one.requests:
+                request = one.requests[0]
+                if packer.left < len(request):
+                    return True
+                if not self._afford(one, len(request), now, urgent=True):
+                    break
+                packer.add(ItemKind.PACKET, request)
+                for other in here:
+                    if request in other.requests:
+                        other.requests.remove(request)
+        if any(one.own_due for one in here):
+            body = Packet(Context.ANNOUNCE, self._announce.encode(PathCost())).encode()
+            if packer.left < len(body):
+                return True
+            if self._fill_announce(here[0], body, packer, now, urgent=True):
+                for one in here:
+                    one.own_due = False
+        for one in here:
+            while one.news:
+                address = next(iter(one.news))
+                before = len(packer.items)
+                if not self._fill_news(one, address, packer, now):
+                    return packer.left < _ANNOUNCE_ITEM
+                if len(packer.items) > before:
+                    for other in here:
+                        other.news.pop(address, None)
+                        other.asked.pop(address, None)
+                        other.behind.discard(address)
+        return False
+
     def fill(self, peer: NodeId, packer: ItemPacker, now: float) -> None:
         """Add to a frame what that neighbour should know, within the budget for gossip (N5)."""
         neighbour = self._neighbours.get(peer)
         if neighbour is None or not neighbour.has_news:
+            return
+        if neighbour.greeting is not None and packer.left >= len(neighbour.greeting):
+            packer.add(ItemKind.PACKET, neighbour.greeting)
+            neighbour.greeting = None
+        if neighbour.link.medium is not None:
+            self._fill_lost(neighbour, packer, now)
             return
         while neighbour.requests and packer.left >= len(neighbour.requests[0]):
             if not neighbour.asking.has(1, now):
@@ -514,11 +584,7 @@ class Router:
         known = self.paths.known(address)
         path = known.best if known is not None else None
         body = b""
-        if (
-            path is not None
-            and path.hops_left > 0
-            and neighbour.peer not in (path.via, path.announce.node_id)
-        ):
+        if path is not None and path.hops_left > 0 and self._lacks(neighbour, known, path):
             body = Packet(
                 Context.ANNOUNCE, path.announce.encode(path.cost), hops=path.hops_left, tlvs=path.tlvs
             ).encode()
@@ -532,6 +598,17 @@ class Router:
         neighbour.behind.discard(address)
         del neighbour.news[address]
         return True
+
+    @staticmethod
+    def _lacks(neighbour: _Neighbour, known: Destination | None, path: Path) -> bool:
+        """Whether that path is news to a neighbour; where the air is shared, whether it is better news than
+        what it has told itself."""
+        if neighbour.peer in (path.via, path.announce.node_id):
+            return False
+        theirs = known.paths.get(neighbour.peer) if known is not None else None
+        if theirs is None or neighbour.link.medium is None:
+            return True
+        return theirs.announce != path.announce or theirs.reported.rank > path.cost.rank
 
     def _fill_announce(
         self, neighbour: _Neighbour, body: bytes, packer: ItemPacker, now: float, *, urgent: bool
@@ -552,7 +629,9 @@ class Router:
             if path is None:
                 self.paths.told_lost(address)
             for neighbour in self._neighbours.values():
-                if path is None:
+                if path is None and neighbour.link.medium is not None:
+                    neighbour.news.pop(address, None)
+                elif path is None:
                     neighbour.owe_loss(address)
                 elif not self._answer(neighbour, address, now):
                     neighbour.owe(address)
@@ -618,9 +697,11 @@ class Router:
         for neighbour in self._neighbours.values():
             if neighbour.relay is None and now >= neighbour.greet_at:
                 neighbour.greetings += 1
-                greet_in = 2 * self._patience() * 2.0 ** min(neighbour.greetings, 9)
+                greet_in = max(2 * self._patience(), _soon(neighbour.link)) * 2.0 ** min(
+                    neighbour.greetings, 9
+                )
                 neighbour.greet_at = now + min(greet_in, _ASK_AGAIN_MAX_S)
-                self._ask(neighbour.address, (neighbour,), now)
+                self._greet(neighbour)
             if neighbour.relay is None:
                 self._arm(neighbour.greet_at)
         if now >= self._sweep_at:
@@ -630,6 +711,13 @@ class Router:
             self._spread(now)
         self._arm(self._sweep_at)
         return self.waiting()
+
+    def _greet(self, neighbour: _Neighbour) -> None:
+        """Ask a neighbour alone for its own announce."""
+        number = int.from_bytes(self._rng.random_bytes(4), "little")
+        request = PathRequest(number, neighbour.address, *self.paths.bound(neighbour.address))
+        body = Packet(Context.PATH_REQUEST, request.encode(), hops=1, priority=Priority.INTERACTIVE)
+        neighbour.greeting = body.encode()
 
     def _schedule(self, at: float) -> None:
         """Announce anew at that time, if it is not done sooner anyway."""

@@ -4,6 +4,7 @@ Yields an `Outcome` when keys are agreed; `nexus_node.proto.link` puts them to u
 """
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from nexus_node.base.errors import BadWire
@@ -14,14 +15,27 @@ from nexus_node.crypto.identity import Identity
 from nexus_node.ports.driver import LinkProfile
 from nexus_node.proto.handshake import Agreed, Answer, Attempt, HandshakeMaker, ephemeral_of
 from nexus_node.proto.session import Session
-from nexus_node.wire.frames import Final, FrameKind, Handshaking, Lost, Opening, Reply, Retry, SealedFrame
+from nexus_node.wire.frames import (
+    Capabilities,
+    Final,
+    FrameKind,
+    Handshaking,
+    Lost,
+    Opening,
+    Reply,
+    Retry,
+    SealedFrame,
+)
 
 RETRY_MAX_S = 60.0
-LARGEST_HANDSHAKE = 118
-"""Bytes of an IK opening with a cookie, the largest frame that goes in the clear."""
+LARGEST_HANDSHAKE = 123
+"""Bytes of an IK opening on a shared medium, the largest frame that goes in the clear; with a cookie 118."""
+_TURNS_SHARED = 16
+"""Frame times until an answer is missed where others send as well, and wait a random while before that."""
 _RECOVER_EVERY_S = 5.0
 _IK_PATIENCE = 8
-"""IK openings go unanswered with gaps of 1, 2, 4 and 8 rto before XX is tried."""
+"""IK openings go unanswered with gaps of 1, 2, 4 and 8 rto before XX is tried, or on shared media nothing."""
+Offer = Callable[[float], Capabilities]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +62,15 @@ class Exchange:
         *,
         dialed: bool,
         known: NodeId | None,
+        offer: Offer,
         now: float,
     ) -> None:
-        """`known` is the node met behind this carrier last time, if any."""
+        """`known` is the node met behind this carrier last time, if any; `offer` what this side can do, asked
+        whenever it says so."""
         self.index = int.from_bytes(rng.random_bytes(2), "little")
         """Ours, by which the peer's handshake and shared-medium frames name this link."""
         frame_time = LARGEST_HANDSHAKE * 8 / profile.bps
-        self.rto = max(1.0, 4 * frame_time)
+        self.rto = max(1.0, (_TURNS_SHARED if profile.shared else 4) * frame_time)
         self.timeout = max(HANDSHAKE_TIMEOUT_S, 20 * frame_time)
         self.known = known
         self.frames: deque[bytes] = deque(maxlen=HANDSHAKE_FRAMES)
@@ -64,7 +80,8 @@ class Exchange:
         self._profile = profile
         self._rng = rng
         self._dialed = dialed
-        self._maker = HandshakeMaker(identity, profile.mtu, rng)
+        self._offer = offer
+        self._maker = HandshakeMaker(identity, rng)
         self._attempt: Attempt | None = None
         self._attempt_sent = now
         self._attempt_due: float | None = None
@@ -85,7 +102,7 @@ class Exchange:
 
     def open(self, now: float) -> None:
         """Open a handshake: IK when the node behind the carrier is known, else XX."""
-        self._attempt = self._maker.open(self.known)
+        self._attempt = self._maker.open(self.known, self._offer(now))
         self._attempt_gap = self.rto
         self._send_opening(b"", now)
 
@@ -126,11 +143,16 @@ class Exchange:
             return None
         return self._unconfirmed, self._unconfirmed.session.open(frame, now)
 
+    def _queue(self, frame: bytes) -> None:
+        """To go in the clear, once though its turn may be late."""
+        if frame not in self.frames:
+            self.frames.append(frame)
+
     # --- ours -----------------------------------------------------------------------------------
     def _send_opening(self, cookie: bytes, now: float) -> None:
         if self._attempt is None:
             return
-        self.frames.append(Opening(self._attempt.kind, self.index, cookie, self._attempt.message).encode())
+        self._queue(Opening(self._attempt.kind, self.index, cookie, self._attempt.message).encode())
         self._attempt_sent = now
         if self._profile.ordered:
             self._attempt_due = now + self.timeout
@@ -171,7 +193,7 @@ class Exchange:
         if self._attempt is not None and ephemeral_of(self._attempt.message) <= ephemeral_of(opening.noise):
             return  # the peer will answer ours, or it is ours, come back
         try:
-            answer = self._maker.answer(opening.kind, opening.noise)
+            answer = self._maker.answer(opening.kind, opening.noise, self._offer(now))
             agreed = answer.agreed(opening.sender) if opening.kind == FrameKind.IK1 else None
         except BadWire:
             if opening.kind == FrameKind.IK1 and not self._profile.shared:  # it takes us for somebody else
@@ -186,7 +208,7 @@ class Exchange:
     def _send_answer(self, now: float) -> None:
         if self._answer is not None:
             kind = FrameKind.XX2 if self._unconfirmed is None else FrameKind.IK2
-            self.frames.append(Reply(kind, self.index, self._answer_index, self._answer.message).encode())
+            self._queue(Reply(kind, self.index, self._answer_index, self._answer.message).encode())
             self._answer_due = self._answer_until if self._profile.ordered else now + 2 * self.rto
 
     def _on_final(self, final: Final, now: float) -> Outcome:
@@ -210,7 +232,9 @@ class Exchange:
             if self._profile.ordered:
                 self.failed = "the other side did not answer the handshake"
                 return
-            if self._attempt_gap > _IK_PATIENCE * self.rto and self.known is not None:
+            if self._attempt_gap > _IK_PATIENCE * self.rto and self._profile.shared:
+                self.failed = "that node does not answer"
+            elif self._attempt_gap > _IK_PATIENCE * self.rto and self.known is not None:
                 self.known = None  # nobody answers to that key: whoever is there may be somebody else
                 self.open(now)
             else:

@@ -13,7 +13,13 @@ from nexus_node.base.limits import MTU_MIN
 from nexus_node.base.rng import Rng
 from nexus_node.crypto.identity import Identity, node_id_of_static, static_key_of
 from nexus_node.crypto.noise import Handshake
-from nexus_node.wire.frames import Capabilities, FrameKind, Reply, parse_capabilities_untrusted
+from nexus_node.wire.frames import (
+    BroadcastShare,
+    Capabilities,
+    FrameKind,
+    Reply,
+    parse_capabilities_untrusted,
+)
 
 PROLOGUE = b"NexusLink/0"
 _EPHEMERAL_SIZE = 32
@@ -30,27 +36,28 @@ class Agreed:
     send_key: bytes = field(repr=False)
     open_key: bytes = field(repr=False)
     binding: bytes = field(repr=False)
+    broadcast: BroadcastShare | None = None
+    """The peer's, on shared media."""
 
 
 class HandshakeMaker:
     """Opens and answers handshakes for one identity on one carrier."""
 
-    def __init__(self, identity: Identity, mtu: int, rng: Rng) -> None:
+    def __init__(self, identity: Identity, rng: Rng) -> None:
         self._static = identity.static
-        self._capabilities = Capabilities(mtu)
         self._rng = rng
 
-    def open(self, known: NodeId | None) -> "Attempt":
+    def open(self, known: NodeId | None, ours: Capabilities) -> "Attempt":
         """Begin as initiator: IK when the node behind the carrier is known, else XX."""
         if known is None:
             noise = Handshake("XX", initiator=True, prologue=PROLOGUE, rng=self._rng, s=self._static)
-            return Attempt(FrameKind.XX1, noise, noise.write(), self._capabilities)
+            return Attempt(FrameKind.XX1, noise, noise.write(), ours)
         noise = Handshake(
             "IK", initiator=True, prologue=PROLOGUE, rng=self._rng, s=self._static, rs=static_key_of(known)
         )
-        return Attempt(FrameKind.IK1, noise, noise.write(self._capabilities.encode()), self._capabilities)
+        return Attempt(FrameKind.IK1, noise, noise.write(ours.encode()), ours)
 
-    def answer(self, kind: FrameKind, message: bytes) -> "Answer":
+    def answer(self, kind: FrameKind, message: bytes, ours: Capabilities) -> "Answer":
         """Answer an opening. Raises BadWire("bad_handshake") and the parsers' codes."""
         pattern = "XX" if kind == FrameKind.XX1 else "IK"
         noise = Handshake(pattern, initiator=False, prologue=PROLOGUE, rng=self._rng, s=self._static)
@@ -58,7 +65,7 @@ class HandshakeMaker:
         theirs = None
         if kind == FrameKind.IK1:
             theirs = parse_capabilities_untrusted(payload, MTU_MIN)
-        return Answer(noise, message, noise.write(self._capabilities.encode()), self._capabilities, theirs)
+        return Answer(noise, message, noise.write(ours.encode()), ours, theirs)
 
 
 def ephemeral_of(message: bytes) -> bytes:
@@ -127,4 +134,13 @@ def _agreed(
     if noise.remote_static is None:
         raise BadWire("bad_handshake")
     peer = node_id_of_static(noise.remote_static)
-    return Agreed(peer, min(ours.mtu, theirs.mtu), index, send_key, open_key, noise.hash)
+    return Agreed(peer, min(ours.mtu, theirs.mtu), index, send_key, open_key, noise.hash, theirs.broadcast)
+
+
+def opener_of(identity: Identity, message: bytes, rng: Rng) -> NodeId:
+    """Who opened with that IK1, if it is for this identity: it names nobody. Raises BadWire."""
+    noise = Handshake("IK", initiator=False, prologue=PROLOGUE, rng=rng, s=identity.static)
+    noise.read(message)
+    if noise.remote_static is None:
+        raise BadWire("bad_handshake")
+    return node_id_of_static(noise.remote_static)

@@ -13,11 +13,14 @@ from nexus_node.base.limits import LINK_ITEMS, REKEY_AFTER_S, REKEY_CAPACITY_S, 
 from nexus_node.base.rng import Rng
 from nexus_node.crypto.identity import Identity
 from nexus_node.ports.driver import LinkProfile
-from nexus_node.proto.exchange import Exchange, Outcome
+from nexus_node.proto.broadcast import BroadcastReceiver
+from nexus_node.proto.exchange import Exchange, Offer, Outcome
 from nexus_node.proto.rekey import Rekeying
 from nexus_node.proto.session import Session
 from nexus_node.wire.frames import (
     TAG_SIZE,
+    Capabilities,
+    Handshaking,
     Item,
     ItemKind,
     ItemPacker,
@@ -31,6 +34,8 @@ from nexus_node.wire.frames import (
 
 KEEPALIVE_S = 25.0
 """Below the shortest common NAT mapping of 30 s."""
+KEEPALIVE_SHARED_S = 2250.0
+"""On shared media announces, one each 1,800 s, show that a node is there."""
 SILENT_ROUNDS = 3
 """A neighbour that has said nothing for three rounds is gone (N4)."""
 _REKEY_TRIES = 12
@@ -75,20 +80,34 @@ class Link:
         *,
         dialed: bool,
         known: NodeId | None,
+        offer: Offer | None = None,
         now: float,
     ) -> None:
-        """`known` is the node met behind this carrier last time, if any."""
+        """`known` is the node met behind this carrier last time, if any; on shared media who the link is
+        with. `offer` gives what this side can do, if that is more than the carrier's MTU."""
         self._identity = identity
         self._profile = profile
         self._rng = rng
         self._dialed = dialed
-        self._exchange = Exchange(identity, profile, rng, dialed=dialed, known=known, now=now)
+        self._exchange = Exchange(
+            identity,
+            profile,
+            rng,
+            dialed=dialed,
+            known=known,
+            offer=offer or (lambda now: Capabilities(self._profile.mtu)),
+            now=now,
+        )
         self.rto = self._exchange.rto
         self.timeout = self._exchange.timeout
         self.keepalive = max(KEEPALIVE_S, 1000 * 22 * 8 / profile.bps)
+        if profile.shared:
+            self.keepalive = KEEPALIVE_SHARED_S
         self._rekey_bytes = max(REKEY_MIN_BYTES, int(REKEY_CAPACITY_S * profile.bps / 8))
 
         self._session: Session | None = None
+        self.broadcasts: BroadcastReceiver | None = None
+        """Opens what the peer says to all its neighbours, on shared media."""
         self.peer: NodeId | None = None
         self.mtu = self._peer_mtu = profile.mtu
         self.closed: str | None = None
@@ -114,6 +133,11 @@ class Link:
     @property
     def up(self) -> bool:
         return self._session is not None
+
+    @property
+    def index(self) -> int:
+        """Ours, by which frames on a shared medium name this link."""
+        return self._exchange.index
 
     @property
     def state(self) -> str:
@@ -158,7 +182,8 @@ class Link:
         self._confirm = False
         self._last_sealed = now
         frame = self._session.seal(encode_items(items))
-        if self._session.sealed_bytes > self._rekey_bytes and self._rekeying is None:
+        worn = self._session.sealed_bytes > self._rekey_bytes or self._rekey_due(now)
+        if worn and self._rekeying is None:
             self._start_rekey(now)
         return frame
 
@@ -178,9 +203,12 @@ class Link:
 
         Raises BadWire with the name of the counter; the link stays as it was.
         """
-        frame = parse_frame_untrusted(data)
+        return self.take(parse_frame_untrusted(data), now)
+
+    def take(self, frame: Handshaking | SealedFrame, now: float) -> list[Item]:
+        """The same for a frame that is parsed already."""
         if isinstance(frame, SealedFrame):
-            return self._open_sealed(frame, now)
+            return self._open_broadcast(frame, now) if frame.broadcast else self._open_sealed(frame, now)
         if isinstance(frame, Lost) and self.up:
             self._exchange.recover(now)
             return []
@@ -198,6 +226,18 @@ class Link:
         self.last_heard = now
         items = list(parse_items_untrusted(plaintext))
         return [item for item in items if not self._take_own(item, now)]
+
+    def _open_broadcast(self, frame: SealedFrame, now: float) -> list[Item]:
+        """What the peer says to all its neighbours; the link's own business is not settled that way."""
+        if self.broadcasts is None:
+            raise BadWire("no_session")
+        plaintext = self.broadcasts.open(frame)
+        self.last_heard = now
+        return [item for item in parse_items_untrusted(plaintext) if item[0] not in _OWN_ITEMS]
+
+    def recover(self, now: float) -> None:
+        """The peer seems to have started anew: try a new handshake, now and then, while the link goes on."""
+        self._exchange.recover(now)
 
     def conclude(self, now: float) -> None:
         """Let the peer go that said it leaves: to be called once the items of its frame are taken in."""
@@ -217,7 +257,8 @@ class Link:
             outcome, plaintext = confirmed
             self._establish(outcome, now)
             return plaintext
-        if not self.up and not self._exchange.under_way and now >= self._lost_sent + _LOST_EVERY_S:
+        idle = not self.up and not self._exchange.under_way and not self._profile.shared
+        if idle and now >= self._lost_sent + _LOST_EVERY_S:
             self._lost_sent = now
             self._exchange.frames.append(Lost().encode())
         raise failure
@@ -258,6 +299,7 @@ class Link:
         self._exchange.settle()
         self._exchange.known = agreed.peer
         self._session, self.peer = outcome.session, agreed.peer
+        self.broadcasts = BroadcastReceiver(agreed.broadcast) if agreed.broadcast is not None else None
         self._peer_mtu = agreed.mtu
         self.mtu = min(agreed.mtu, self._profile.mtu)
         self._rekeying = self._waiting_until = None
@@ -274,10 +316,14 @@ class Link:
             self._events.append(LinkDown(self.peer, why))
         self._session = self.peer = self._rekeying = self._alive_due = None
         self._items.clear()
-        if self._dialed and not self._profile.ordered:
+        if self._dialed and not self._profile.ordered and not self._profile.shared:
             self._exchange.open(now)
         else:
             self.closed = why
+
+    def give_up(self, now: float) -> None:
+        """Nothing reaches the peer any more, or nothing comes back."""
+        self._drop("it does not answer", now)
 
     # --- rekey ----------------------------------------------------------------------------------
     def _start_rekey(self, now: float) -> None:
@@ -319,7 +365,7 @@ class Link:
         rekey = None
         if self._rekeying is not None:
             rekey = self._rekeying.due
-        elif self._session is not None:
+        elif self._session is not None and self._used(self._session):
             rekey = self._session.keyed_at + REKEY_AFTER_S
         times = (*self._exchange.deadlines(), self._waiting_until, self._alive_due, rekey)
         return min((time for time in times if time is not None), default=None)
@@ -339,8 +385,16 @@ class Link:
         if self._rekeying is not None:
             if now >= self._rekeying.due:
                 self._retry_rekey(now)
-        elif self._session is not None and now >= self._session.keyed_at + REKEY_AFTER_S:
+        elif self._rekey_due(now):
             self._start_rekey(now)
+
+    def _used(self, session: Session) -> bool:
+        """Whether its age counts: on shared media new keys are for who talks, since all share the air."""
+        return session.sealed_bytes > 0 or not self._profile.shared
+
+    def _rekey_due(self, now: float) -> bool:
+        session = self._session
+        return session is not None and self._used(session) and now >= session.keyed_at + REKEY_AFTER_S
 
     def _check_alive(self, now: float) -> None:
         silent = now - self.last_heard
@@ -351,7 +405,7 @@ class Link:
             self._alive_due = now + self.keepalive
         else:
             self._alive_due = self.last_heard + self.keepalive
-            if self._last_sealed + self.keepalive <= now:
+            if self._last_sealed + self.keepalive <= now and not self._profile.shared:
                 self._confirm = True  # the peer sends and sends: let it hear that we are there
 
     def ping(self, now: float) -> None:

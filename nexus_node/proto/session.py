@@ -11,16 +11,14 @@ _WINDOW_MASK = (1 << REPLAY_WINDOW) - 1
 _EPOCHS = 4
 
 
-class _OpenKey:
-    """One receiving key with what has been seen under it."""
+class ReceivedCounters:
+    """Which counters were opened under one key."""
 
-    def __init__(self, key: bytes) -> None:
-        self.aead = ChaCha20Poly1305(key)
+    def __init__(self) -> None:
         self.next = 0
         """One above the highest counter opened."""
         self.seen = 0
         """Bit i: counter `next - 1 - i` was opened."""
-        self.expires = float("inf")
 
     def full_counter(self, low: int) -> int:
         """The counter nearest to the expected one whose low 16 bits these are."""
@@ -42,6 +40,15 @@ class _OpenKey:
             self.next = counter + 1
         else:
             self.seen |= 1 << -ahead
+
+
+class _OpenKey(ReceivedCounters):
+    """One receiving key with what has been seen under it."""
+
+    def __init__(self, key: bytes) -> None:
+        super().__init__()
+        self.aead = ChaCha20Poly1305(key)
+        self.expires = float("inf")
 
 
 class Session:

@@ -99,7 +99,7 @@ class Slot:
             with scope:
                 yield carrier
             if scope.cancelled_caught:
-                raise CarrierClosed(core.attachments[cid].link.closed or why)
+                raise CarrierClosed(core.closed(cid) or why)
         except (NexusError, OSError) as error:
             why = str(error) or type(error).__name__
             if isinstance(error, RemoteError):

@@ -73,15 +73,12 @@ class Node:
         rows = []
         for slot in self._slots:
             own = {"label": slot.label, "driver": slot.driver.scheme, "state": slot.state, "why": slot.why}
-            attached = [
-                self.core.attachments[cid] for cid in sorted(slot.cids) if cid in self.core.attachments
-            ]
+            found = (self.core.carrier(cid) for cid in sorted(slot.cids))
+            attached = [one for one in found if one is not None]
             if len(attached) != 1 or attached[0].label != slot.label:
                 rows.append(own | _figures(None))
             for one in attached:
-                state = one.link.state
-                why = one.link.closed or (None if state == "up" else "no link there yet")
-                row = own | {"label": one.label, "state": state, "why": why}
+                row = own | {"label": one.label, "state": one.state, "why": one.why}
                 rows.append(row | _figures(one))
         return rows
 

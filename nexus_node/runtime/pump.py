@@ -96,7 +96,7 @@ class Pump:
             if bell is None:
                 continue
             bell.ring()
-            if core.attachments[cid].link.closed is not None:
+            if core.closed(cid) is not None:
                 scope = self._scopes[cid]
                 scope.deadline = min(scope.deadline, trio.current_time() + GIVEN_UP_S)
         if core.wake_at < self._armed:

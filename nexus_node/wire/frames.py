@@ -1,19 +1,22 @@
 """Frames: what crosses one link, and the items inside a sealed one (N3, docs/protocol/link.md)."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from struct import Struct
 
 from nexus_node.base.errors import BadWire
+from nexus_node.base.ids import NODE_ID_SIZE, NodeId
+from nexus_node.wire.tlv import encode_tlvs, parse_tlvs_untrusted
 
 COOKIE_SIZE = 16
 TAG_SIZE = 16
 SEALED = 0x80
 _HAS_INDEX = 0x10
+_BROADCAST = 0x08
 _EPOCH_SHIFT = 5
 _EPOCH_MASK = 0x03
-_RESERVED = 0x0F
+_RESERVED = 0x07
 
 _EPHEMERAL_SIZE = 32
 """The least an opening's Noise message holds; a cookie in reply is then never larger than the opening."""
@@ -32,6 +35,7 @@ class FrameKind(IntEnum):
     IK2 = 0x05
     RETRY = 0x06
     LOST = 0x07
+    HELLO = 0x08
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,30 +100,45 @@ class Lost:
         return bytes((FrameKind.LOST,))
 
 
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """HELLO: kind, broadcast index u16, node id 32, on shared media only: that node is here, and another
+    index says that it has started anew. Unauthenticated, so only a hint."""
+
+    index: int
+    node_id: NodeId
+
+    def encode(self) -> bytes:
+        return bytes((FrameKind.HELLO,)) + _INDEX.pack(self.index) + self.node_id
+
+
 @dataclass(slots=True)
 class SealedFrame:
     """A sealed frame's header and what it protects.
 
-    Byte 0: 1 | epoch 2 bits | index present 1 bit | 0000. Then the receiver index u16 if present
-    (shared media only), the counter's low 16 bits, the ciphertext and its 16-byte tag.
+    Byte 0: 1 | epoch 2 bits | index present 1 bit | broadcast 1 bit | 000. Then, on shared media only, an
+    index u16: the receiver's, or the sender's of a broadcast; the counter's low 16 bits, the ciphertext and
+    its 16-byte tag.
     """
 
     epoch: int
     index: int | None
+    broadcast: bool
     counter_low: int
     header: bytes
     ciphertext: bytes
 
 
-Handshaking = Opening | Reply | Final | Retry | Lost
+Handshaking = Opening | Reply | Final | Retry | Lost | Hello
 
 
-def sealed_header(epoch: int, index: int | None, counter: int) -> bytes:
+def sealed_header(epoch: int, index: int | None, counter: int, *, broadcast: bool = False) -> bytes:
     """The header of a sealed frame: 3 bytes, or 5 with an index."""
     first = SEALED | epoch << _EPOCH_SHIFT
     if index is None:
         return bytes((first, counter & 0xFF, counter >> 8 & 0xFF))
-    return bytes((first | _HAS_INDEX,)) + _TWO_INDICES.pack(index, counter & 0xFFFF)
+    first |= _HAS_INDEX | (_BROADCAST if broadcast else 0)
+    return bytes((first,)) + _TWO_INDICES.pack(index, counter & 0xFFFF)
 
 
 def parse_frame_untrusted(data: bytes) -> Handshaking | SealedFrame:
@@ -131,11 +150,13 @@ def parse_frame_untrusted(data: bytes) -> Handshaking | SealedFrame:
         size = 5 if first & _HAS_INDEX else 3
         if first & _RESERVED or len(data) < size + TAG_SIZE:
             raise BadWire("bad_frame")
+        broadcast = bool(first & _BROADCAST)
+        if broadcast and size == 3:
+            raise BadWire("bad_frame")
         header = data[:size]
         index = header[1] | header[2] << 8 if size == 5 else None
-        return SealedFrame(
-            first >> _EPOCH_SHIFT & _EPOCH_MASK, index, header[-2] | header[-1] << 8, header, data[size:]
-        )
+        epoch = first >> _EPOCH_SHIFT & _EPOCH_MASK
+        return SealedFrame(epoch, index, broadcast, header[-2] | header[-1] << 8, header, data[size:])
     return _parse_handshaking(data)
 
 
@@ -154,6 +175,8 @@ def _parse_handshaking(data: bytes) -> Handshaking:
         return Retry(data[1] | data[2] << 8, data[3:])
     elif first == FrameKind.LOST and size == 1:
         return Lost()
+    elif first == FrameKind.HELLO and size == 3 + NODE_ID_SIZE:
+        return Hello(data[1] | data[2] << 8, NodeId(data[3:]))
     raise BadWire("bad_frame")
 
 
@@ -224,18 +247,46 @@ def parse_items_untrusted(data: bytes) -> Iterator[Item]:
         at = stop
 
 
+_TLV_BROADCAST = 1
+_BROADCAST_KEY = Struct("<HB16s")
+
+
+@dataclass(frozen=True, slots=True)
+class BroadcastShare:
+    """What neighbours on a shared medium need to open a node's broadcasts: index u16, epoch u8, secret 16."""
+
+    index: int
+    epoch: int
+    secret: bytes = field(repr=False)
+
+
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """Payload of the encrypted handshake messages: the largest frame the sender takes, u16; then TLVs."""
+    """Payload of the encrypted handshake messages: the largest frame the sender takes, u16; then TLVs, of
+    which 1 holds the `BroadcastShare` on shared media."""
 
     mtu: int
+    broadcast: BroadcastShare | None = None
 
     def encode(self) -> bytes:
-        return _INDEX.pack(self.mtu)
+        share = self.broadcast
+        if share is None:
+            return _INDEX.pack(self.mtu)
+        value = _BROADCAST_KEY.pack(share.index, share.epoch, share.secret)
+        return _INDEX.pack(self.mtu) + encode_tlvs(((_TLV_BROADCAST, value),))
 
 
 def parse_capabilities_untrusted(data: bytes, smallest_mtu: int) -> Capabilities:
-    """TLVs are left for later versions. Raises BadWire("bad_capabilities")."""
+    """Other TLVs are left for later versions. Raises BadWire("bad_capabilities")."""
     if len(data) < _INDEX.size or (mtu := data[0] | data[1] << 8) < smallest_mtu:
         raise BadWire("bad_capabilities")
+    try:
+        tlvs = parse_tlvs_untrusted(data[_INDEX.size :])
+    except BadWire:
+        raise BadWire("bad_capabilities") from None
+    for kind, value in tlvs:
+        if kind == _TLV_BROADCAST:
+            if len(value) != _BROADCAST_KEY.size:
+                raise BadWire("bad_capabilities")
+            return Capabilities(mtu, BroadcastShare(*_BROADCAST_KEY.unpack(value)))
     return Capabilities(mtu)

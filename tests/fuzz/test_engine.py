@@ -21,9 +21,11 @@ from nexus_node.proto.link import Link
 from nexus_node.proto.session import Session
 from nexus_node.wire.fragments import Fragment, FragmentAck
 from nexus_node.wire.frames import (
+    BroadcastShare,
     Capabilities,
     Final,
     FrameKind,
+    Hello,
     ItemKind,
     ItemPacker,
     Opening,
@@ -73,7 +75,9 @@ class Stranger:
         return no_nodes_key(self.rng)
 
     def capabilities(self, dice: random.Random) -> bytes:
-        return dice.choice([Capabilities(1400).encode(), b"", b"\0\0", dice.randbytes(5)])
+        share = BroadcastShare(dice.randrange(3), dice.randrange(256), bytes(16))
+        good = Capabilities(1400).encode(), Capabilities(255, share).encode()
+        return dice.choice([*good, b"", b"\0\0", dice.randbytes(5)])
 
     def say(self, frame: bytes) -> None:
         self.sent.append(frame)
@@ -144,6 +148,9 @@ class Stranger:
                 self.say(self.session.seal(b""))
             case 8 | 9 if self.session is not None:
                 self.say(self.session.seal(mutate(hostile_items(dice), seed)[:200]))
+            case 11 if self.profile.shared:
+                who = self.host.identity if seed % 9 == 0 else Identity.from_seed(dice.randbytes(32))
+                self.say(Hello(dice.randrange(4), who.node_id).encode())
             case 10:
                 self.now += dice.choice([0.1, 2.0, 20.0, 4000.0])
                 self.host.core.expire(self.now)
@@ -207,7 +214,7 @@ def _sequences(profile: LinkProfile, dialed: bool, examples: int) -> None:
     run()
 
 
-@pytest.mark.parametrize("profile", PROFILES, ids=["stream", "datagram", "shared"])
+@pytest.mark.parametrize("profile", PROFILES[:2], ids=["stream", "datagram"])
 @pytest.mark.parametrize("what", ["capabilities", "key"])
 def test_a_last_handshake_message_that_is_refused_can_come_again(profile: LinkProfile, what: str) -> None:
     """A stranger must not bring the handshake into a state where its next message is our bug."""

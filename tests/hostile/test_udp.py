@@ -13,7 +13,7 @@ from nexus_node.crypto.identity import Identity
 from nexus_node.crypto.noise import KEY_SIZE
 from nexus_node.proto.handshake import HandshakeMaker
 from nexus_node.runtime.rng import OsRng
-from nexus_node.wire.frames import FrameKind, Opening, Reply, Retry, parse_frame_untrusted
+from nexus_node.wire.frames import Capabilities, FrameKind, Opening, Reply, Retry, parse_frame_untrusted
 from tests.harness.nodes import RunningNode, wait_until
 
 from .attacker import OPENING, counters, deliver, honest, listener, port_of, rss_mb
@@ -98,7 +98,7 @@ def test_n3_proven_strangers_are_bounded_and_honest_ones_still_come(bob: Running
     rss = rss_mb(bob)
     count = STRANGER_CARRIERS + 150
     for number, sock in enumerate(sources(count)):
-        attempt = HandshakeMaker(Identity.generate(OsRng()), 1400, OsRng()).open(None)
+        attempt = HandshakeMaker(Identity.generate(OsRng()), OsRng()).open(None, Capabilities(1400))
         sock.sendto(Opening(attempt.kind, number, b"", attempt.message).encode(), to)
         retry = parse_frame_untrusted(sock.recv(2000))
         assert isinstance(retry, Retry)

@@ -52,6 +52,7 @@ class LinkEnd:
         self.profile = profile
         self.label = f"test:{peer.address.hex()}"
         self.link = self
+        self.medium = None
         self.peer = peer.node_id
         self.rtt = rtt
 

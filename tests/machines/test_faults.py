@@ -13,6 +13,7 @@ from nexus_node.proto.fragment import Reassembly, ReassemblyBudget
 from nexus_node.proto.handshake import PROLOGUE
 from nexus_node.wire.fragments import Fragment
 from nexus_node.wire.frames import (
+    BroadcastShare,
     Capabilities,
     Final,
     FrameKind,
@@ -186,8 +187,10 @@ def test_a_reflected_opening_is_not_answered() -> None:
 
 
 def test_the_largest_frame_in_the_clear() -> None:
-    noise = stranger("IK", rs=identity(2).static.public).write(Capabilities(1400).encode())
-    assert len(Opening(FrameKind.IK1, 5, bytes(16), noise).encode()) == LARGEST_HANDSHAKE
+    share = BroadcastShare(5, 0, bytes(16))
+    for capabilities, cookie, size in ((Capabilities(1400), 16, 118), (Capabilities(255, share), 0, 123)):
+        noise = stranger("IK", rs=identity(2).static.public).write(capabilities.encode())
+        assert len(Opening(FrameKind.IK1, 5, bytes(cookie), noise).encode()) == size <= LARGEST_HANDSHAKE
 
 
 def test_a_fragment_bomb_is_bounded() -> None:

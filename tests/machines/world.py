@@ -148,6 +148,72 @@ class Wire:
         return now
 
 
+class Air:
+    """A radio channel: each frame takes its time, and is heard or lost by each who can hear its sender."""
+
+    def __init__(
+        self, hosts: list[Host], profile: LinkProfile, dice: random.Random, *, loss=0.0, deaf=(), gap=0.0
+    ) -> None:
+        """`deaf`: pairs of hosts that do not hear each other; `gap`: seconds between two frames."""
+        self.hosts = hosts
+        self.profile = profile
+        self.dice = dice
+        self.loss = loss
+        self.deaf = {frozenset(map(id, pair)) for pair in deaf}
+        self.gap = gap
+        self.cids = [host.core.carrier_up(profile, "radio", dialed=True, now=0.0) for host in hosts]
+        self.free_at = 0.0
+        self.bytes = 0
+        self.sent: list[tuple[float, int, bytes]] = []
+        """(when, which host, frame) of all that was on the air."""
+
+    def hears(self, a: Host, b: Host) -> bool:
+        return frozenset((id(a), id(b))) not in self.deaf
+
+    def run(self, now: float, until: float) -> float:
+        """Let that much time pass; the time then."""
+        while now < until:
+            for host in self.hosts:
+                if now >= host.core.wake_at:
+                    host.core.expire(now)
+                host.drain()
+            if now >= self.free_at and self._send(now):
+                continue
+            wake = min(host.core.wake_at for host in self.hosts)
+            if self.free_at > now:
+                wake = min(wake, self.free_at)
+            now = max(now + 0.001, min(wake, until))
+        return until
+
+    def _send(self, now: float) -> bool:
+        """One frame of the first, in random order, that has one."""
+        order = list(range(len(self.hosts)))
+        self.dice.shuffle(order)
+        for number in order:
+            frame = self.hosts[number].core.next_frame(self.cids[number], now)
+            if frame is None:
+                continue
+            assert len(frame) <= self.profile.mtu
+            self.bytes += len(frame)
+            self.sent.append((now, number, frame))
+            self.free_at = now + len(frame) * 8 / self.profile.bps + self.gap
+            for other, host in enumerate(self.hosts):
+                if (
+                    other != number
+                    and self.hears(host, self.hosts[number])
+                    and self.dice.random() >= self.loss
+                ):
+                    host.core.deliver(self.cids[other], frame, None, self.free_at)
+                    host.drain()
+            return True
+        return False
+
+    def restart(self, number: int, now: float) -> None:
+        """kill -9, and start again with what the disk has."""
+        self.hosts[number].crash(now)
+        self.cids[number] = self.hosts[number].core.carrier_up(self.profile, "radio", dialed=True, now=now)
+
+
 def introduce(a: Host, b: Host) -> None:
     a.core.contacts.add("b", b.uri, 0)
     b.core.contacts.add("a", a.uri, 0)

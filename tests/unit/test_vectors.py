@@ -27,7 +27,10 @@ from nexus_node.crypto.identity import Identity, agreement_key_of, node_id_of_st
 from nexus_node.engine.compose import Composer
 from nexus_node.ports.driver import LinkProfile
 from nexus_node.ports.store import Correspondent
+from nexus_node.proto.broadcast import BroadcastReceiver, BroadcastSender
+from nexus_node.proto.exchange import LARGEST_HANDSHAKE
 from nexus_node.proto.fragment import OutgoingTransfer, Reassembly, ReassemblyBudget
+from nexus_node.proto.handshake import opener_of
 from nexus_node.proto.link import Link, LinkUp
 from nexus_node.proto.session import Session, _OpenKey
 from nexus_node.wire.custody import (
@@ -55,6 +58,9 @@ from nexus_node.wire.fragments import (
     parse_fragment_untrusted,
 )
 from nexus_node.wire.frames import (
+    BroadcastShare,
+    Capabilities,
+    Hello,
     ItemPacker,
     Opening,
     SealedFrame,
@@ -110,7 +116,7 @@ class FixedRng:
         self._index = index
 
     def random_bytes(self, count: int, /) -> bytes:
-        if count == 32:
+        if self._secrets and count == len(self._secrets[0]):
             return self._secrets.pop(0)
         return self._index.to_bytes(count, "little") if count == 2 else bytes(count)
 
@@ -377,6 +383,63 @@ def test_n3_rekey_byte_by_byte(vector: Vector) -> None:
         made = Session(raw(vector, key), bytes(32), b"", None, 0.0)
         made.epoch, made._counter = 1, link._session._counter
         assert link.seal([], 3600.0) == made.seal(b"")
+
+
+@vectors("link", "link-shared-1")
+def test_n3_neighbours_on_a_shared_medium_byte_by_byte(vector: Vector) -> None:
+    sides = []
+    for role, dialed in (("initiator", True), ("responder", False)):
+        index, epoch, secret = vector[f"{role}_share"]
+        share = BroadcastShare(index, epoch, bytes.fromhex(secret))
+        mtu = vector[f"{role}_mtu"]
+        sides.append(
+            Link(
+                identity(vector, f"{role}_seed"),
+                LinkProfile(mtu=mtu, bps=1e6, shared=True),
+                FixedRng(raw(vector, f"{role}_ephemeral"), index=vector[f"{role}_index"]),
+                dialed=dialed,
+                known=identity(vector, "responder_seed").node_id if dialed else None,
+                offer=lambda now, mtu=mtu, share=share: Capabilities(mtu, share),
+                now=0.0,
+            )
+        )
+    alice, bob = sides
+    hello = parse_frame_untrusted(raw(vector, "hello"))
+    node_id = identity(vector, "responder_seed").node_id
+    assert hello == Hello(vector["responder_share"][0], node_id)
+    assert hello.encode() == raw(vector, "hello")
+    ik1 = alice.poll_handshake()
+    assert ik1 == raw(vector, "ik1") and len(ik1) == LARGEST_HANDSHAKE
+    opened = parse_frame_untrusted(ik1)
+    assert isinstance(opened, Opening)
+    rng = FixedRng(bytes(32))
+    assert opener_of(identity(vector, "responder_seed"), opened.noise, rng) == alice._identity.node_id
+    bob.receive(ik1, 0.0)
+    assert bob.poll_handshake() == raw(vector, "ik2")
+    alice.receive(raw(vector, "ik2"), 0.0)
+    assert next_sealed(alice) == raw(vector, "confirm")
+    bob.receive(raw(vector, "confirm"), 0.0)
+    check_established(vector, alice, bob)
+    assert alice.broadcasts is not None and alice.broadcasts.index == vector["responder_share"][0]
+    assert bob.broadcasts is not None and bob.broadcasts.index == vector["initiator_share"][0]
+
+
+@vectors("link", "link-broadcast")
+def test_n3_broadcasts(vector: Vector) -> None:
+    sender = BroadcastSender(FixedRng(raw(vector, "secret"), index=vector["index"]), 0.0)
+    share = sender.share(0.0)
+    assert (share.index, share.epoch, share.secret) == (vector["index"], 0, raw(vector, "secret"))
+    for _ in range(vector["epoch"]):
+        sender._counter = 1 << 15
+        sender._turn(0.0)
+    sender._counter = vector["counter"]
+    assert sender.seal(raw(vector, "plaintext"), 0.0) == raw(vector, "frame")
+    frame = parse_frame_untrusted(raw(vector, "frame"))
+    assert isinstance(frame, SealedFrame) and frame.broadcast and frame.index == vector["index"]
+    receiver = BroadcastReceiver(share)
+    assert receiver.open(frame) == raw(vector, "plaintext")
+    with pytest.raises(BadWire, match="replay"):
+        receiver.open(frame)
 
 
 @vectors("link", "link-sealed")

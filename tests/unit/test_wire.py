@@ -21,6 +21,7 @@ from nexus_node.wire.fragments import (
 from nexus_node.wire.frames import (
     COOKIE_SIZE,
     TAG_SIZE,
+    BroadcastShare,
     Capabilities,
     Final,
     FrameKind,
@@ -104,7 +105,7 @@ def test_n3_sealed_frames(epoch: int, index: int | None, counter: int, ciphertex
     header = sealed_header(epoch, index, counter)
     assert len(header) == (3 if index is None else 5)
     frame = parse_frame_untrusted(header + ciphertext)
-    assert frame == SealedFrame(epoch, index, counter & 0xFFFF, header, ciphertext)
+    assert frame == SealedFrame(epoch, index, False, counter & 0xFFFF, header, ciphertext)
 
 
 @given(st.binary(max_size=150))
@@ -170,8 +171,17 @@ def test_n3_a_packer_fills_a_frame_to_the_byte_and_never_beyond(room: int, data:
 @given(st.integers(MTU_MIN, 0xFFFF), TLVS)
 def test_n2_capabilities_leave_room_for_later_versions(mtu: int, tlvs: tuple[tuple[int, bytes], ...]) -> None:
     assert parse_capabilities_untrusted(Capabilities(mtu).encode(), MTU_MIN) == Capabilities(mtu)
-    later = Capabilities(mtu).encode() + encode_tlvs(tlvs)
+    later = Capabilities(mtu).encode() + encode_tlvs(tuple(one for one in tlvs if one[0] != 1))
     assert parse_capabilities_untrusted(later, MTU_MIN) == Capabilities(mtu)
+
+
+@given(st.integers(MTU_MIN, 0xFFFF), U16, st.integers(0, 255), st.binary(min_size=16, max_size=16), TLVS)
+def test_n3_a_broadcast_share_is_found_among_other_capabilities(
+    mtu: int, index: int, epoch: int, secret: bytes, tlvs: tuple[tuple[int, bytes], ...]
+) -> None:
+    ours = Capabilities(mtu, BroadcastShare(index, epoch, secret))
+    assert secret.hex() not in repr(ours) and str(secret) not in repr(ours)
+    assert parse_capabilities_untrusted(ours.encode() + encode_tlvs(tlvs), MTU_MIN) == ours
 
 
 @pytest.mark.parametrize("data", [b"", b"\xff", Capabilities(MTU_MIN - 1).encode()])

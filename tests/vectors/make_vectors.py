@@ -306,9 +306,15 @@ def opening(kind: int, cookie: bytes, noise: bytes) -> bytes:
 
 
 def sealed_frame(
-    key: bytes, counter: int, plaintext: bytes, *, epoch: int = 0, index: int | None = None
+    key: bytes,
+    counter: int,
+    plaintext: bytes,
+    *,
+    epoch: int = 0,
+    index: int | None = None,
+    broadcast: bool = False,
 ) -> bytes:
-    header = bytes((0x80 | epoch << 5 | (0 if index is None else 0x10),))
+    header = bytes((0x80 | epoch << 5 | (0 if index is None else 0x10) | 0x08 * broadcast,))
     header += b"" if index is None else struct.pack("<H", index)
     header += struct.pack("<H", counter & 0xFFFF)
     return header + seal(key, counter, plaintext, header)
@@ -370,6 +376,65 @@ def handshakes() -> tuple[Vector, Vector]:
     return link_xx, link_ik
 
 
+BROADCAST_A, BROADCAST_B = 0xA11C, 0xB0B0
+SECRET_A, SECRET_B = bytes(range(0x10, 0x20)), bytes(range(0x20, 0x30))
+
+
+def share(index: int, epoch: int, secret: bytes) -> bytes:
+    return tlv(1, struct.pack("<HB", index, epoch) + secret)
+
+
+def shared_handshake() -> Vector:
+    """Alice has heard Bob's HELLO on a shared medium, and opens a link; Bob is in his third epoch."""
+    ik = Noise("IK", PROLOGUE, ALICE.static, BOB.static, (E1, E2))
+    first = ik.message(CAPABILITIES_A + share(BROADCAST_A, 0, SECRET_A))
+    second = ik.message(CAPABILITIES_B + share(BROADCAST_B, 2, SECRET_B))
+    return {
+        "id": "link-shared-1",
+        "initiator_seed": ALICE.seed,
+        "responder_seed": BOB.seed,
+        "initiator_ephemeral": E1,
+        "responder_ephemeral": E2,
+        "initiator_index": INDEX_A,
+        "responder_index": INDEX_B,
+        "initiator_mtu": MTU_A,
+        "responder_mtu": MTU_B,
+        "initiator_share": [BROADCAST_A, 0, SECRET_A],
+        "responder_share": [BROADCAST_B, 2, SECRET_B],
+        "hello": struct.pack("<BH", 8, BROADCAST_B) + BOB.node_id,
+        "ik1": opening(4, b"", first),
+        "ik2": b"\x05" + struct.pack("<HH", INDEX_B, INDEX_A) + second,
+        "confirm": sealed_frame(ik.split()[0], 0, b"", index=INDEX_B),
+        **agreed(ik),
+    }
+
+
+def broadcasts() -> list[Vector]:
+    """What Alice says to all: the first frame, the last that goes under one key, and the first of the next
+    three epochs."""
+    vectors: list[Vector] = []
+    secret = SECRET_A
+    for number, (epoch, counter) in enumerate(((0, 0), (0, 32767), (1, 0), (2, 0), (3, 5)), 1):
+        if number > 2:
+            secret = blake2b(secret, 16, person=b"nexus bc next")
+        key = blake2b(secret, 32, person=b"nexus bc key")
+        plaintext = items([(1, b"to all")])
+        vectors.append(
+            {
+                "id": f"link-broadcast-{number}",
+                "index": BROADCAST_A,
+                "secret": SECRET_A,
+                "epoch": epoch,
+                "counter": counter,
+                "plaintext": plaintext,
+                "frame": sealed_frame(
+                    key, counter, plaintext, epoch=epoch, index=BROADCAST_A, broadcast=True
+                ),
+            }
+        )
+    return vectors
+
+
 def rekey(link: Vector) -> Vector:
     """Alice rekeys the link of link-xx-1; her first frame under the new keys is empty."""
     kk = Noise("KK", b"NexusLink/0 rekey" + link["binding"], ALICE.static, BOB.static, (E3, E4))
@@ -392,7 +457,7 @@ def rekey(link: Vector) -> Vector:
 
 def link_vectors() -> list[Vector]:
     link_xx, link_ik = handshakes()
-    vectors: list[Vector] = [link_xx, link_ik, rekey(link_xx)]
+    vectors: list[Vector] = [link_xx, link_ik, rekey(link_xx), shared_handshake(), *broadcasts()]
     key = link_xx["initiator_key"]
     plaintext = items([(1, b"packet")])
     number = 0
@@ -446,7 +511,10 @@ def link_vectors() -> list[Vector]:
     noise = link_xx["xx1"][4:]
     for name, frame in (
         ("empty", b""),
-        ("kind", b"\x08" + bytes(40)),
+        ("kind", b"\x09" + bytes(40)),
+        ("hello-short", b"\x08" + bytes(33)),
+        ("hello-long", b"\x08" + bytes(35)),
+        ("broadcast-without-index", b"\x88" + bytes(18)),
         ("version", b"\x11" + link_xx["xx1"][1:]),
         ("cookie-length", struct.pack("<BHB", 1, INDEX_A, 8) + bytes(8) + noise),
         ("cookie-cut", opening(1, COOKIE, b"")),
@@ -461,7 +529,12 @@ def link_vectors() -> list[Vector]:
         vectors.append({"id": f"link-bad-{name}", "frame": frame, "refused": "bad_frame"})
     for name, plaintext in (("head", b"\x01\x00"), ("length", b"\x01\x05\x00four")):
         vectors.append({"id": f"link-bad-items-{name}", "plaintext": plaintext, "refused": "bad_items"})
-    for name, capabilities in (("short", b"\xff"), ("mtu", struct.pack("<H", 135))):
+    for name, capabilities in (
+        ("short", b"\xff"),
+        ("mtu", struct.pack("<H", 135)),
+        ("tlv", CAPABILITIES_A + b"\xc8\x02x"),
+        ("share", CAPABILITIES_A + tlv(1, bytes(18))),
+    ):
         vectors.append(
             {
                 "id": f"link-bad-capabilities-{name}",

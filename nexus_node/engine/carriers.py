@@ -1,0 +1,384 @@
+"""Carriers and the links over them: frames in, frames out, neighbours that come and go.
+
+What frames hold is decided by the `NodeCore` on top of this.
+"""
+
+from abc import ABC, abstractmethod
+from collections import Counter, OrderedDict
+from collections.abc import Iterable
+
+from nexus_node.base.errors import BadWire, CarrierClosed, RemoteError
+from nexus_node.base.ids import NodeId
+from nexus_node.base.limits import PENDING_CONNECTIONS
+from nexus_node.base.rng import Rng
+from nexus_node.crypto.identity import Identity
+from nexus_node.engine.medium import Medium
+from nexus_node.engine.peers import Attachment
+from nexus_node.ports.driver import LinkProfile, Signal
+from nexus_node.ports.store import Store
+from nexus_node.proto.cookie import CookieJar
+from nexus_node.proto.fragment import ReassemblyBudget
+from nexus_node.proto.link import Link, LinkDown, LinkFault
+from nexus_node.wire.frames import (
+    Item,
+    ItemKind,
+    ItemPacker,
+    Lost,
+    Opening,
+    Retry,
+    SealedFrame,
+    encode_items,
+    parse_frame_untrusted,
+)
+
+
+class Carriers(ABC):
+    """The carriers of one node. Times are monotonic seconds `now`."""
+
+    def __init__(self, identity: Identity, store: Store, rng: Rng, *, now: float) -> None:
+        self.identity = identity
+        self.store = store
+        self.counters: Counter[str] = Counter()
+        """Everything refused or dropped, by name, for `status`."""
+        self.wake_at = float("inf")
+        """When `expire` wants to be called; only ever brought forward between calls of `expire`."""
+        self.ready: set[int] = set()
+        """Carriers that may have something to send; the runtime takes numbers out."""
+        self.attachments: dict[int, Attachment] = {}
+        """Links by number: a carrier's own, or one that a link on a shared medium was given."""
+        self.media: dict[int, Medium] = {}
+        """Shared carriers by number."""
+        self._now = now
+        self._rng = rng
+        self._cookies = CookieJar(rng)
+        self._reassembly = ReassemblyBudget()
+        self._next_cid = 1
+        self._pending: OrderedDict[int, None] = OrderedDict()
+        """Carriers others opened that have not completed a handshake, oldest first."""
+
+    # --- what the node makes of it ----------------------------------------------------------------
+    @abstractmethod
+    def _link_came(self, one: Attachment, peer: NodeId) -> None:
+        """That neighbour has proved who it is."""
+
+    @abstractmethod
+    def _link_went(self, one: Attachment, peer: NodeId, why: str) -> None:
+        """The link with that neighbour has ended."""
+
+    @abstractmethod
+    def _links_changed(self, peer: NodeId, *, retuned: bool = False) -> None:
+        """The links with that neighbour can do something else now."""
+
+    @abstractmethod
+    def _take(self, one: Attachment, kind: int, body: bytes, now: float) -> None:
+        """An item from a neighbour. Raises RemoteError, which is counted."""
+
+    @abstractmethod
+    def _follow(self) -> None:
+        """Frames were taken in: act on what they have changed."""
+
+    @abstractmethod
+    def _fill(self, one: Attachment, peer: NodeId, packer: ItemPacker) -> None:
+        """Put what is for that neighbour into a frame."""
+
+    @abstractmethod
+    def _fill_broadcast(self, medium: Medium, packer: ItemPacker) -> None:
+        """Put what is for all neighbours on a medium into a frame."""
+
+    @abstractmethod
+    def _is_worth_a_link(self, peer: NodeId) -> bool:
+        """Whether a node heard on a shared medium is, though there are links enough."""
+
+    @abstractmethod
+    def _settle(self) -> None:
+        """Commit what must not leave before it is durable. Raises StoreError."""
+
+    def _number(self) -> int:
+        number = self._next_cid
+        self._next_cid += 1
+        return number
+
+    # --- coming and going -------------------------------------------------------------------------
+    def carrier_up(self, profile: LinkProfile, label: str, *, dialed: bool, now: float) -> int:
+        """A carrier was attached; its number. One more unproven than allowed makes the oldest go."""
+        cid = self._number()
+        if profile.shared:
+            medium = self.media[cid] = Medium(
+                self.identity,
+                profile,
+                label,
+                cid,
+                self._rng,
+                self._reassembly,
+                number=self._number,
+                wanted=self._is_worth_a_link,
+                now=now,
+            )
+            self._arm(medium.next_deadline())
+            return cid
+        known = self.store.neighbour(label) if dialed else None
+        link = Link(self.identity, profile, self._rng, dialed=dialed, known=known, now=now)
+        self.attachments[cid] = Attachment(cid, profile, label, link, self._reassembly, dialed=dialed)
+        if not dialed:
+            self._pending[cid] = None
+            if len(self._pending) > PENDING_CONNECTIONS:
+                oldest, _ = self._pending.popitem(last=False)
+                self.attachments[oldest].link.closed = "too many unfinished handshakes"
+                self.counters["unfinished_handshakes_dropped"] += 1
+                self.ready.add(oldest)
+        self._arm_link(link)
+        self.ready.add(cid)
+        return cid
+
+    def carrier_down(self, cid: int, why: str, now: float) -> None:
+        """The carrier went away."""
+        self._now = now
+        self._pending.pop(cid, None)
+        medium = self.media.pop(cid, None)
+        for one in list(medium.links.values()) if medium is not None else [self.attachments.get(cid)]:
+            if one is not None:
+                self._detach(one, why)
+
+    def _detach(self, one: Attachment, why: str) -> None:
+        if self.attachments.pop(one.cid, None) is None:
+            return
+        if one.medium is not None:
+            one.medium.remove(one, self._now)
+        one.reassembly.clear()
+        if one.link.peer is not None:
+            self._link_went(one, one.link.peer, why)
+
+    def carrier(self, cid: int) -> Attachment | Medium | None:
+        """What is attached under that number."""
+        return self.media.get(cid) or self.attachments.get(cid)
+
+    def closed(self, cid: int) -> str | None:
+        """Why that carrier was given up, if it was."""
+        one = self.attachments.get(cid)
+        return one.link.closed if one is not None else None
+
+    def retune(self, cid: int, profile: LinkProfile) -> None:
+        """What the carrier can do has changed."""
+        medium = self.media.get(cid)
+        if medium is not None:
+            medium.retune(profile, self._now)
+        one = self.attachments.get(cid)
+        if one is not None:
+            one.profile = profile
+            one.link.retune(profile)
+        for link in [one] if one is not None else list(medium.links.values()) if medium is not None else []:
+            if link.link.peer is not None:
+                self._links_changed(link.link.peer, retuned=True)
+
+    def billed(self, cid: int, seconds: float) -> None:
+        """The last frame took that much airtime."""
+        carrier = self.carrier(cid)
+        if carrier is not None:
+            carrier.airtime_s += seconds
+
+    def close_links(self) -> None:
+        """Take leave of every neighbour; the frames go with the next pulls. On shared media that costs more
+        air than it is worth."""
+        for cid, one in self.attachments.items():
+            if one.medium is None:
+                one.link.close("stopping")
+                self.ready.add(cid)
+
+    def knock(self, source: bytes, frame: bytes, now: float) -> bytes | bool:
+        """Judge a frame from a source without a carrier, keeping nothing about it (N3); see DriverPort."""
+        try:
+            parsed = parse_frame_untrusted(frame)
+        except BadWire as error:
+            self.counters[error.code] += 1
+            return False
+        if isinstance(parsed, SealedFrame):
+            self.counters["no_session"] += 1
+            return Lost().encode()
+        if not isinstance(parsed, Opening):
+            self.counters["unasked_reply"] += 1
+            return False
+        if parsed.cookie and self._cookies.accepts(source, parsed.cookie, now):
+            return True
+        self.counters["cookies_sent"] += 1
+        return Retry(parsed.sender, self._cookies.bake(source, now)).encode()
+
+    def _open_to(self, peer: NodeId) -> None:
+        """Open a link with a node that is heard on a shared medium, for there is something for it."""
+        for medium in self.media.values():
+            one = medium.want(peer, self._now)
+            if one is not None:
+                self.attachments[one.cid] = one
+                self._arm_link(one.link)
+                self._wake(one)
+
+    def _give_up(self, one: Attachment) -> None:
+        """The other end does not answer any more."""
+        one.link.give_up(self._now)
+        self._link_events(one)
+        if one.link.closed is not None:
+            self._wake(one)
+
+    # --- frames in --------------------------------------------------------------------------------
+    def deliver(self, cid: int, frame: bytes, signal: Signal | None, now: float) -> None:
+        """Take a received frame in. Whatever it holds, nothing but counters and state changes."""
+        medium = self.media.get(cid)
+        if medium is not None:
+            self._deliver_shared(medium, frame, signal, now)
+            return
+        one = self.attachments.get(cid)
+        if one is None:
+            return
+        self._now = now
+        one.rx_bytes += len(frame)
+        one.signal = signal or one.signal
+        try:
+            items = one.link.receive(frame, now)
+        except RemoteError as error:
+            self.counters[error.code] += 1
+            items = []
+        self._received(one, items, now)
+
+    def _deliver_shared(self, medium: Medium, frame: bytes, signal: Signal | None, now: float) -> None:
+        self._now = now
+        medium.rx_bytes += len(frame)
+        medium.signal = signal or medium.signal
+        one, items = None, []
+        try:
+            parsed = parse_frame_untrusted(frame)
+            one = medium.sort(parsed, now)
+            if one is not None:
+                self.attachments[one.cid] = one
+                one.rx_bytes += len(frame)
+                one.signal = signal or one.signal
+                items = one.link.take(parsed, now)
+        except RemoteError as error:
+            self.counters[error.code] += 1
+        if one is not None:
+            self._received(one, items, now)
+        self._arm(medium.next_deadline())
+
+    def _received(self, one: Attachment, items: list[Item], now: float) -> None:
+        self._link_events(one)
+        for kind, body in items:
+            try:
+                self._take(one, kind, body, now)
+            except RemoteError as error:  # that item's own fault: the others of the frame count
+                self.counters[error.code] += 1
+        one.link.conclude(now)
+        self._link_events(one)
+        self._follow()
+        self._arm_link(one.link)
+        self._wake(one)
+
+    def _link_events(self, one: Attachment) -> None:
+        while (event := one.link.poll_event()) is not None:
+            if isinstance(event, LinkFault):
+                self.counters[event.code] += 1
+            elif isinstance(event, LinkDown):
+                self._link_went(one, event.peer, event.why)
+            else:
+                self._pending.pop(one.cid, None)
+                one.begin_session()
+                if one.dialed and one.medium is None and self.store.neighbour(one.label) != event.peer:
+                    self.store.remember_neighbour(one.label, event.peer)
+                self._link_came(one, event.peer)
+
+    # --- frames out -------------------------------------------------------------------------------
+    def next_frame(self, cid: int, now: float) -> bytes | None:
+        """The next frame for that carrier, or None. Raises CarrierClosed when it is given up.
+
+        What the frame may tell is committed first.
+        """
+        medium, one = self.media.get(cid), self.attachments.get(cid)
+        if medium is None and one is None:
+            raise CarrierClosed("the carrier is detached")
+        self._now = now
+        self._settle()
+        if medium is not None:
+            frame = self._next_shared(medium, now)
+            if frame is not None:
+                medium.tx_bytes += len(frame)
+            return frame
+        if one is None:
+            return None
+        frame = self._frame_of(one, now)
+        if frame is None and one.link.closed is not None:
+            raise CarrierClosed(one.link.closed)
+        return frame
+
+    def _next_shared(self, medium: Medium, now: float) -> bytes | None:
+        """HELLO and handshakes, what is for all, then the links in turn."""
+        frame = medium.poll_hello(now)
+        if frame is not None:
+            return frame
+        if medium.take_broadcast():
+            packer = ItemPacker(medium.room)
+            self._fill_broadcast(medium, packer)
+            self._settle()
+            if packer.items:
+                return medium.seal(encode_items(packer.items), now)
+        for one in medium.turns():
+            frame = self._frame_of(one, now)
+            if one.link.closed is not None:
+                self._detach(one, one.link.closed)
+            elif frame is not None:
+                medium.served(one)
+            if frame is not None:
+                return frame
+        return None
+
+    def _frame_of(self, one: Attachment, now: float) -> bytes | None:
+        link = one.link
+        frame = link.poll_handshake()
+        if frame is None and link.peer is not None and link.up:
+            packer = ItemPacker(link.room)
+            link.fill(packer)
+            self._fill(one, link.peer, packer)
+            self._settle()  # what was just loaded may have been sealed again
+            if packer.items or link.must_send:
+                frame = link.seal(packer.items, now)
+                if any(kind == ItemKind.CLOSE for kind, _ in packer.items):
+                    link.closed = "this node is stopping"
+        if frame is not None:
+            one.tx_bytes += len(frame)
+            one.frames_sent += 1
+            self._arm_link(link)
+        return frame
+
+    # --- time -------------------------------------------------------------------------------------
+    def _expire_links(self, now: float) -> None:
+        for medium in self.media.values():
+            for one in medium.expire(now):
+                self.attachments[one.cid] = one
+            if medium.hello_due or medium.broadcast_due:
+                self.ready.add(medium.cid)
+            self._arm(medium.next_deadline())
+        for one in list(self.attachments.values()):
+            one.link.expire(now)
+            self._link_events(one)
+            if one.medium is not None and one.link.closed is not None:
+                self._detach(one, one.link.closed)
+                continue
+            self._arm_link(one.link)
+            if one.link.must_send or one.link.closed is not None or not one.link.up:
+                self._wake(one)
+
+    def _wake(self, one: Attachment) -> None:
+        """That link may have something to send."""
+        if one.medium is None:
+            self.ready.add(one.cid)
+        else:
+            one.medium.wake(one)
+            self.ready.add(one.medium.cid)
+
+    def _wake_all(self, links: Iterable[Attachment]) -> None:
+        for one in links:
+            self._wake(one)
+
+    def _arm(self, deadline: float) -> None:
+        self.wake_at = min(self.wake_at, deadline)
+
+    def _arm_link(self, link: Link) -> None:
+        deadline = link.next_deadline()
+        if deadline is not None:
+            self._arm(deadline)

@@ -1,0 +1,340 @@
+"""A shared medium: one carrier that many nodes hear, with a link to each neighbour (N2, N3, N6,
+docs/protocol/link.md).
+
+Nodes say HELLO, the more seldom the longer they are there; who hears one and has few links opens one. What
+is for all neighbours is sealed once. Everything that many might answer at once waits a random while.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+
+from nexus_node.base.errors import BadWire
+from nexus_node.base.ids import NodeId
+from nexus_node.base.limits import HEARD_MAX, LINKS_PER_CARRIER
+from nexus_node.base.rng import Rng
+from nexus_node.crypto.identity import Identity
+from nexus_node.engine.peers import Attachment
+from nexus_node.ports.driver import LinkProfile, Signal
+from nexus_node.proto.broadcast import BroadcastSender
+from nexus_node.proto.budget import TokenBucket
+from nexus_node.proto.fragment import ReassemblyBudget
+from nexus_node.proto.handshake import opener_of
+from nexus_node.proto.link import Link
+from nexus_node.wire.frames import (
+    TAG_SIZE,
+    Capabilities,
+    Final,
+    FrameKind,
+    Handshaking,
+    Hello,
+    Opening,
+    Reply,
+    Retry,
+    SealedFrame,
+    sealed_header,
+)
+
+LINKS_WANTED = 4
+"""Who has fewer opens links to those it hears: so many chosen at random by each node connect them all, and a
+handshake costs the air of two messages."""
+_HELLO_FIRST_S, _HELLO_MAX_S = 30.0, 1800.0
+"""Between two HELLOs: doubled each time, to the interval of announces."""
+_OPENING_AT_ONCE, _OPENINGS_NOTED = 2, 8
+"""Handshakes this node has under way of its own accord, since all wait for the same air; and nodes noted to
+be opened to: the others say HELLO again."""
+_ENOUGH_HELLOS = 3
+"""Others that a newcomer has heard: who was about to answer its HELLO as well need not."""
+_HELLO_SIZE, _OPENING_SIZE, _ANNOUNCE_SIZE = 35, 123, 133
+_CONTENDERS = 8.0
+"""Frames that fit into the random wait before something that many may say at once."""
+_HEARD_S = 2 * _HELLO_MAX_S
+_REOPEN_S = 600.0
+"""So long a node that did not answer an opening is not tried again."""
+_GOSSIP_SHARE, _GOSSIP_ALL = 0.0135, 0.08
+"""Of the medium for one node's announces, and for those of all it hears together (N5)."""
+_GOSSIP_BURST_S = 300.0
+
+
+class _Heard:
+    """A node whose HELLO was heard."""
+
+    __slots__ = ("at", "avoid_until")
+
+    def __init__(self, now: float) -> None:
+        self.at = now
+        self.avoid_until = float("-inf")
+
+
+class Medium:
+    """One shared carrier of the node, from attach to detach."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        profile: LinkProfile,
+        label: str,
+        cid: int,
+        rng: Rng,
+        budget: ReassemblyBudget,
+        *,
+        number: Callable[[], int],
+        wanted: Callable[[NodeId], bool],
+        now: float,
+    ) -> None:
+        """`number` gives the next link its number; `wanted` says whether a link with that node is worth its
+        air though there are enough others."""
+        self.cid = cid
+        self.profile = profile
+        self.label = label
+        self.signal: Signal | None = None
+        self.rx_bytes = self.tx_bytes = 0
+        self.airtime_s = 0.0
+        self.links: dict[NodeId, Attachment] = {}
+        """By peer, up or under way."""
+        self.gossip = TokenBucket(0.0, 0.0, now)
+        self._identity = identity
+        self._rng = rng
+        self._budget = budget
+        self._number = number
+        self._wanted = wanted
+        self._sender = BroadcastSender(rng, now)
+        self._by_index: dict[int, Attachment] = {}
+        self._heard: OrderedDict[NodeId, _Heard] = OrderedDict()
+        self._openings: dict[NodeId, float] = {}
+        """Who is to be opened to, and when."""
+        self._waiting: OrderedDict[int, Attachment] = OrderedDict()
+        """Links that may have something to send, in turn."""
+        self._broadcast_at = float("inf")
+        self._hello_gap = _HELLO_FIRST_S
+        self._hello_at = now + self._wait(_HELLO_SIZE)
+        self._answer_at = float("inf")
+        """When a newcomer's HELLO is answered by one, unless others have done so."""
+        self._hellos = 0
+        self.hello_due = self.broadcast_due = False
+        """Whether one may go as soon as the air is free."""
+        self.retune(profile, now)
+
+    # --- figures --------------------------------------------------------------------------------
+    @property
+    def state(self) -> str:
+        """`up` with a link, else `listening`, for `status`."""
+        return "up" if any(one.link.up for one in self.links.values()) else "listening"
+
+    @property
+    def why(self) -> str | None:
+        """Why there is no link, in words for people."""
+        return None if self.state == "up" else "nobody has answered yet"
+
+    @property
+    def heard(self) -> int:
+        """How many nodes were heard lately."""
+        return len(self._heard)
+
+    def hears(self, node_id: NodeId) -> bool:
+        return node_id in self._heard
+
+    def retune(self, profile: LinkProfile, now: float) -> None:
+        """What the medium can do has changed."""
+        self.profile = profile
+        self._share_gossip(now)
+        for one in self.links.values():
+            one.profile = profile
+            one.link.retune(profile)
+
+    def _share_gossip(self, now: float) -> None:
+        share = min(_GOSSIP_SHARE, _GOSSIP_ALL / max(1, len(self._heard)))
+        rate = self.profile.bps / 8 * share
+        if rate != self.gossip.rate:
+            self.gossip = TokenBucket(rate, rate * _GOSSIP_BURST_S, now)
+
+    def _wait(self, size: int, rounds: float = 0.0) -> float:
+        """A random time, long enough for some others to say as much; after so many rounds of that."""
+        number = int.from_bytes(self._rng.random_bytes(2), "little")
+        return (rounds + number / 65536) * _CONTENDERS * 8 * size / self.profile.bps
+
+    # --- links ----------------------------------------------------------------------------------
+    def _link_with(self, peer: NodeId, *, dialed: bool, now: float) -> Attachment:
+        link = Link(
+            self._identity,
+            self.profile,
+            self._rng,
+            dialed=dialed,
+            known=peer,
+            offer=self._offer,
+            now=now,
+        )
+        one = Attachment(
+            self._number(), self.profile, self.label, link, self._budget, dialed=dialed, medium=self
+        )
+        self.links[peer] = self._by_index[link.index] = one
+        return one
+
+    def _offer(self, now: float) -> Capabilities:
+        return Capabilities(self.profile.mtu, self._sender.share(now))
+
+    def remove(self, one: Attachment, now: float) -> None:
+        """That link has ended."""
+        for peer in [peer for peer, link in self.links.items() if link is one]:
+            del self.links[peer]
+            heard = self._heard.get(peer)
+            if heard is not None and one.link.peer is None:
+                heard.avoid_until = now + _REOPEN_S
+        self._by_index = {index: link for index, link in self._by_index.items() if link is not one}
+        self._waiting.pop(one.cid, None)
+
+    def want(self, peer: NodeId, now: float) -> Attachment | None:
+        """Open a link with a node that was heard, if there is none."""
+        heard = self._heard.get(peer)
+        if heard is None or peer in self.links or now < heard.avoid_until:
+            return None
+        if len(self.links) >= LINKS_PER_CARRIER:
+            return None
+        self._openings.pop(peer, None)
+        return self._link_with(peer, dialed=True, now=now)
+
+    # --- receiving ------------------------------------------------------------------------------
+    def sort(self, frame: Handshaking | SealedFrame, now: float) -> Attachment | None:
+        """The link a frame is for; None if it is for none, or was taken in here. Raises BadWire."""
+        match frame:
+            case Hello():
+                self._on_hello(frame, now)
+                return None
+            case Opening():
+                return self._on_opening(frame, now)
+            case Reply() | Final() | Retry():
+                return self._by_index.get(frame.receiver)
+            case SealedFrame() if frame.broadcast:
+                return self._sender_of(frame)
+            case SealedFrame():
+                return self._by_index.get(frame.index) if frame.index is not None else None
+        return None
+
+    def _on_hello(self, hello: Hello, now: float) -> None:
+        peer = hello.node_id
+        if peer == self._identity.node_id:
+            raise BadWire("own_hello")
+        self._hellos += 1
+        if self._note(peer, now) and self._answer_at == float("inf"):
+            self._answer_at, self._hellos = now + self._wait(_HELLO_SIZE), 0
+        known = self.links.get(peer)
+        if known is not None:
+            if known.link.broadcasts is not None and known.link.broadcasts.index != hello.index:
+                known.link.recover(now)
+            return
+        room = len(self._openings) < _OPENINGS_NOTED
+        if (room and len(self.links) < LINKS_WANTED) or self._wanted(peer):
+            # Of two who hear each other the one with the lower id begins.
+            rounds = 0.0 if self._identity.node_id < peer else 1.0
+            self._openings.setdefault(peer, now + self._wait(_OPENING_SIZE, rounds))
+
+    def _note(self, peer: NodeId, now: float) -> bool:
+        """That node was heard; whether it is new here."""
+        heard = self._heard.get(peer)
+        fresh = heard is None
+        if heard is None:
+            heard = self._heard[peer] = _Heard(now)
+            if len(self._heard) > HEARD_MAX:
+                self._heard.popitem(last=False)
+            self._share_gossip(now)
+        heard.at = now
+        self._heard.move_to_end(peer)
+        return fresh
+
+    def _on_opening(self, opening: Opening, now: float) -> Attachment | None:
+        if opening.kind != FrameKind.IK1:
+            raise BadWire("bad_handshake")
+        try:
+            peer = opener_of(self._identity, opening.noise, self._rng)
+        except BadWire:
+            return None  # it is for somebody else
+        self._openings.pop(peer, None)
+        self._note(peer, now)
+        known = self.links.get(peer)
+        if known is not None:
+            return known
+        if len(self.links) >= LINKS_PER_CARRIER:
+            raise BadWire("links_full")
+        return self._link_with(peer, dialed=False, now=now)
+
+    def _sender_of(self, frame: SealedFrame) -> Attachment | None:
+        for one in self.links.values():
+            if one.link.broadcasts is not None and one.link.broadcasts.index == frame.index:
+                return one
+        return None
+
+    # --- sending --------------------------------------------------------------------------------
+    def wake(self, one: Attachment) -> None:
+        """That link may have something to send."""
+        self._waiting[one.cid] = one
+
+    def stir(self, now: float) -> float:
+        """There is something for all neighbours; returns when it goes."""
+        if not self.broadcast_due and self._broadcast_at == float("inf"):
+            self._broadcast_at = now + self._wait(_ANNOUNCE_SIZE)
+        return self._broadcast_at
+
+    def poll_hello(self, now: float) -> bytes | None:
+        """A HELLO if one is due."""
+        if not self.hello_due:
+            return None
+        self.hello_due = False
+        return Hello(self._sender.share(now).index, self._identity.node_id).encode()
+
+    def take_broadcast(self) -> bool:
+        """Whether to broadcast now; what is left then asks again by `stir`."""
+        due, self.broadcast_due = self.broadcast_due, False
+        return due
+
+    def seal(self, plaintext: bytes, now: float) -> bytes:
+        """A frame for all neighbours."""
+        return self._sender.seal(plaintext, now)
+
+    @property
+    def room(self) -> int:
+        """Bytes of items that one broadcast holds: what every neighbour takes."""
+        mtu = min((one.link.mtu for one in self.links.values() if one.link.up), default=self.profile.mtu)
+        return mtu - len(sealed_header(0, 0, 0)) - TAG_SIZE
+
+    def turns(self) -> Iterator[Attachment]:
+        """The links to be asked for a frame, each once; the one that has one goes to the end."""
+        for cid, one in list(self._waiting.items()):
+            yield one
+            if self._waiting.get(cid) is one:
+                del self._waiting[cid]
+
+    def served(self, one: Attachment) -> None:
+        """That link has sent a frame, and may have another: it is asked last."""
+        self._waiting[one.cid] = one
+        self._waiting.move_to_end(one.cid)
+
+    # --- time -----------------------------------------------------------------------------------
+    def next_deadline(self) -> float:
+        """When `expire` wants to be called; infinite if never."""
+        return min(self._hello_at, self._answer_at, self._broadcast_at, *self._openings.values())
+
+    def expire(self, now: float) -> list[Attachment]:
+        """Do what is due; the links that were opened."""
+        if now >= self._broadcast_at:
+            self._broadcast_at, self.broadcast_due = float("inf"), True
+        if now >= self._answer_at:
+            self._answer_at = float("inf")
+            self.hello_due = self.hello_due or self._hellos < _ENOUGH_HELLOS
+        if now >= self._hello_at:
+            self.hello_due = True
+            self._hello_at = now + self._hello_gap * (1 + self._rng.random_bytes(1)[0] / 1024)
+            self._hello_gap = min(2 * self._hello_gap, _HELLO_MAX_S)
+        for peer in [peer for peer, heard in self._heard.items() if now >= heard.at + _HEARD_S]:
+            if peer not in self.links:
+                del self._heard[peer]
+                self._share_gossip(now)
+        opened = []
+        for peer in [peer for peer, at in self._openings.items() if now >= at]:
+            under_way = sum(not one.link.up for one in self.links.values())
+            if under_way >= _OPENING_AT_ONCE:
+                self._openings[peer] = now + self._wait(_OPENING_SIZE, 1.0)
+                continue
+            del self._openings[peer]
+            if len(self.links) < LINKS_WANTED or self._wanted(peer):
+                one = self.want(peer, now)
+                opened += [one] if one is not None else []
+        return opened

@@ -1,0 +1,180 @@
+"""Many neighbours on one shared medium (N2, N3, N4, N6)."""
+
+import random
+from collections import Counter
+from itertools import combinations
+
+import pytest
+
+from nexus_node.base.limits import HEARD_MAX
+from nexus_node.crypto.identity import Identity
+from nexus_node.engine.medium import LINKS_WANTED
+from nexus_node.ports.driver import LinkProfile
+from nexus_node.wire.frames import Hello, SealedFrame, parse_frame_untrusted
+
+from .world import Air, Host, introduce
+
+LORA = LinkProfile(mtu=255, bps=1074, half_duplex=True, shared=True)
+FOUND_S = 900.0
+
+
+def air_of(count: int, *, seed: int = 0, path=None, **options) -> Air:
+    hosts = [Host(1 + number, path and path / f"{number}.db") for number in range(count)]
+    pairs = options.pop("deaf", ())
+    deaf = [(hosts[a], hosts[b]) for a, b in pairs]
+    return Air(hosts, LORA, random.Random(seed), deaf=deaf, **options)
+
+
+def line(count: int) -> list[tuple[int, int]]:
+    """Each hears only the one before and the one behind."""
+    return [(a, b) for a, b in combinations(range(count), 2) if b - a > 1]
+
+
+def links(host: Host) -> set[bytes]:
+    return {one.link.peer for one in host.core.attachments.values() if one.link.up}
+
+
+def kinds(air: Air, since: float) -> Counter[str]:
+    """Bytes on the air since then, by kind of frame."""
+    found: Counter[str] = Counter()
+    for at, _, frame in air.sent:
+        if at >= since:
+            parsed = parse_frame_untrusted(frame)
+            kind = type(parsed).__name__
+            if isinstance(parsed, SealedFrame):
+                kind = "broadcast" if parsed.broadcast else "sealed"
+            found[kind] += len(frame)
+    return found
+
+
+@pytest.mark.parametrize("loss", [0.0, 0.2])
+def test_n3_two_on_a_radio_channel_find_each_other_and_talk(loss: float) -> None:
+    air = air_of(2, loss=loss)
+    a, b = air.hosts
+    introduce(a, b)
+    now = air.run(0.0, 240.0)
+    assert links(a) == {b.identity.node_id} and links(b) == {a.identity.node_id}
+    message = a.send("b", "Over the air", now)
+    now = air.run(now, now + 300)
+    assert b.inbox() == ["Over the air"] and a.states()[message] == "delivered"
+
+
+def test_n4_a_line_of_six_delivers_over_five_hops_and_back() -> None:
+    air = air_of(6, deaf=line(6), loss=0.1)
+    a, f = air.hosts[0], air.hosts[5]
+    introduce(a, f)
+    now = air.run(0.0, FOUND_S)
+    assert [len(links(host)) for host in air.hosts] == [1, 2, 2, 2, 2, 1]
+    messages = [a.send("b", f"number {number}", now) for number in range(3)]
+    f.send("a", "and back", now)
+    now = air.run(now, now + 400)
+    assert sorted(f.inbox()) == ["number 0", "number 1", "number 2"] and a.inbox() == ["and back"]
+    assert {a.states()[message] for message in messages} == {"delivered"}
+
+
+def test_n3_a_dense_cell_is_connected_with_few_links_each() -> None:
+    count = 14
+    air = air_of(count)
+    now = air.run(0.0, FOUND_S)
+    assert all(len(links(host)) >= LINKS_WANTED for host in air.hosts)
+    assert sum(len(links(host)) for host in air.hosts) <= 2 * count * (LINKS_WANTED + 1)
+    spent = air.bytes * 8 / LORA.bps / now
+    assert spent < 0.6, "of the air, while all come up at once"
+    air.run(now, 2 * 3600.0)
+    assert {len(host.core.router.paths) for host in air.hosts} == {count - 1}, "paths to all the others"
+
+
+def test_n5_an_idle_cell_keeps_its_protocol_within_a_tenth_of_the_air() -> None:
+    air = air_of(12)
+    now = air.run(0.0, FOUND_S)
+    since, hours = now, 4
+    now = air.run(now, now + hours * 3600)
+    share = sum(kinds(air, since).values()) * 8 / LORA.bps / (now - since)
+    assert share < 0.10
+    assert all(len(host.core.router.paths) == 11 for host in air.hosts)
+    assert all(len(links(host)) >= LINKS_WANTED for host in air.hosts), "announces show that all are there"
+
+
+def test_n4_an_announce_is_sent_once_for_all_neighbours() -> None:
+    """A hub that four others hear tells all of itself in one frame."""
+    air = air_of(5, deaf=list(combinations(range(1, 5), 2)))
+    hub = air.hosts[0]
+    now = air.run(0.0, FOUND_S)
+    assert len(links(hub)) == 4
+    now = air.run(now, now + 6 * 3600)
+    announces = sum(1 for at, who, frame in air.sent if who == 0 and at > FOUND_S and frame[0] & 0x08)
+    # Each half hour its own, and those of four others; some share a frame.
+    assert announces <= 12 * 5 + 5
+
+
+def test_n3_a_node_that_starts_anew_is_found_again(tmp_path) -> None:
+    air = air_of(2, path=tmp_path)
+    a, b = air.hosts
+    introduce(a, b)
+    now = air.run(0.0, FOUND_S)
+    air.restart(1, now)
+    message = a.send("b", "are you there again?", now)
+    now = air.run(now, now + FOUND_S)
+    assert b.inbox() == ["are you there again?"] and a.states()[message] == "delivered"
+
+
+def test_n4_a_neighbour_that_is_gone_is_noticed_by_who_sends_and_another_way_is_found() -> None:
+    """A, B and C, D: two ways from A to D. B falls silent."""
+    air = air_of(4, deaf=[(0, 3), (1, 2)])
+    a, d = air.hosts[0], air.hosts[3]
+    introduce(a, d)
+    now = air.run(0.0, FOUND_S)
+    first = a.send("b", "one", now)
+    now = air.run(now, now + 120)
+    assert a.states()[first] == "delivered"
+    via = a.core.router.paths.best(d.identity.address).via
+    silent = next(host for host in air.hosts if host.identity.node_id == via)
+    air.deaf |= {frozenset((id(silent), id(other))) for other in air.hosts if other is not silent}
+    second = a.send("b", "two", now)
+    now = air.run(now, now + 600)
+    assert d.inbox() == ["one", "two"] and a.states()[second] == "delivered"
+
+
+def test_n3_who_has_enough_links_opens_one_more_to_whom_it_writes() -> None:
+    air = air_of(10)
+    a = air.hosts[0]
+    now = air.run(0.0, FOUND_S)
+    far = next(host for host in air.hosts[1:] if host.identity.node_id not in links(a))
+    introduce(a, far)
+    message = a.send("b", "directly, please", now)
+    now = air.run(now, now + 240)
+    assert a.states()[message] == "delivered" and far.identity.node_id in links(a)
+
+
+def test_m5_hellos_of_a_thousand_that_are_not_there_are_bounded() -> None:
+    air = air_of(2)
+    a, b = air.hosts
+    introduce(a, b)
+    now = air.run(0.0, FOUND_S)
+    since = now
+    for number in range(2 * HEARD_MAX):
+        ghost = Identity.from_seed(number.to_bytes(32, "big"))
+        a.core.deliver(air.cids[0], Hello(number % 65536, ghost.node_id).encode(), None, now)
+    medium = a.core.media[air.cids[0]]
+    assert medium.heard <= HEARD_MAX
+    now = air.run(now, now + 3600)
+    assert len(medium.links) <= LINKS_WANTED
+    assert kinds(air, since)["Opening"] * 8 / LORA.bps < 0.10 * 3600, "nor do they use up the air"
+    message = a.send("b", "still here", now)
+    now = air.run(now, now + 120)
+    assert a.states()[message] == "delivered"
+
+
+def test_m5_openings_and_broadcasts_of_strangers_change_nothing() -> None:
+    air = air_of(3)
+    a, b, c = air.hosts
+    now = air.run(0.0, FOUND_S)
+    [frame] = [frame for _, who, frame in air.sent if who == 1 and frame[0] & 0x88 == 0x88][-1:]
+    before = dict(a.core.counters)
+    a.core.deliver(air.cids[0], frame, None, now)  # heard already
+    assert a.core.counters["replay"] == before.get("replay", 0) + 1
+    a.core.deliver(air.cids[0], frame[:-1] + bytes([frame[-1] ^ 1]), None, now)
+    a.core.deliver(air.cids[0], frame[:1] + b"\0\0" + frame[3:], None, now)  # nobody's index
+    a.core.deliver(air.cids[0], Hello(1, a.identity.node_id).encode(), None, now)
+    assert a.core.counters["own_hello"] == 1
+    assert links(a) == {b.identity.node_id, c.identity.node_id}
