@@ -197,6 +197,14 @@ class Channel:
             for one in self._stations[node].ear.on_air(now)
         )
 
+    def noise_floor(self, modem: Modem) -> float:
+        """The noise that a signal-to-noise ratio of that setting is counted from, in dBm."""
+        return self._level(modem)[2]
+
+    def duty_band(self, frequency: float) -> Band | None:
+        """The band a frequency lies in, and with it the share of an hour that a sender has."""
+        return Duty(self._bands).band(frequency)
+
     # --- books ----------------------------------------------------------------------------------
     def duty(self, node: int) -> Duty:
         """How long a node was on air, and how much of it was allowed."""

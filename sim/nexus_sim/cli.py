@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,13 +11,19 @@ import click
 
 from nexus_node import __version__
 from nexus_node.base.errors import ConfigError, InputError
+from nexus_sim import report
 from nexus_sim.clock import virtual_run
 from nexus_sim.contacts import replay
 from nexus_sim.flooding import figures, flood
+from nexus_sim.play import play
 from nexus_sim.radio import simulate
+from nexus_sim.scenario import read_scenario
 from nexus_sim.settings import read_flood, read_radio
+from nexus_sim.shipped import find, shipped
+from nexus_sim.traced import TraceFile
 from nexus_sim.traces import read_trace
 
+_BREACHES_SHOWN = 20
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -29,6 +35,49 @@ def cli() -> None:
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _JSON = click.option("--json", "as_json", is_flag=True, help="Write one JSON object.")
+
+
+@cli.command()
+@click.argument("scenario", metavar="SCENARIO.toml")
+@click.option("--seed", metavar="N", type=click.IntRange(0), help="Instead of the scenario's.")
+@click.option("--trace", metavar="FILE", type=click.Path(path_type=Path), help="Every packet on the air.")
+@_JSON
+def run(scenario: str, seed: int | None, trace: Path | None, as_json: bool) -> None:
+    """Play a scenario with real nodes: a file, or one that `nexus-sim list` names.
+
+    Exit code 1 when something that must hold did not: what, and how to see it again, is on standard error.
+    """
+    path = find(scenario)
+    with _usage():
+        read = read_scenario(path)
+    chosen = read.seed if seed is None else seed
+    begin = time.perf_counter()
+    with ExitStack() as stack:
+        try:
+            heard = stack.enter_context(TraceFile(trace)) if trace is not None else None
+        except OSError as error:
+            raise click.UsageError(f"{trace} cannot be written: {error.strerror}") from error
+        with _usage():
+            main = play(read, chosen, heard=heard)
+        outcome = virtual_run(main, chosen)
+    result = report.figures(outcome, time.perf_counter() - begin)
+    _answer(result, begin, as_json)
+    if outcome.record.breaches:
+        for breach in outcome.record.breaches[:_BREACHES_SHOWN]:
+            click.echo(f"must not happen: {breach}", err=True)
+        click.echo(f"repeat it with: nexus-sim run {scenario} --seed {chosen}", err=True)
+        raise SystemExit(1)
+
+
+@cli.command("list")
+@_JSON
+def list_verb(as_json: bool) -> None:
+    """The scenarios that ship, one a line."""
+    for name, one in shipped():
+        if as_json:
+            click.echo(json.dumps({"name": name, "title": one.name, "about": one.about}))
+        else:
+            click.echo(f"{name:<24}{one.about}")
 
 
 @cli.command()

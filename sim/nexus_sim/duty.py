@@ -3,8 +3,11 @@
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 
 HOUR_S = 3600.0
+_ROUNDING_S = 1e-6
+"""What sums of floats may be out by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,20 @@ class Ledger:
             over += max(0.0, self._spans[-1][1] - now)
         return self._sum - over
 
+    def free_at(self, airtime_s: float, most_s: float, now: float) -> float:
+        """From when on a transmission of that length leaves the hour that ends with it within `most_s`."""
+        excess = self.used(now + airtime_s) + airtime_s - most_s
+        if excess <= 0:
+            return now
+        for begin, end in self._spans:
+            begin = max(begin, now + airtime_s - HOUR_S)
+            if end <= begin:
+                continue
+            if end - begin >= excess:
+                return begin + excess + HOUR_S - airtime_s + _ROUNDING_S
+            excess -= end - begin
+        return now + HOUR_S
+
 
 class Duty:
     """The ledgers of one sender, a band each."""
@@ -89,6 +106,13 @@ class Duty:
         share = ledger.used(end) / (HOUR_S * band.duty_cycle)
         self.highest = max(self.highest, share)
         self.violations += share > 1
+
+    def free_at(self, frequency: float, airtime_s: float, now: float) -> float:
+        """From when on the sender may be on air for so long; infinite outside all bands or if too long."""
+        band = self.band(frequency)
+        if band is None or airtime_s > HOUR_S * band.duty_cycle:
+            return inf
+        return self._ledgers[band].free_at(airtime_s, HOUR_S * band.duty_cycle, now)
 
     def used(self, frequency: float, now: float) -> float:
         """Seconds on air in the frequency's band within the hour before `now`."""
