@@ -37,6 +37,10 @@ _REACH_SPARE_DB = 3.0
 """A carrier sense notices what is so much too weak to be received (channel.py)."""
 
 
+def _circle(others: list[str], size: int, dice: random.Random) -> list[str]:
+    return dice.sample(others, size) if 0 < size < len(others) else others
+
+
 @dataclass(slots=True)
 class Outcome:
     """What came of a run."""
@@ -283,6 +287,10 @@ class Player:
             return
         senders = list(texts.senders or self.places)
         recipients = list(texts.recipients or self.places)
+        circles = {
+            name: _circle([other for other in recipients if other != name], texts.circle, dice)
+            for name in senders
+        }
         begin = trio.current_time()
         end = min(texts.end_s, self.scenario.duration_s - self.scenario.settle_s)
         at = texts.start_s
@@ -292,7 +300,7 @@ class Player:
                 return
             await trio.sleep_until(begin + at)
             sender = self.world.nodes[dice.choice(senders)]
-            others = [name for name in recipients if name != sender.name]
+            others = circles[sender.name]
             size = dice.randint(*texts.size)
             letters = "".join(dice.choices(string.ascii_lowercase + "     ", k=size))
             if others and sender.running is not None:

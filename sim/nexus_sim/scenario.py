@@ -133,12 +133,14 @@ class Mobility:
 
 @dataclass(frozen=True, slots=True)
 class Texts:
-    """Texts as a Poisson process of each sender, to a random recipient each."""
+    """Texts as a Poisson process of each sender, to a random recipient each, or to one of the sender's
+    `circle`: so many of the recipients, drawn once."""
 
     per_hour: float = 1.0
     size: tuple[int, int] = (20, 160)
     senders: tuple[str, ...] = ()
     recipients: tuple[str, ...] = ()
+    circle: int = 0
     start_s: float = 0.0
     end_s: float = math.inf
     min_bandwidth: int = 0
@@ -280,6 +282,7 @@ LISTS: Mapping[str, tuple[str, type, Mapping[str, Rule]]] = {
             "size": _pair(1, TEXT_MAX, "bytes"),
             "senders": _NAMES,
             "recipients": _NAMES,
+            "circle": whole(0, 100_000, "recipients"),
             "start_s": _SECONDS,
             "end_s": _SECONDS,
             "min_bandwidth": whole(0, 10**12, "bits per second"),
