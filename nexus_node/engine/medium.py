@@ -46,7 +46,8 @@ _ENOUGH_HELLOS = 3
 """Others that a newcomer has heard: who was about to answer its HELLO as well need not."""
 _HELLO_SIZE, _OPENING_SIZE, _ANNOUNCE_SIZE = 35, 123, 133
 _CONTENDERS = 8.0
-"""Frames that fit into the random wait before something that many may say at once."""
+"""Frames that fit into the random wait before something that many may say at once; twice as many as are heard,
+where those are more."""
 _HEARD_S = 2 * _HELLO_MAX_S
 _REOPEN_S = 600.0
 """So long a node that did not answer an opening is not tried again."""
@@ -154,7 +155,8 @@ class Medium:
     def _wait(self, size: int, rounds: float = 0.0) -> float:
         """A random time, long enough for some others to say as much; after so many rounds of that."""
         number = int.from_bytes(self._rng.random_bytes(2), "little")
-        return (rounds + number / 65536) * _CONTENDERS * 8 * size / self.profile.bps
+        contenders = max(_CONTENDERS, 2 * len(self._heard))
+        return (rounds + number / 65536) * contenders * 8 * size / self.profile.bps
 
     # --- links ----------------------------------------------------------------------------------
     def _link_with(self, peer: NodeId, *, dialed: bool, now: float) -> Attachment:

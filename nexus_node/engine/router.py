@@ -437,6 +437,8 @@ class Router:
         if known is None:
             return
         if announce.sequence < known.announce.sequence:
+            if neighbour.link.medium is not None and announce.node_id != neighbour.peer:
+                return  # it will hear of the newest: only who made it may not
             behind = [neighbour]
         else:
             behind = [self._neighbours[via] for via, path in known.paths.items() if path.announce != announce]
@@ -622,7 +624,7 @@ class Router:
         peer, medium = neighbour.peer, neighbour.link.medium
         if path.hops_left <= 0 or peer in (path.via, path.announce.node_id):
             return False
-        if medium is None:
+        if medium is None or address_of(path.announce.node_id) in neighbour.asked:
             return True
         over = path.cost.after(neighbour.hop).rank
         tellers = [
@@ -630,9 +632,7 @@ class Router:
             for one in known.paths.values()
             if one.announce == path.announce and one.reported.rank <= over and self._hears(medium, one.via)
         ]
-        if peer in tellers:
-            return False
-        return len(tellers) < _TELLERS or address_of(path.announce.node_id) in neighbour.asked
+        return peer not in tellers and len(tellers) < _TELLERS
 
     def _hears(self, medium: Medium, peer: NodeId) -> bool:
         neighbour = self._neighbours.get(peer)
