@@ -27,6 +27,7 @@ from nexus_sim.reception import GOURSAUD, Fate, Listening, Rules
 from nexus_sim.record import Record
 from nexus_sim.scenario import Outage, Partition, Place, Radio, Scenario, Texts, WireSetting, resolve
 from nexus_sim.traces import read_matrix
+from nexus_sim.traffic import Traffic
 from nexus_sim.wires import Plug, Rate, Wire
 from nexus_sim.world import SimNode, open_world
 
@@ -46,6 +47,7 @@ class Outcome:
     places: dict[str, Place]
     virtual_s: float
     record: Record
+    traffic: Traffic
     frames: int = 0
     bytes_on_air: int = 0
     airtime_s: float = 0.0
@@ -59,6 +61,12 @@ class Outcome:
     reach: list[tuple[str, str, float]] = field(default_factory=list)
     """Who could hear whom at the end, with the signal-to-noise ratio in dB."""
     wires: list[tuple[str, str]] = field(default_factory=list)
+    """Who was joined by a wire at any time."""
+    names: dict[int, str] = field(default_factory=dict)
+    """Of the numbers that the air knows nodes by."""
+    relays: set[str] = field(default_factory=set)
+    off: set[str] = field(default_factory=set)
+    """Who was off at the end."""
     counters: Counter[str] = field(default_factory=Counter)
     log_hash: str = ""
     events: int = 0
@@ -74,6 +82,7 @@ class Player:
         self.scenario = scenario
         self.seed = seed
         self.record = Record()
+        self._traffic = Traffic(scenario.duration_s)
         self.places = places_of(scenario, self._dice("places"))
         self._heard = heard
         self._channel: Channel | None = None
@@ -86,6 +95,8 @@ class Player:
         self._wires: list[tuple[Wire, str, str]] = []
         self._joined: dict[Wire, trio.CancelScope] = {}
         self._wanted: dict[Wire, bool] = {}
+        self._met: dict[tuple[str, str], None] = {}
+        """Pairs that were joined by a wire, in order."""
         self._off: Counter[str] = Counter()
         """By how many outages each node is off."""
         self._by_address: dict[str, str] = {}
@@ -183,6 +194,7 @@ class Player:
                 mtu=radio.mtu,
                 duty_cycle=band.duty_cycle if band is not None and band.duty_cycle < 1 else None,
                 dice=self._dice(f"radio {name}"),
+                pulled=self._pulled,
             )
             self.world.nodes[name].drivers.append(driver)
 
@@ -201,16 +213,19 @@ class Player:
 
     def _wire(self, a: str, b: str, rate: Rate) -> Wire:
         wire = Wire(self._plugs[a], self._plugs[b], (a, b), rate, self._dice(f"wire {a} {b}"))
+        self._met[min(a, b), max(a, b)] = None
         self._wires.append((wire, a, b))
         self._wanted[wire] = False
         return wire
 
-    def _options(self, name: str) -> dict[str, Any]:
+    def _is_relay(self, name: str) -> bool:
         relays = self.scenario.relays
-        first = list(self.places)[: relays.count]
-        if name not in relays.nodes and name not in first:
+        return name in relays.nodes or self._numbers[name] <= relays.count
+
+    def _options(self, name: str) -> dict[str, Any]:
+        if not self._is_relay(name):
             return {}
-        serve = Serve[relays.serve.upper()]
+        serve = Serve[self.scenario.relays.serve.upper()]
         return {"relay": RelayPolicy(serve, interval_s=0.0, per_day=(_MANY, _MANY))}
 
     async def _start_nodes(self) -> None:
@@ -412,19 +427,27 @@ class Player:
                     f"message {message.id} needs {message.min_bandwidth} bps and was sent at {bps:.0f}"
                 )
 
+    def _pulled(self, number: int, frame: bytes) -> None:
+        node = self.world.nodes[self._names[number]].running
+        if node is not None:
+            self._traffic.pulled(number, frame, node.core.latest)
+
     def _on_air(self, packet: OnAir) -> None:
         check_air(packet.frame, self.record, packet.end)
+        self._traffic.heard(packet)
         if self._heard is not None:
             self._heard(packet, self._names)
 
     # --- what came of it ------------------------------------------------------------------------
     def _outcome(self, virtual_s: float) -> Outcome:
         nodes, record = self.world.nodes, self.record
-        outcome = Outcome(self.scenario, self.seed, self.places, virtual_s, record)
+        outcome = Outcome(self.scenario, self.seed, self.places, virtual_s, record, self._traffic)
         if self._air is not None and self._channel is not None and self._links is not None:
             self._look_at_air(outcome, self._air, self._channel, self._links)
         outcome.wire_bytes = self._passed_bytes + sum(wire.bytes for wire, _, _ in self._wires)
-        outcome.wires = [(a, b) for _, a, b in self._wires]
+        outcome.wires, outcome.names = list(self._met), self._names
+        outcome.relays = {name for name in nodes if self._is_relay(name)}
+        outcome.off = {name for name, node in nodes.items() if node.running is None}
         for message in record.messages.values():
             if message.received_s is None:
                 message.why = explain(message, nodes[message.sender].running)
