@@ -17,7 +17,7 @@ from nexus_sim.flooding import figures, flood
 from nexus_sim.play import play
 from nexus_sim.radio import simulate
 from nexus_sim.report import run_figures, write_report
-from nexus_sim.scenario import read_scenario
+from nexus_sim.scenario_file import read_scenario
 from nexus_sim.settings import read_flood, read_radio
 from nexus_sim.shipped import find, shipped
 from nexus_sim.traced import TraceFile
@@ -40,17 +40,20 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Write one JSON obj
 @cli.command()
 @click.argument("scenario", metavar="SCENARIO.toml")
 @click.option("--seed", metavar="N", type=click.IntRange(0), help="Instead of the scenario's.")
+@click.option("--short", is_flag=True, help="Its short form, for a look.")
 @click.option("--report", metavar="DIR", type=click.Path(path_type=Path), help="A page and its figures.")
 @click.option("--trace", metavar="FILE", type=click.Path(path_type=Path), help="Every packet on the air.")
 @_JSON
-def run(scenario: str, seed: int | None, report: Path | None, trace: Path | None, as_json: bool) -> None:
+def run(
+    scenario: str, seed: int | None, short: bool, report: Path | None, trace: Path | None, as_json: bool
+) -> None:
     """Play a scenario with real nodes: a file, or one that `nexus-sim list` names.
 
     Exit code 1 when something that must hold did not: what, and how to see it again, is on standard error.
     """
     path = find(scenario)
     with _usage():
-        read = read_scenario(path)
+        read = read_scenario(path, short=short)
     chosen = read.seed if seed is None else seed
     begin = time.perf_counter()
     with ExitStack() as stack:
@@ -62,7 +65,7 @@ def run(scenario: str, seed: int | None, report: Path | None, trace: Path | None
             main = play(read, chosen, heard=heard)
         outcome = virtual_run(main, chosen)
     result = run_figures(outcome, time.perf_counter() - begin)
-    again = f"nexus-sim run {scenario} --seed {chosen}"
+    again = f"nexus-sim run {scenario}{' --short' if short else ''} --seed {chosen}"
     if report is not None:
         try:
             write_report(report, outcome, result, again)

@@ -5,8 +5,8 @@ from typing import Any
 
 from nexus_sim import page_air, page_mail
 from nexus_sim.markup import Content, Markup, folded, table, tag
+from nexus_sim.outcome import Outcome
 from nexus_sim.page_words import ROWS_MAX, card, duration, percent
-from nexus_sim.play import Outcome
 
 _STYLE = Path(__file__).with_name("page.css")
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"

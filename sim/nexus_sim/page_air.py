@@ -4,8 +4,8 @@ from typing import Any
 
 from nexus_sim.charts import Stack, bars, columns
 from nexus_sim.markup import Content, Markup, folded, table, tag
+from nexus_sim.outcome import Outcome
 from nexus_sim.page_words import card, duration, kind_legend, kind_stack, percent
-from nexus_sim.play import Outcome
 from nexus_sim.traffic import KINDS, STEPS
 
 _BARS_MAX = 30
@@ -97,13 +97,15 @@ def by_node(figures: dict[str, Any]) -> Markup:
         if len(busy) > _BARS_MAX:
             parts.append(tag("p", f"The busiest {_BARS_MAX} of {len(busy)}; the table has all."))
     rows: list[list[Content]] = []
+    more = 2 if any("battery_left" in one for one in nodes.values()) else 0
     for name in ranked:
         one = nodes[name]
         losses = [one["lost"].get("collided", 0), one["lost"].get("half_duplex", 0)]
         mail = [one["sent"], one["to_it"], one["arrived"]]
-        rows.append([name, one["airtime_s"], percent(one["duty"]), *losses, *mail])
+        battery = [percent(one["battery_left"]), one["battery_days"]] if "battery_left" in one else ["", ""]
+        rows.append([name, one["airtime_s"], percent(one["duty"]), *losses, *mail, *battery[:more]])
     heads = ["node", "seconds on air", "of its duty cycle", "collisions", "missed while sending"]
-    heads += ["messages sent", "for it", "arrived"]
+    heads += ["messages sent", "for it", "arrived", "battery left", "days a full one lasts"][: 3 + more]
     return card("nodes", "Nodes", *parts, folded("Nodes as a table", table(heads, rows, "Nodes")))
 
 

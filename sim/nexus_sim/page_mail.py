@@ -5,8 +5,8 @@ from typing import Any
 from nexus_sim.charts import Curve, curves, legend
 from nexus_sim.maps import LINKS_MAX, Line, Spot, drawn_map, radio_lines
 from nexus_sim.markup import Content, Markup, folded, table, tag
+from nexus_sim.outcome import Outcome
 from nexus_sim.page_words import ROWS_MAX, card, duration, percent
-from nexus_sim.play import Outcome
 
 _HOUR_S = 3600.0
 

@@ -5,8 +5,8 @@ from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
+from nexus_sim.outcome import Outcome
 from nexus_sim.page import page
-from nexus_sim.play import Outcome
 from nexus_sim.reception import Fate
 from nexus_sim.traffic import KINDS
 
@@ -94,9 +94,18 @@ def _by_node(outcome: Outcome) -> dict[str, dict[str, Any]]:
             "sent": sent[name],
             "to_it": wanted[name],
             "arrived": got[name],
+            **_battery(outcome, name),
         }
         for name in outcome.places
     }
+
+
+def _battery(outcome: Outcome, name: str) -> dict[str, Any]:
+    """What is left of a node's battery, and how many days a full one lasts, if it has one."""
+    charge = outcome.charges.get(name)
+    if charge is None:
+        return {}
+    return {"battery_left": round(charge.left, 4), "battery_days": round(charge.days, 1) if charge.days is not None else None}
 
 
 def write_report(folder: Path, outcome: Outcome, result: dict[str, Any], command: str) -> None:

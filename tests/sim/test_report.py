@@ -17,10 +17,11 @@ from nexus_node.wire.packet import Context, Packet
 from nexus_sim.cli import cli
 from nexus_sim.clock import virtual_run
 from nexus_sim.markup import tag
+from nexus_sim.outcome import Outcome
 from nexus_sim.page_words import duration
-from nexus_sim.play import Outcome, play
+from nexus_sim.play import play
 from nexus_sim.report import run_figures, write_report
-from nexus_sim.scenario import check_scenario
+from nexus_sim.scenario_file import check_scenario
 from nexus_sim.traffic import KINDS, contents
 
 STYLE = Path(__file__).parents[2] / "sim" / "nexus_sim" / "page.css"
