@@ -1,6 +1,7 @@
 """The `nexus-sim` program."""
 
 import json
+import shlex
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -65,7 +66,7 @@ def run(
             main = play(read, chosen, heard=heard)
         outcome = virtual_run(main, chosen)
     result = run_figures(outcome, time.perf_counter() - begin)
-    again = f"nexus-sim run {scenario}{' --short' if short else ''} --seed {chosen}"
+    again = f"nexus-sim run {shlex.quote(scenario)}{' --short' if short else ''} --seed {chosen}"
     if report is not None:
         try:
             write_report(report, outcome, result, again)

@@ -77,7 +77,8 @@ class _Sheet:
         self.height = _SIDE if self.ring else max(_LEAST_HEIGHT, high * self.scale + 2 * _MARGIN)
         self._drop = (self.height - high * self.scale) / 2
         self._shift = (_SIDE - wide * self.scale) / 2
-        self._turn = {name: 2 * math.pi * number / len(places) for number, name in enumerate(places)}
+        ordered = sorted(places, key=lambda name: [len(name), name])
+        self._turn = {name: 2 * math.pi * number / len(places) for number, name in enumerate(ordered)}
 
     def spot(self, place: Place) -> tuple[float, float]:
         if self.ring:

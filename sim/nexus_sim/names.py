@@ -64,8 +64,15 @@ def resolved(scenario: Scenario, known: Collection[str]) -> Scenario:
         if len(wire.between) < 2:
             raise ConfigError(f'between in [[wire]] is one node only, "{wire.between[0]}"; name another')
     for partition in changed.partitions:
-        everybody = [name for group in partition.groups for name in group]
-        twice = {name for name in everybody if everybody.count(name) > 1}
-        if twice:
-            raise ConfigError(f'"{min(twice)}" is in two groups of a [[partition]]; leave it in one')
+        _once((name for group in partition.groups for name in group), "two groups of a [[partition]]")
+    _once((name for battery in changed.batteries for name in battery.nodes), "two [[battery]]")
     return changed
+
+
+def _once(names: Iterable[str], where: str) -> None:
+    """Raises ConfigError if a name comes twice."""
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise ConfigError(f'"{name}" is in {where}; leave it in one')
+        seen.add(name)

@@ -9,6 +9,7 @@ from typing import Any
 
 import trio
 
+from nexus_node.base.errors import ConfigError, InputError
 from nexus_node.base.states import State
 from nexus_node.engine.events import Event
 from nexus_node.engine.relay import RelayPolicy
@@ -54,6 +55,7 @@ class Player:
         self.record = Record()
         self.places = places_of(scenario, self._dice("places"))
         self.scenario = resolved(scenario, self.places)
+        self._matrix = self._read_matrix()
         self._traffic = Traffic(scenario.duration_s)
         self._heard = heard
         self._channel: Channel | None = None
@@ -120,7 +122,9 @@ class Player:
         self._nursery.start_soon(self._air.run)
         names = radio.nodes or tuple(self.places)
         if radio.matrix:
-            self._set_matrix(radio, links)
+            for a, b, snr_db in self._matrix:
+                loss_db = loss_of_snr(snr_db, radio.tx_dbm, radio.bandwidth)
+                links.set(self._numbers[a], self._numbers[b], loss_db)
         else:
             loss = radio.pathloss
             model = LogDistance(loss.model == "ln", loss.d0, loss.pl0, loss.gamma)
@@ -143,12 +147,17 @@ class Player:
             )
             self.world.nodes[name].drivers.append(driver)
 
-    def _set_matrix(self, radio: Radio, links: Links) -> None:
-        for sender, receiver, snr_db in read_matrix(self.scenario.folder / radio.matrix):
-            for name in (sender, receiver):
-                resolve((name,), self.places, f" in {radio.matrix}")
-            one, other = self._numbers[sender], self._numbers[receiver]
-            links.set(one, other, loss_of_snr(snr_db, radio.tx_dbm, radio.bandwidth))
+    def _read_matrix(self) -> list[tuple[str, str, float]]:
+        """The measured links, if there are any. Raises ConfigError."""
+        radio = self.scenario.radio
+        if radio is None or not radio.matrix:
+            return []
+        try:
+            measured = read_matrix(self.scenario.folder / radio.matrix)
+        except InputError as error:
+            raise ConfigError(f"matrix in [radio]: {error}") from error
+        resolve([name for a, b, _ in measured for name in (a, b)], self.places, f" in {radio.matrix}")
+        return measured
 
     def _build_wires(self, setting: WireSetting) -> None:
         rate = Rate(setting.bps, setting.delay_s, setting.loss)

@@ -105,7 +105,10 @@ def _battery(outcome: Outcome, name: str) -> dict[str, Any]:
     charge = outcome.charges.get(name)
     if charge is None:
         return {}
-    return {"battery_left": round(charge.left, 4), "battery_days": round(charge.days, 1) if charge.days is not None else None}
+    return {
+        "battery_left": round(charge.left, 4),
+        "battery_days": round(charge.days, 1) if charge.days is not None else None,
+    }
 
 
 def write_report(folder: Path, outcome: Outcome, result: dict[str, Any], command: str) -> None:
