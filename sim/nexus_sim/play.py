@@ -17,6 +17,7 @@ from nexus_node.wire.announce import Serve
 from nexus_sim.air import Air, OnAir, SimRadio
 from nexus_sim.channel import Channel, Sensing
 from nexus_sim.duty import ANYWHERE, EU868
+from nexus_sim.failures import noted_failures
 from nexus_sim.invariants import check_air, check_custody, check_duty, check_stores, explain
 from nexus_sim.joins import Joins
 from nexus_sim.links import Links, Plane
@@ -394,7 +395,8 @@ def play(
     async def main() -> Outcome:
         gc.freeze()  # the nodes stay; to look through them for garbage takes a tenth of the time
         try:
-            return await player.play()
+            with noted_failures(player.record.breaches):
+                return await player.play()
         finally:
             gc.unfreeze()
 

@@ -15,6 +15,7 @@ from click.testing import CliRunner
 
 from nexus_node.base.errors import ConfigError
 from nexus_sim import play as playing
+from nexus_sim.channel import Channel
 from nexus_sim.cli import cli
 from nexus_sim.clock import virtual_run
 from nexus_sim.names import resolve
@@ -409,3 +410,12 @@ def test_a_seed_that_fails_prints_the_command_that_repeats_it(
     again = CliRunner().invoke(cli, [*arguments, "--json"])
     assert again.exit_code == 1
     assert json.loads(again.stdout)["log_hash"] == json.loads(done.stdout)["log_hash"]
+
+
+def test_a_driver_that_fails_fails_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(self: Any, node: int, now: float) -> bool:
+        raise ZeroDivisionError("by nothing")
+
+    monkeypatch.setattr(Channel, "busy", broken)
+    outcome = virtual_run(play(scenario(TWO + "[radio]\n"), 1), 1)
+    assert outcome.record.breaches and "a driver failed: radio: by nothing" in outcome.record.breaches[0]
