@@ -83,7 +83,7 @@ class Player:
                 self._nursery = nursery
                 self._joins = Joins(nursery, self._plugs, self._dice)
                 self._power = Power(self._start, world.stop, lambda: trio.current_time() - begin)
-                self._writer = Writer(self.scenario, world, self.record, begin)
+                self._writer = Writer(self.scenario, world, self.record, self._dice, begin)
                 self._build()
                 nursery.start_soon(self._start_nodes)
                 for task in self._tasks():
@@ -189,10 +189,7 @@ class Player:
     async def _start(self, name: str) -> None:
         await self.world.start(name, self._options(name))
         self._joins.switched_on(name)
-        for number, texts in enumerate(self.scenario.texts):
-            if texts.at_start and name in (texts.senders or self.places):
-                now = trio.current_time()
-                self._writer.at_start(texts, name, self._dice(f"texts {number} {name} {now}"))
+        self._writer.started(name)
 
     async def _keep_times(self, wire: Wire, setting: WireSetting) -> None:
         """Have a wire in at its times."""
@@ -213,7 +210,7 @@ class Player:
         tasks: list[Callable[[], Awaitable[None]]] = []
         for number, texts in enumerate(scenario.texts):
             if not texts.at_start:
-                tasks.append(partial(self._writer.now_and_then, texts, self._dice(f"texts {number}")))
+                tasks.append(partial(self._writer.now_and_then, number))
         for number, outage in enumerate(scenario.outages):
             dice = self._dice(f"outage {number}")
             tasks += [

@@ -121,6 +121,8 @@ class Texts:
     size: tuple[int, int] = (20, 160)
     senders: tuple[str, ...] = ()
     recipients: tuple[str, ...] = ()
+    circle: int = 0
+    """Each sender writes only to so many of them, drawn once; 0 for all."""
     start_s: float = 0.0
     end_s: float = math.inf
     min_bandwidth: int = 0

@@ -143,6 +143,7 @@ LISTS: Mapping[str, tuple[str, type, Mapping[str, Rule]]] = {
             "size": _pair(1, TEXT_MAX, "whole bytes", int),
             "senders": _NAMES,
             "recipients": _NAMES,
+            "circle": whole(0, NODES_MAX, "recipients"),
             "start_s": _SECONDS,
             "end_s": _SECONDS,
             "min_bandwidth": whole(0, 10**12, "bits per second"),

@@ -303,6 +303,15 @@ def test_a_text_to_all_is_a_message_to_each() -> None:
     assert all(one.received_s is not None for one in sent)
 
 
+def test_a_circle_is_whom_one_writes_to() -> None:
+    text = HEAD + "[places]\ncount = 12\n" + "[[texts]]\ncircle = 2\nper_hour = 200\n"
+    to: dict[str, set[str]] = {}
+    for one in played(text).record.messages.values():
+        to.setdefault(one.sender, set()).add(one.recipient)
+    assert len(to) == 12 and {len(some) for some in to.values()} == {2}
+    assert len(set(map(frozenset, to.values()))) > 6 and all(name not in some for name, some in to.items())
+
+
 def test_wrong_clocks_do_not_keep_mail_back() -> None:
     text = WIRED + '[[clock]]\nnodes = ["n1"]\noff_s = -300000000\n[[texts]]\nper_hour = 60\n'
     outcome = played(text)
@@ -374,21 +383,28 @@ mah = 2
 """
 
 
+def run_apart(hash_seed: str, *arguments: str) -> dict[str, Any]:
+    """The figures of a run in a process of its own."""
+    environment = os.environ | {"PYTHONHASHSEED": hash_seed}
+    command = [str(NEXUS_SIM), "run", *arguments, "--json"]
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    figures: dict[str, Any] = json.loads(ran.stdout)
+    return figures | {"wall_s": 0}
+
+
 def test_one_seed_is_one_run_in_any_process(tmp_path: Path) -> None:
     path = tmp_path / "s.toml"
     path.write_text(BUSY)
-    hashes = []
-    for hash_seed, extra in (
-        ("1", []),
-        ("77", ["--report", str(tmp_path / "out"), "--trace", str(tmp_path / "t")]),
-    ):
-        command = [str(NEXUS_SIM), "run", str(path), "--seed", "3", "--json", *extra]
-        environment = os.environ | {"PYTHONHASHSEED": hash_seed}
-        ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-        hashes.append(json.loads(ran.stdout))
-    first, second = ({**one, "wall_s": 0} for one in hashes)
-    assert first == second and first["messages_sent"] > 20
+    first = run_apart("1", str(path), "--seed", "3")
+    extra = ["--report", str(tmp_path / "out"), "--trace", str(tmp_path / "t")]
+    assert run_apart("77", str(path), "--seed", "3", *extra) == first
+    assert first["messages_sent"] > 20
     assert played(BUSY, 4).log_hash != first["log_hash"] == played(BUSY, 3).log_hash
+
+
+@pytest.mark.parametrize("name", ["bus", "disaster"])
+def test_relays_and_couriers_do_nothing_in_the_order_of_a_set(name: str) -> None:
+    assert run_apart("1", name, "--short") == run_apart("2", name, "--short")
 
 
 def test_a_seed_that_fails_prints_the_command_that_repeats_it(
