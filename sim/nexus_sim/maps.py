@@ -12,6 +12,8 @@ _SIDE, _MARGIN = 720.0, 46.0
 _LEAST_HEIGHT = 200.0
 LINKS_MAX = 1500
 """Lines on a map; of more, the strongest."""
+_MANY = 300
+"""Of more lines than that each is drawn fainter."""
 _NAMED_MAX = 60
 """Of more nodes than that the names are left out; they stand in the tooltips and in the table."""
 STRONG_DB, FAIR_DB = 10.0, 0.0
@@ -106,10 +108,11 @@ def drawn_map(
     """The map; at most `LINKS_MAX` lines, the first ones."""
     sheet = _Sheet(places)
     at = {name: sheet.spot(place) for name, place in places.items()}
-    drawn = []
+    links = []
     for line in lines[:LINKS_MAX]:
         (x1, y1), (x2, y2) = at[line.a], at[line.b]
-        drawn.append(tag("line", tag("title", line.about), x1=x1, y1=y1, x2=x2, y2=y2, class_=line.class_))
+        links.append(tag("line", tag("title", line.about), x1=x1, y1=y1, x2=x2, y2=y2, class_=line.class_))
+    drawn = [tag("g", links, class_="many" if len(links) > _MANY else None)]
     size = 7.0 if len(spots) <= _NAMED_MAX else 4.5
     for spot in spots:
         x, y = at[spot.name]
