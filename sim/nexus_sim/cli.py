@@ -56,7 +56,7 @@ def run(
     with _usage():
         read = read_scenario(path, short=short)
     chosen = read.seed if seed is None else seed
-    begin = time.perf_counter()
+    begin, cpu_begin = time.perf_counter(), time.process_time()
     with ExitStack() as stack:
         try:
             heard = stack.enter_context(TraceFile(trace)) if trace is not None else None
@@ -65,7 +65,7 @@ def run(
         with _usage():
             main = play(read, chosen, heard=heard)
         outcome = virtual_run(main, chosen)
-    result = run_figures(outcome, time.perf_counter() - begin)
+    result = run_figures(outcome, time.perf_counter() - begin, time.process_time() - cpu_begin)
     again = f"nexus-sim run {shlex.quote(scenario)}{' --short' if short else ''} --seed {chosen}"
     if report is not None:
         try:

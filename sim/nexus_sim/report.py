@@ -20,8 +20,9 @@ def percentile(values: list[float], share: float) -> float | None:
     return values[min(len(values) - 1, int(share * len(values)))]
 
 
-def run_figures(outcome: Outcome, wall_s: float) -> dict[str, Any]:
-    """The JSON of a run (contract.md); seconds, and `latency_s` of what was delivered."""
+def run_figures(outcome: Outcome, wall_s: float, cpu_s: float) -> dict[str, Any]:
+    """The JSON of a run (contract.md); seconds, and `latency_s` of what was delivered. The run has taken
+    `wall_s`, of which `cpu_s` of a processor."""
     messages = list(outcome.record.messages.values())
     latencies = sorted(one.received_s - one.sent_s for one in messages if one.received_s is not None)
     sent, delivered = len(messages), len(latencies)
@@ -31,6 +32,7 @@ def run_figures(outcome: Outcome, wall_s: float) -> dict[str, Any]:
         "nodes": len(outcome.places),
         "virtual_s": round(outcome.virtual_s, 3),
         "wall_s": round(wall_s, 3),
+        "cpu_s": round(cpu_s, 3),
         "messages_sent": sent,
         "delivered": delivered,
         "delivery_ratio": round(delivered / sent, 4) if sent else None,

@@ -65,7 +65,8 @@ def reported(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict, ElementTre
     assert told.exit_code == 0, told.output
     figures = json.loads((folder / "out" / "run.json").read_text())
     plain = json.loads(CliRunner().invoke(cli, ["run", str(folder / "s.toml"), "--json"]).stdout)
-    assert json.loads(told.stdout) | {"wall_s": 0} == figures | {"wall_s": 0} == plain | {"wall_s": 0}
+    times = {"wall_s": 0, "cpu_s": 0}
+    assert json.loads(told.stdout) | times == figures | times == plain | times
     text = (folder / "out" / "index.html").read_text(encoding="utf-8")
     assert text.startswith("<!DOCTYPE html>\n")
     return figures, ElementTree.fromstring(text.partition("\n")[2]), text
@@ -182,7 +183,7 @@ def test_a_run_without_radio_messages_or_places_has_a_page_too(tmp_path: Path) -
     (tmp_path / "c.csv").write_text("start,end,a,b\n10,50,x,y\n40,90,y,z\n")
     text = f'name = "t"\nduration_s = 100\n[contacts]\nfile = "{tmp_path}/c.csv"\n'
     outcome = outcome_of(text)
-    figures = run_figures(outcome, 0.0)
+    figures = run_figures(outcome, 0.0, 0.0)
     assert figures["delivery_ratio"] is None
     write_report(tmp_path / "out", outcome, figures, "nexus-sim run")
     page = ElementTree.fromstring((tmp_path / "out" / "index.html").read_text().partition("\n")[2])
@@ -193,7 +194,7 @@ def test_a_run_without_radio_messages_or_places_has_a_page_too(tmp_path: Path) -
 def test_breaches_stand_first(tmp_path: Path) -> None:
     outcome = outcome_of('name = "t"\nduration_s = 60\n[places]\ncount = 2\n')
     outcome.record.breaches.append("n1 was shown <everything> twice")
-    figures = run_figures(outcome, 0.0)
+    figures = run_figures(outcome, 0.0, 0.0)
     write_report(tmp_path, outcome, figures, "nexus-sim run")
     page = ElementTree.fromstring((tmp_path / "index.html").read_text().partition("\n")[2])
     first = page.find(".//section")
