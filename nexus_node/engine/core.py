@@ -245,7 +245,7 @@ class NodeCore(Carriers):
             self.router.relays_changed = False
             self.planner.relays_changed(self._now)
             self.courier.look_around(self._now)
-        for address in self.router.take_changed():
+        for address in sorted(self.router.take_changed()):  # a set's own order differs from run to run
             self.planner.route_changed(address, self._now)
             self.relay.route_changed(address, self._now)
             self.relay.hand_slips(address, self._now)

@@ -46,8 +46,8 @@ _ENOUGH_HELLOS = 3
 """Others that a newcomer has heard: who was about to answer its HELLO as well need not."""
 _HELLO_SIZE, _OPENING_SIZE, _ANNOUNCE_SIZE = 35, 123, 133
 _CONTENDERS = 8.0
-"""Frames that fit into the random wait before something that many may say at once; twice as many as are heard,
-where those are more."""
+"""Frames that fit into the random wait before something that many may say at once; twice as many as are
+heard, where those are more."""
 _HEARD_S = 2 * _HELLO_MAX_S
 _REOPEN_S = 600.0
 """So long a node that did not answer an opening is not tried again."""

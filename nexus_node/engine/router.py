@@ -652,7 +652,7 @@ class Router:
 
     def _spread(self, now: float) -> None:
         """Queue for every neighbour what has changed."""
-        for address in self.paths.to_tell:
+        for address in sorted(self.paths.to_tell):  # a set's own order differs from run to run
             path = self.paths.best(address)
             if path is None:
                 self.paths.told_lost(address)
@@ -688,7 +688,7 @@ class Router:
 
     def _look_for_broken(self, now: float) -> None:
         """Ask at once for what is in use."""
-        for address in self.paths.starved:
+        for address in sorted(self.paths.starved):
             known = self.paths.known(address)
             if known is not None and now < known.used + _IN_USE_S:
                 self.want(address, now, most_s=_IN_USE_S)

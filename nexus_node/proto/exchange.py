@@ -33,7 +33,7 @@ LARGEST_HANDSHAKE = 123
 _TURNS_SHARED = 16
 """Frame times until an answer is missed where others send as well, and wait a random while before that."""
 _ANSWERS = 4
-"""How often, at most, an opening is answered there: who opened shows by its first sealed frame that it heard one."""
+"""How often, at most, an opening is answered there: who opened shows that it heard one."""
 _RECOVER_EVERY_S = 5.0
 _IK_PATIENCE = 8
 """IK openings go unanswered with gaps of 1, 2, 4 and 8 rto before XX is tried, or on shared media nothing."""

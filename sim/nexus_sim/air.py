@@ -112,13 +112,16 @@ class SimRadio:
         mtu: int,
         duty_cycle: float | None,
         dice: random.Random,
+        pulled: Callable[[int, bytes], None] = lambda node, frame: None,
     ) -> None:
+        """`pulled` is told of every frame at the instant in which the node gave it."""
         self._air = air
         self._node = node
         self._modem = modem
         self._tx_dbm = tx_dbm
         self._duty_cycle = duty_cycle
         self._dice = dice
+        self._pulled = pulled
         self._slot_s = _SLOT_SYMBOLS * modem.symbol_s + _SLOT_S
         self.profile = LinkProfile(
             mtu=mtu,
@@ -142,6 +145,7 @@ class SimRadio:
             try:
                 while True:
                     frame = await carrier.next_frame()
+                    self._pulled(node, frame)
                     airtime_s = self._modem.airtime(len(frame))
                     await self._wait_for_duty(airtime_s)
                     await self._wait_for_air(ready_at)
