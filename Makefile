@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 HOME_FLAG := $(if $(HOME_DIR),--home "$(HOME_DIR)",)
 
-.PHONY: setup dev run test check demo bench soak fuzz vectors lock clean
+.PHONY: setup dev run test check demo bench soak fuzz peers vectors lock clean
 
 setup: $(VENV)/.installed
 dev: $(VENV)/.dev-installed
@@ -49,6 +49,10 @@ soak: dev
 
 fuzz: dev
 	$(BIN)/python -m pytest -n 2 -m fuzz --timeout 3600 tests
+
+# Programs of others against our emulators; PEER_PY names a Python that has them (docs/firmware.md).
+peers: dev
+	$(BIN)/python -m pytest -m peer -rs --timeout 300 tests/peers
 
 vectors: dev
 	$(BIN)/python tests/vectors/make_vectors.py

@@ -1,0 +1,65 @@
+"""Every decoder of a byte stream: how to make one, what valid streams look like, what it must always find."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
+
+from nexus_firmware import rnode
+from nexus_firmware.kiss import KissDecoder, encode_kiss
+from nexus_firmware.rnode import RNodeDecoder
+from nexus_firmware.rnode_events import Ready
+
+
+class Decoder(Protocol):
+    def feed(self, data: bytes) -> list[Any]: ...
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A decoder under test. After any bytes whatever, `sure` makes `found` its last event."""
+
+    make: Callable[[], Decoder]
+    valid: SearchStrategy[bytes]
+    sure: bytes
+    found: Any
+    memory: int = 16_384
+    """Most bytes it may keep between two calls."""
+
+
+awkward = st.lists(st.sampled_from([0x00, 0x0A, 0x0D, 0x94, 0xC0, 0xC3, 0xDB, 0xDC, 0xDD]), max_size=60).map(
+    bytes
+)
+_body = st.binary(max_size=40) | awkward
+
+
+def _joined(frames: SearchStrategy[bytes]) -> SearchStrategy[bytes]:
+    return st.lists(frames, max_size=5).map(b"".join)
+
+
+STREAMS: dict[str, Stream] = {
+    "nexus_firmware.kiss.KissDecoder": Stream(
+        lambda: KissDecoder(508),
+        _joined(st.builds(encode_kiss, st.integers(0, 255), _body)),
+        encode_kiss(7, b"sure"),
+        (7, b"sure"),
+    ),
+    "nexus_firmware.rnode.RNodeDecoder": Stream(
+        RNodeDecoder,
+        _joined(
+            st.one_of(
+                st.builds(
+                    encode_kiss,
+                    st.sampled_from([0, 1, 4, 0x0F, 0x23, 0x24, 0x25, 0x26, 0x27, 0x28, 0x50, 0x55, 0x90]),
+                    _body,
+                ),
+                st.just(rnode.DETECTION),
+            )
+        ),
+        encode_kiss(0x0F, b"\1"),
+        Ready(True),
+    ),
+}
+"""By module and name, as `test_every_decoder_is_in_the_table` finds them."""

@@ -1,0 +1,13 @@
+"""RNS (its licence is not open source: only run here, where somebody installed it) against our emulators."""
+
+SIZES = [1, 100, 254, 255, 500]
+
+
+def test_rnode_interface(peer, emulator):
+    """R1: the worst bytes to escape, both ways, exact, with the signal."""
+    ports = [emulator("rnode") for _ in range(2)]
+    found = peer("rns", "rns_interfaces.py", "RNodeInterface", *ports, *map(str, SIZES))
+    assert found["online"] == [True, True]
+    assert max(found["after_s"]) < 5
+    assert found["exact"] == [[size, [True]] for size in SIZES * 2]
+    assert found["signal"] == [-80, 10.0]
