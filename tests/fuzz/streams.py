@@ -7,8 +7,9 @@ from typing import Any, Protocol
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from nexus_firmware import rnode
+from nexus_firmware import meshcore_kiss, rnode
 from nexus_firmware.kiss import KissDecoder, encode_kiss
+from nexus_firmware.meshcore_kiss import MeshcoreDecoder
 from nexus_firmware.rnode import RNodeDecoder
 from nexus_firmware.rnode_events import Ready
 
@@ -60,6 +61,21 @@ STREAMS: dict[str, Stream] = {
         ),
         encode_kiss(0x0F, b"\1"),
         Ready(True),
+    ),
+    "nexus_firmware.meshcore_kiss.MeshcoreDecoder": Stream(
+        MeshcoreDecoder,
+        _joined(
+            st.one_of(
+                st.builds(encode_kiss, st.sampled_from([0, 6]), _body),
+                st.builds(
+                    lambda code, body: encode_kiss(6, bytes((code,)) + body),
+                    st.sampled_from([*range(0x81, 0x9B), 0xF0, 0xF1, 0xF8, 0xF9]),
+                    st.binary(max_size=12),
+                ),
+            )
+        ),
+        encode_kiss(6, b"\x97"),
+        meshcore_kiss.Answer(meshcore_kiss.Sub.PING, None),
     ),
 }
 """By module and name, as `test_every_decoder_is_in_the_table` finds them."""

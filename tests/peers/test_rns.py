@@ -11,3 +11,11 @@ def test_rnode_interface(peer, emulator):
     assert max(found["after_s"]) < 5
     assert found["exact"] == [[size, [True]] for size in SIZES * 2]
     assert found["signal"] == [-80, 10.0]
+
+
+def test_kiss_interface(peer, emulator):
+    """K1: 256 bytes are more than the modem takes."""
+    ports = [emulator("meshcore") for _ in range(2)]
+    found = peer("rns", "rns_interfaces.py", "KISSInterface", *ports, "1", "100", "255", "256")
+    assert found["online"] == [True, True]
+    assert found["exact"] == [[1, [True]], [100, [True]], [255, [True]], [256, []]] * 2

@@ -15,6 +15,7 @@ from nexus_firmware.emulate.air import Ether
 from nexus_firmware.emulate.board import Board
 from nexus_firmware.emulate.firmware import Firmware
 from nexus_firmware.emulate.local_air import LocalAir
+from nexus_firmware.emulate.meshcore import MeshcoreModem
 from nexus_firmware.emulate.rnode import RNode
 from nexus_firmware.emulate.serve import serve_pty, serve_tcp
 from nexus_node.base.errors import InputError
@@ -130,6 +131,12 @@ def _kind(make: Callable[..., Callable[[random.Random], Firmware]]) -> click.Com
 def rnode(boot: float) -> Callable[[random.Random], Firmware]:
     """A board with RNode firmware 1.86."""
     return lambda dice: RNode(dice, boot_s=boot)
+
+
+@_kind
+def meshcore() -> Callable[[random.Random], Firmware]:
+    """A board with MeshCore's KISS modem firmware 1.17."""
+    return MeshcoreModem
 
 
 def main() -> None:

@@ -21,7 +21,7 @@ RADIO = {
     "codingrate": "5",
 }
 MODEM = {"speed": "115200", "databits": "8", "parity": "none", "stopbits": "1", "flow_control": "false"}
-PAUSE_S = 2.5
+PAUSE_S = 6.0
 
 
 class Owner:
