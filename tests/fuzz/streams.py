@@ -10,6 +10,10 @@ from hypothesis.strategies import SearchStrategy
 from nexus_firmware import meshcore_kiss, rnode
 from nexus_firmware.kiss import KissDecoder, encode_kiss
 from nexus_firmware.meshcore_kiss import MeshcoreDecoder
+from nexus_firmware.meshtastic import MeshtasticDecoder
+from nexus_firmware.meshtastic_events import ConfigComplete
+from nexus_firmware.meshtastic_pb import protobufs
+from nexus_firmware.meshtastic_stream import FrameFinder, encode_frame
 from nexus_firmware.rnode import RNodeDecoder
 from nexus_firmware.rnode_events import Ready
 
@@ -39,6 +43,28 @@ _body = st.binary(max_size=40) | awkward
 def _joined(frames: SearchStrategy[bytes]) -> SearchStrategy[bytes]:
     return st.lists(frames, max_size=5).map(b"".join)
 
+
+def _packet(port: int, payload: bytes, request_id: int) -> bytes:
+    mesh = protobufs().mesh
+    data = mesh.Data(portnum=port, payload=payload, request_id=request_id)
+    return mesh.FromRadio(packet=mesh.MeshPacket(decoded=data, id=5)).SerializeToString()
+
+
+_from_radio = st.one_of(
+    st.builds(_packet, st.sampled_from([1, 5, 67, 256]), _body, st.integers(0, 2)),
+    st.builds(
+        lambda number, words: (
+            protobufs()
+            .mesh.FromRadio(clientNotification={"reply_id": number, "message": words})
+            .SerializeToString()
+        ),
+        st.integers(0, 2**32 - 1),
+        st.text(max_size=20),
+    ),
+    st.integers(1, 2**32 - 1).map(
+        lambda number: protobufs().mesh.FromRadio(config_complete_id=number).SerializeToString()
+    ),
+)
 
 STREAMS: dict[str, Stream] = {
     "nexus_firmware.kiss.KissDecoder": Stream(
@@ -76,6 +102,19 @@ STREAMS: dict[str, Stream] = {
         ),
         encode_kiss(6, b"\x97"),
         meshcore_kiss.Answer(meshcore_kiss.Sub.PING, None),
+    ),
+    # A header claims up to 512 bytes, without a checksum: after so many others the next frame is found.
+    "nexus_firmware.meshtastic_stream.FrameFinder": Stream(
+        lambda: FrameFinder(lambda payload: payload),
+        _joined(_body.map(encode_frame)),
+        bytes(520) + encode_frame(b"sure"),
+        b"sure",
+    ),
+    "nexus_firmware.meshtastic.MeshtasticDecoder": Stream(
+        MeshtasticDecoder,
+        _joined(_body | _from_radio.map(encode_frame)),
+        bytes(520) + encode_frame(protobufs().mesh.FromRadio(config_complete_id=5).SerializeToString()),
+        ConfigComplete(5),
     ),
 }
 """By module and name, as `test_every_decoder_is_in_the_table` finds them."""

@@ -18,6 +18,8 @@ class Board:
         self._air = air
         self._bell = trio.Event()
         self._has_output = trio.Event()
+        self._changed = trio.Event()
+        self._up = False
 
     # --- the station on the air ---------------------------------------------------------------------
     @property
@@ -56,6 +58,15 @@ class Board:
         while transmission := self.firmware.transmit():
             self._air.transmit(self, transmission, now)
         self._has_output.set()
+        if self.firmware.up != self._up:
+            self._up = self.firmware.up
+            self._changed.set()
+            self._changed = trio.Event()
+
+    async def wait_up(self, up: bool) -> None:
+        """Until it has booted, or until it starts over."""
+        while self._up != up:
+            await self._changed.wait()
 
     def ring(self) -> None:
         """Something happened on the air that the board's loop must look at."""

@@ -1,5 +1,7 @@
 """The command line of the emulators."""
 
+import base64
+import binascii
 import functools
 import random
 import signal
@@ -15,9 +17,13 @@ from nexus_firmware.emulate.air import Ether
 from nexus_firmware.emulate.board import Board
 from nexus_firmware.emulate.firmware import Firmware
 from nexus_firmware.emulate.local_air import LocalAir
+from nexus_firmware.emulate.mesh_node import NodeSettings
+from nexus_firmware.emulate.mesh_packet import MeshChannel
 from nexus_firmware.emulate.meshcore import MeshcoreModem
+from nexus_firmware.emulate.meshtastic import Meshtastic
 from nexus_firmware.emulate.rnode import RNode
 from nexus_firmware.emulate.serve import serve_pty, serve_tcp
+from nexus_firmware.meshtastic_presets import PRESETS, REGIONS
 from nexus_node.base.errors import InputError
 
 TCP_PORTS = {"rnode": 7633, "meshtastic": 4403}
@@ -49,6 +55,8 @@ class _Bench:
         try:
             firmware = make(dice)
             endpoint = self._endpoint(firmware.kind)
+            if isinstance(firmware, Meshtastic) and endpoint is not None:
+                firmware.over_tcp = True
             air = LocalAir(self.air, Ether(lost=lambda: dice.random() < self.loss))
             trio.run(self._serve, firmware, air, endpoint)
         except* InputError as group:
@@ -137,6 +145,87 @@ def rnode(boot: float) -> Callable[[random.Random], Firmware]:
 def meshcore() -> Callable[[random.Random], Firmware]:
     """A board with MeshCore's KISS modem firmware 1.17."""
     return MeshcoreModem
+
+
+def _channel(text: str) -> MeshChannel:
+    name, equals, key = text.partition("=")
+    try:
+        psk = base64.b64decode(key, validate=True)
+    except binascii.Error:
+        psk = b"bad"
+    if not name or not equals or len(name.encode()) > 11 or len(psk) not in (0, 1, 16, 32):
+        raise InputError(
+            f"--channel {text} is none; write NAME=KEY: a name of up to 11 bytes, a key of 16 or 32 in base64"
+        )
+    return MeshChannel(name, psk)
+
+
+@_kind
+@click.option("--node", metavar="HEX", help="Its node number, such as a1b2c3d4.  [default: by chance]")
+@click.option("--name", default="Emulated node", show_default=True, metavar="NAME", help="Its long name.")
+@click.option("--short", default="EMU", show_default=True, metavar="NAME", help="Its short name.")
+@click.option("--region", type=click.Choice(list(REGIONS)), default="EU_868", show_default=True)
+@click.option("--preset", type=click.Choice(list(PRESETS)), default="LONG_FAST", show_default=True)
+@click.option(
+    "--channel",
+    "channels",
+    multiple=True,
+    metavar="NAME=KEY",
+    help="A secondary channel and its key in base64; may be given up to 7 times.",
+)
+@click.option(
+    "--role", type=click.Choice(["CLIENT", "CLIENT_MUTE", "ROUTER"]), default="CLIENT", show_default=True
+)
+@click.option(
+    "--deaf-to",
+    multiple=True,
+    metavar="HEX",
+    help="A node number it does not hear, so that others must relay.",
+)
+@click.option("--minimal", is_flag=True, help="A handshake of only what a client cannot do without.")
+def meshtastic(
+    node: str | None,
+    name: str,
+    short: str,
+    region: str,
+    preset: str,
+    channels: tuple[str, ...],
+    role: str,
+    deaf_to: tuple[str, ...],
+    minimal: bool,
+) -> Callable[[random.Random], Firmware]:
+    """A board with Meshtastic firmware 2.8; needs the Python package meshtastic."""
+
+    def number(text: str) -> int:
+        try:
+            value = int(text.removeprefix("!"), 16)
+        except ValueError:
+            value = 0
+        if not 4 <= value < 0xFFFFFFFF:
+            raise InputError(f"{text} is no node number; write up to 8 hex digits such as a1b2c3d4")
+        return value
+
+    def make(dice: random.Random) -> Firmware:
+        if len(channels) > 7:
+            raise InputError(
+                f"{len(channels)} --channel are more than the 7 a node has besides its primary one"
+            )
+        settings = NodeSettings(
+            number(node) if node else dice.randrange(4, 0xFFFFFFFF),
+            name,
+            short,
+            region,
+            preset,
+            (MeshChannel(""), *map(_channel, channels)),
+            role,
+            deaf_to=frozenset(number(one) & 0xFF for one in deaf_to),
+        )
+        try:
+            return Meshtastic(dice, settings, minimal=minimal)
+        except ValueError as error:
+            raise InputError(f"{error}; choose another --preset or --region") from error
+
+    return make
 
 
 def main() -> None:

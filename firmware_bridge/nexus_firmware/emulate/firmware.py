@@ -55,6 +55,11 @@ class Firmware(ABC):
         """When `wake` has something to do."""
         return None
 
+    @property
+    def up(self) -> bool:
+        """Whether it has booted."""
+        return True
+
     def connected(self, now: float) -> None:
         """A client has come by TCP. A serial port does not tell."""
         return

@@ -237,6 +237,10 @@ class MeshcoreModem(Firmware):
 
     # --- the air ------------------------------------------------------------------------------------
     @property
+    def up(self) -> bool:
+        return self._up_at is None
+
+    @property
     def channel(self) -> Channel | None:
         return None if self._up_at is not None else Channel(*self._radio[:3], SYNC_WORD)
 

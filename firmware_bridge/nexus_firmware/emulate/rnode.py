@@ -208,6 +208,10 @@ class RNode(Firmware):
 
     # --- the air ------------------------------------------------------------------------------------
     @property
+    def up(self) -> bool:
+        return self._up_at is None
+
+    @property
     def channel(self) -> Channel | None:
         if not self._on:
             return None

@@ -60,7 +60,7 @@ async def serve_pty(board: Board, link: Path | None, announce: Callable[[str], N
 async def serve_tcp(
     board: Board, host: str, port: int, announce: Callable[[str], None], *, newest_wins: bool
 ) -> None:
-    """Give the board a TCP port for one client at a time.
+    """Give the board a TCP port for one client at a time, once it has booted; a reboot ends a connection.
 
     A second client takes the place of the first where `newest_wins`, else it is closed at once. Raises
     `InputError` when the port cannot be had.
@@ -77,12 +77,19 @@ async def serve_tcp(
         board.firmware.connected(trio.current_time())
         board.ring()
         try:
-            async with stream:
+            async with stream, trio.open_nursery() as nursery:
+                nursery.start_soon(hang_up, nursery.cancel_scope)
                 await board.serve(stream)
+                nursery.cancel_scope.cancel()
         finally:
             if current == [stream]:
                 current.clear()
 
+    async def hang_up(scope: trio.CancelScope) -> None:
+        await board.wait_up(False)
+        scope.cancel()
+
+    await board.wait_up(True)
     try:
         listeners = await trio.open_tcp_listeners(port, host=host)
     except OSError as error:

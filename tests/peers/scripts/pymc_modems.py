@@ -31,7 +31,7 @@ def main(ports, sizes):
         started = time.monotonic()
         result["connected"].append(modem.connect())
         result["after_s"].append(time.monotonic() - started)
-    first, second = modems
+    first = modems[0]
     result |= {
         "radio": first.get_radio_config(),
         "power": first.get_tx_power(),
