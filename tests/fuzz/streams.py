@@ -7,7 +7,9 @@ from typing import Any, Protocol
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from nexus_firmware import meshcore_kiss, rnode
+from nexus_firmware import cobs, e22, meshcore_kiss, rnode
+from nexus_firmware.cobs import CobsDecoder
+from nexus_firmware.e22 import RegisterDecoder
 from nexus_firmware.kiss import KissDecoder, encode_kiss
 from nexus_firmware.meshcore_kiss import MeshcoreDecoder
 from nexus_firmware.meshtastic import MeshtasticDecoder
@@ -102,6 +104,27 @@ STREAMS: dict[str, Stream] = {
         ),
         encode_kiss(6, b"\x97"),
         meshcore_kiss.Answer(meshcore_kiss.Sub.PING, None),
+    ),
+    "nexus_firmware.cobs.CobsDecoder": Stream(
+        lambda: CobsDecoder(240),
+        _joined(_body | st.binary(min_size=1, max_size=60).map(lambda one: cobs.encode_frame(one, 240))),
+        cobs.encode_frame(b"sure", 240),
+        cobs.Received(b"sure"),
+    ),
+    # An answer claims up to 16 registers.
+    "nexus_firmware.e22.RegisterDecoder": Stream(
+        RegisterDecoder,
+        _joined(
+            _body
+            | st.builds(
+                lambda address, data: bytes((0xC1, address, len(data))) + data,
+                st.integers(0, 8),
+                st.binary(min_size=1, max_size=8),
+            )
+            | st.just(b"\xff\xff\xff")
+        ),
+        bytes(20) + b"\xc1\x05\x01\x09",
+        e22.Registers(5, b"\x09"),
     ),
     # A header claims up to 512 bytes, without a checksum: after so many others the next frame is found.
     "nexus_firmware.meshtastic_stream.FrameFinder": Stream(

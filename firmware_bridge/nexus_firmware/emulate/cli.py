@@ -15,6 +15,7 @@ import trio
 
 from nexus_firmware.emulate.air import Ether
 from nexus_firmware.emulate.board import Board
+from nexus_firmware.emulate.e22 import E22, FACTORY, Mode
 from nexus_firmware.emulate.firmware import Firmware
 from nexus_firmware.emulate.local_air import LocalAir
 from nexus_firmware.emulate.mesh_node import NodeSettings
@@ -226,6 +227,32 @@ def meshtastic(
             raise InputError(f"{error}; choose another --preset or --region") from error
 
     return make
+
+
+@_kind
+@click.option(
+    "--mode",
+    type=click.Choice(["transparent", "configuration"]),
+    default="transparent",
+    show_default=True,
+    help="What its mode pins say; its registers allow to change that by command.",
+)
+@click.option("--band", type=click.Choice(["900", "400"]), default="900", show_default=True)
+@click.option("--channel", type=click.IntRange(0, 83), default=18, show_default=True, metavar="N")
+@click.option("--rssi", is_flag=True, help="Appends the RSSI byte to each packet.")
+@click.option("--old-rssi", is_flag=True, help="That byte counts half dB, as on older modules.")
+def e22(
+    mode: str, band: str, channel: int, rssi: bool, old_rssi: bool
+) -> Callable[[random.Random], Firmware]:
+    """An Ebyte E22 module at 2400 bit/s."""
+    registers = bytearray(FACTORY)
+    registers[0:2] = b"\xff\xff"
+    registers[4] = 0x30
+    registers[5] = channel
+    registers[6] = 0x80 if rssi else 0x00
+    return lambda dice: E22(
+        dice, band=band, mode=Mode[mode.upper()], registers=bytes(registers), rssi_halves=old_rssi
+    )
 
 
 def main() -> None:
