@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from nexus_firmware import cobs, e22, meshcore_kiss, rnode
+from nexus_firmware.at import AtDecoder, Ok
+from nexus_firmware.at_dialects import RYLR998
 from nexus_firmware.cobs import CobsDecoder
 from nexus_firmware.e22 import RegisterDecoder
 from nexus_firmware.kiss import KissDecoder, encode_kiss
@@ -110,6 +112,23 @@ STREAMS: dict[str, Stream] = {
         _joined(_body | st.binary(min_size=1, max_size=60).map(lambda one: cobs.encode_frame(one, 240))),
         cobs.encode_frame(b"sure", 240),
         cobs.Received(b"sure"),
+    ),
+    # A packet's line claims up to 255 bytes.
+    "nexus_firmware.at.AtDecoder": Stream(
+        lambda: AtDecoder(RYLR998),
+        _joined(
+            _body
+            | st.sampled_from(
+                [b"+OK\r\n", b"+ERR=17\r\n", b"+READY\r\n", b"+VER=1\r\n", b"\r\n", b"+RCV=1,200,"]
+            )
+            | st.builds(
+                lambda data, lie: b"+RCV=1,%d,%b,-80,10\r\n" % (len(data) + lie, data),
+                st.binary(max_size=60),
+                st.sampled_from([0, 0, 0, 1, -1, 100]),
+            )
+        ),
+        bytes(260) + b"\r\n+OK\r\n",
+        Ok(),
     ),
     # An answer claims up to 16 registers.
     "nexus_firmware.e22.RegisterDecoder": Stream(

@@ -22,7 +22,10 @@ from nexus_firmware.emulate.mesh_node import NodeSettings
 from nexus_firmware.emulate.mesh_packet import MeshChannel
 from nexus_firmware.emulate.meshcore import MeshcoreModem
 from nexus_firmware.emulate.meshtastic import Meshtastic
+from nexus_firmware.emulate.rak import Rak3172
+from nexus_firmware.emulate.rn2483 import Rn2483
 from nexus_firmware.emulate.rnode import RNode
+from nexus_firmware.emulate.rylr import Rylr998
 from nexus_firmware.emulate.serve import serve_pty, serve_tcp
 from nexus_firmware.meshtastic_presets import PRESETS, REGIONS
 from nexus_node.base.errors import InputError
@@ -253,6 +256,25 @@ def e22(
     return lambda dice: E22(
         dice, band=band, mode=Mode[mode.upper()], registers=bytes(registers), rssi_halves=old_rssi
     )
+
+
+@_kind
+def rylr998() -> Callable[[random.Random], Firmware]:
+    """A REYAX RYLR998 module."""
+    return Rylr998
+
+
+@_kind
+@click.option("--lorawan", is_flag=True, help="Starts in LoRaWAN mode, as from the factory.")
+def rak3172(lorawan: bool) -> Callable[[random.Random], Firmware]:
+    """A RAK3172 module with RUI3 firmware."""
+    return lambda dice: Rak3172(dice, lorawan=lorawan)
+
+
+@_kind
+def rn2483() -> Callable[[random.Random], Firmware]:
+    """A Microchip RN2483 module, such as on the LoStik."""
+    return Rn2483
 
 
 def main() -> None:

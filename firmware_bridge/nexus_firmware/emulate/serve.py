@@ -51,10 +51,11 @@ def _make_link(link: Path, name: str) -> None:
 
 
 async def serve_pty(board: Board, link: Path | None, announce: Callable[[str], None]) -> None:
-    """Give the board a serial port; `announce` gets its name."""
-    async with open_pty(link) as (stream, name):
+    """Give the board a serial port; `announce` gets its name, once the board has booted."""
+    async with open_pty(link) as (stream, name), trio.open_nursery() as nursery:
+        nursery.start_soon(board.serve, stream)
+        await board.wait_up(True)
         announce(name)
-        await board.serve(stream)
 
 
 async def serve_tcp(
