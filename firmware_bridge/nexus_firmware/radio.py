@@ -4,9 +4,6 @@ from dataclasses import dataclass
 
 from nexus_firmware.airtime import time_on_air
 
-SNR_LIMITS_DB = {5: -2.5, 6: -5.0, 7: -7.5, 8: -10.0, 9: -12.5, 10: -15.0, 11: -17.5, 12: -20.0}
-"""Weakest signal, against the noise, that a receiver still reads, by spreading factor (SX1262 datasheet)."""
-
 
 @dataclass(frozen=True, slots=True)
 class RadioSettings:
