@@ -5,6 +5,7 @@ configuration mode (M1 high, M0 low), at 9600 baud 8N1. In transparent mode byte
 sub-packet each, and frames need delimiting of their own: `cobs`.
 """
 
+import re
 from dataclasses import dataclass
 
 from nexus_firmware.cobs import OVERHEAD
@@ -164,36 +165,43 @@ class RegisterDecoder:
 
     def feed(self, data: bytes) -> list[Registers | WrongFormat]:
         """Take bytes as they come; return the answers they complete."""
+        self._rest += data
         found: list[Registers | WrongFormat] = []
-        for byte in data:
-            self._rest.append(byte)
-            while self._rest and (answer := self._match(found)) is not None:
-                del self._rest[:answer]
+        at = 0
+        while (start := _ANSWER_START.search(self._rest, at)) is not None:
+            self.noise += start.start() - at
+            at = start.start()
+            end = self._answer_end(at)
+            if end is None:
+                break
+            if end == at:
+                self.noise += 1
+                at += 1
+                continue
+            answer = bytes(self._rest[at:end])
+            found.append(Registers(answer[1], answer[3:]) if answer[0] == 0xC1 else WrongFormat())
+            at = end
+        else:
+            self.noise += len(self._rest) - at
+            at = len(self._rest)
+        del self._rest[:at]
         return found
 
-    def _match(self, found: list[Registers | WrongFormat]) -> int | None:
-        """How many bytes from the start are done with; None if more must come first."""
-        rest = self._rest
-        if rest[0] == 0xFF:
-            if rest == b"\xff" * len(rest) and len(rest) < 3:
-                return None
-            if rest[:3] == b"\xff\xff\xff":
-                found.append(WrongFormat())
-                return 3
-        elif rest[0] == 0xC1:
-            if len(rest) < 3:
-                return None if len(rest) < 2 or rest[1] <= self._ADDRESS_MAX else self._skip()
-            if rest[1] <= self._ADDRESS_MAX and 0 < rest[2] <= self.LONGEST:
-                end = 3 + rest[2]
-                if len(rest) < end:
-                    return None
-                found.append(Registers(rest[1], bytes(rest[3:end])))
-                return end
-        return self._skip()
+    def _answer_end(self, at: int) -> int | None:
+        """Where the answer that begins at `at` ends: `at` if none does, None if more must come first."""
+        head = self._rest[at : at + 3]
+        if head[0] == 0xFF:
+            end = at + 3 if head == b"\xff" * len(head) else at
+        elif len(head) > 1 and head[1] > self._ADDRESS_MAX:
+            end = at
+        elif len(head) < 3:
+            end = at + 3
+        else:
+            end = at + 3 + head[2] if 0 < head[2] <= self.LONGEST else at
+        return end if end <= len(self._rest) else None
 
-    def _skip(self) -> int:
-        self.noise += 1
-        return 1
+
+_ANSWER_START = re.compile(rb"[\xc1\xff]")
 
 
 def rssi_dbm(byte: int, *, halves: bool) -> float:

@@ -70,9 +70,9 @@ class FrameFinder(Generic[T]):
 
     def _frame_end(self, start: int) -> int | None:
         """Where the frame that begins at `start` ends: `start` if none does, None if more must come first."""
-        header = self._rest[start : start + HEADER_SIZE]
-        if header[1:2] not in (b"", START[1:]):
+        if start + 1 < len(self._rest) and self._rest[start + 1] != START[1]:
             return start
+        header = self._rest[start : start + HEADER_SIZE]
         if len(header) < HEADER_SIZE:
             # Most lengths above the limit show in their first byte.
             return start if header[2:3] > b"\x02" else None

@@ -38,7 +38,7 @@ class Finding:
 
 
 class _Judge(Protocol):
-    def feed(self, data: bytes) -> Finding | None:
+    def hear(self, data: bytes) -> Finding | None:
         """A finding, once nothing more is to be expected."""
         ...
 
@@ -65,7 +65,7 @@ class _RNode(_Silent):
         self._version = ""
         self._platform = ""
 
-    def feed(self, data: bytes) -> Finding | None:
+    def hear(self, data: bytes) -> Finding | None:
         for event in self._decoder.feed(data):
             match event:
                 case Detected():
@@ -88,7 +88,7 @@ class _Meshcore(_Silent):
         self._decoder = MeshcoreDecoder(signal_reports=False)
         self._answers: dict[Sub, str] = {}
 
-    def feed(self, data: bytes) -> Finding | None:
+    def hear(self, data: bytes) -> Finding | None:
         for event in self._decoder.feed(data):
             if isinstance(event, meshcore_kiss.Answer):
                 self._answers[event.to] = str(event.value)
@@ -108,7 +108,7 @@ class _Meshtastic(_Silent):
         self._version = ""
         self._answered = False
 
-    def feed(self, data: bytes) -> Finding | None:
+    def hear(self, data: bytes) -> Finding | None:
         for event in self._decoder.feed(data):
             self._answered = True
             if isinstance(event, Metadata):
@@ -134,7 +134,7 @@ class _Text:
         self._answered = False
         self._question: bytes | None = None
 
-    def feed(self, data: bytes) -> Finding | None:
+    def hear(self, data: bytes) -> Finding | None:
         for event in self._decoder.feed(data):
             if isinstance(event, Ok) and not self._answered:
                 self._answered = True
@@ -168,7 +168,7 @@ class _E22(_Silent):
     def __init__(self) -> None:
         self._decoder = RegisterDecoder()
 
-    def feed(self, data: bytes) -> Finding | None:
+    def hear(self, data: bytes) -> Finding | None:
         for event in self._decoder.feed(data):
             if isinstance(event, Registers) and event.address == e22.PRODUCT_ADDRESS:
                 return Finding("e22", "Ebyte E22", event.data.hex(), e22.CONFIGURATION_BAUD)
@@ -270,7 +270,7 @@ class Probe:
         """Take what came."""
         self.heard += len(data)
         if not self.done:
-            self._note([judge.feed(data) for judge in self._judges])
+            self._note([judge.hear(data) for judge in self._judges])
 
     def next_deadline(self) -> float | None:
         """When to call `expire` and `poll_send` again."""
