@@ -15,6 +15,7 @@ import trio.testing
 from nexus_firmware import rnode as codec
 from nexus_firmware.emulate.air import Channel, Ether, Transmission
 from nexus_firmware.emulate.board import Board
+from nexus_firmware.emulate.faults import BadLine
 from nexus_firmware.emulate.local_air import LocalAir, encode_transmission, parse_transmission_untrusted
 from nexus_firmware.emulate.rnode import RNode
 from nexus_firmware.emulate.serve import open_pty, serve_tcp
@@ -145,6 +146,52 @@ def test_tcp_has_one_client(newest_wins):
                     pass
             await lives.send_all(codec.DETECTION)
             await read_until(lives, codec.RNodeDecoder(), Detected)
+            nursery.cancel_scope.cancel()
+
+    trio.run(main)
+
+
+def test_on_a_bad_line_frames_are_lost_and_none_is_changed_unseen_for_long():
+    """What A13 needs: damage of every kind, and the stream goes on."""
+
+    async def main():
+        dice = Random(3)
+        board = Board(RNode(Random(1), boot_s=0.0), Ether(), lambda stream: BadLine(stream, 0.02, dice))
+        async with trio.open_nursery() as nursery:
+            device, host = trio.testing.memory_stream_pair()
+            nursery.start_soon(board.run)
+            nursery.start_soon(board.serve, device)
+            decoder = codec.RNodeDecoder()
+            answered = 0
+            for _ in range(300):
+                await host.send_all(codec.DETECTION)
+                with trio.move_on_after(0.5):
+                    await read_until(host, decoder, Detected)
+                    answered += 1
+            assert 150 < answered < 300
+            assert decoder.dropped + decoder.skipped > 10
+            nursery.cancel_scope.cancel()
+
+    trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+
+
+def test_a_board_that_stops_reading_makes_its_host_wait():
+    """What A10 needs: a pty takes some kilobytes, then the writer waits; all of it arrives later."""
+
+    async def main():
+        board = Board(RNode(Random(1), boot_s=0.0), Ether())
+        async with trio.open_nursery() as nursery, open_pty() as (stream, name):
+            nursery.start_soon(board.run)
+            nursery.start_soon(board.serve, stream)
+            port = trio.lowlevel.FdStream(os.open(name, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK))
+            async with port:
+                board.stop_reading()
+                with trio.move_on_after(0.3) as scope:
+                    await port.send_all(bytes(100_000))
+                assert scope.cancelled_caught
+                board.read_on()
+                await port.send_all(b"\xc0\xc0" + codec.DETECTION)
+                await read_until(port, codec.RNodeDecoder(), Detected, seconds=10)
             nursery.cancel_scope.cancel()
 
     trio.run(main)

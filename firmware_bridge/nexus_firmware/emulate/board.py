@@ -1,6 +1,7 @@
 """A board: an emulated firmware with power, an antenna and a clock. trio."""
 
 import math
+from collections.abc import Callable
 
 import trio
 
@@ -11,11 +12,22 @@ READ_SIZE = 4096
 
 
 class Board:
-    """Runs one firmware on one air; `serve` is its port. Time is trio's, so virtual under a `MockClock`."""
+    """Runs one firmware on one air; `serve` is its port. Time is trio's, so virtual under a `MockClock`.
 
-    def __init__(self, firmware: Firmware, air: Air) -> None:
+    `bad_line` is put between the board and each port.
+    """
+
+    def __init__(
+        self,
+        firmware: Firmware,
+        air: Air,
+        bad_line: Callable[[trio.abc.Stream], trio.abc.Stream] = lambda stream: stream,
+    ) -> None:
         self.firmware = firmware
         self._air = air
+        self._bad_line = bad_line
+        self._reads = trio.Event()
+        self._reads.set()
         self._bell = trio.Event()
         self._has_output = trio.Event()
         self._changed = trio.Event()
@@ -73,12 +85,22 @@ class Board:
         self._bell.set()
 
     # --- the port -----------------------------------------------------------------------------------
-    async def serve(self, stream: trio.abc.Stream) -> None:
+    def stop_reading(self) -> None:
+        """Let what the host writes pile up, as a board does that hangs."""
+        self._reads = trio.Event()
+
+    def read_on(self) -> None:
+        """And take it all."""
+        self._reads.set()
+
+    async def serve(self, port: trio.abc.Stream) -> None:
         """Be the device at the other end of a stream, until it ends or breaks."""
+        stream = self._bad_line(port)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._speak, stream, nursery.cancel_scope)
             try:
                 while data := await stream.receive_some(READ_SIZE):
+                    await self._reads.wait()
                     self.firmware.receive(bytes(data), trio.current_time())
                     self._bell.set()
             except (trio.BrokenResourceError, trio.ClosedResourceError):

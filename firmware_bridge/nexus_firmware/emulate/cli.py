@@ -16,6 +16,7 @@ import trio
 from nexus_firmware.emulate.air import Ether
 from nexus_firmware.emulate.board import Board
 from nexus_firmware.emulate.e22 import E22, FACTORY, Mode
+from nexus_firmware.emulate.faults import BadLine
 from nexus_firmware.emulate.firmware import Firmware
 from nexus_firmware.emulate.local_air import LocalAir
 from nexus_firmware.emulate.mesh_node import NodeSettings
@@ -50,6 +51,7 @@ class _Bench:
     tcp: str | None
     air: str
     loss: float
+    damage: float
     seed: int | None
 
     def run(self, make: Callable[[random.Random], Firmware]) -> None:
@@ -62,9 +64,13 @@ class _Bench:
             if isinstance(firmware, Meshtastic) and endpoint is not None:
                 firmware.over_tcp = True
             air = LocalAir(self.air, Ether(lost=lambda: dice.random() < self.loss))
-            trio.run(self._serve, firmware, air, endpoint)
+            board = Board(firmware, air, lambda stream: BadLine(stream, self.damage, dice))
+            trio.run(self._serve, board, air, endpoint)
         except* InputError as group:
-            wrong = str(group.exceptions[0])
+            first: BaseException = group
+            while isinstance(first, BaseExceptionGroup):
+                first = first.exceptions[0]
+            wrong = str(first)
         if wrong:
             raise click.ClickException(wrong)
 
@@ -80,11 +86,11 @@ class _Bench:
             )
         return host.strip("[]"), int(digits)
 
-    async def _serve(self, firmware: Firmware, air: LocalAir, endpoint: tuple[str, int] | None) -> None:
-        board = Board(firmware, air)
+    async def _serve(self, board: Board, air: LocalAir, endpoint: tuple[str, int] | None) -> None:
+        kind = board.firmware.kind
 
         def announce(where: str) -> None:
-            click.echo(f"{firmware.kind} serves {where} on the air {self.air}", err=True)
+            click.echo(f"{kind} serves {where} on the air {self.air}", err=True)
 
         async def end_at_signal(scope: trio.CancelScope) -> None:
             with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
@@ -96,8 +102,7 @@ class _Bench:
             await nursery.start(air.run)
             nursery.start_soon(board.run)
             if endpoint is not None:
-                newest_wins = firmware.kind == "meshtastic"
-                serve = functools.partial(serve_tcp, newest_wins=newest_wins)
+                serve = functools.partial(serve_tcp, newest_wins=kind == "meshtastic")
                 nursery.start_soon(serve, board, *endpoint, announce)
             if self.pty is not None or endpoint is None:
                 nursery.start_soon(serve_pty, board, self.pty, announce)
@@ -128,12 +133,26 @@ def _kind(make: Callable[..., Callable[[random.Random], Firmware]]) -> click.Com
         metavar="P",
         help="Share of packets it does not hear.",
     )
+    @click.option(
+        "--damage",
+        type=click.FloatRange(0, 1),
+        default=0.0,
+        show_default=True,
+        metavar="P",
+        help="Share of bytes on its port that are lost, doubled or changed.",
+    )
     @click.option("--seed", type=int, metavar="N", help="What its chance comes from.")
     @functools.wraps(make)
     def run(
-        pty: Path | None, tcp: str | None, air: str, loss: float, seed: int | None, **options: Any
+        pty: Path | None,
+        tcp: str | None,
+        air: str,
+        loss: float,
+        damage: float,
+        seed: int | None,
+        **options: Any,
     ) -> None:
-        _Bench(pty, tcp, air, loss, seed).run(make(**options))
+        _Bench(pty, tcp, air, loss, damage, seed).run(make(**options))
 
     return cli.command()(run)
 
