@@ -7,16 +7,15 @@ import pytest
 from nexus_firmware.at import (
     Answer,
     AtDecoder,
-    End,
     Failed,
     Ok,
     Received,
     Restarted,
-    Script,
     Stopped,
     Trouble,
 )
 from nexus_firmware.at_dialects import RAK3172, RN2483, RN_SIGNAL, RYLR998
+from nexus_firmware.at_script import End, Script
 from nexus_firmware.emulate.rak import Rak3172
 from nexus_firmware.emulate.rn2483 import Rn2483
 from nexus_firmware.emulate.rylr import Rylr998

@@ -7,12 +7,10 @@ from hypothesis import strategies as st
 from nexus_firmware.at import (
     Answer,
     AtDecoder,
-    End,
     Failed,
     Ok,
     Received,
     Restarted,
-    Script,
     Sent,
     Stopped,
     Trouble,
@@ -20,6 +18,7 @@ from nexus_firmware.at import (
     from_base64_text,
 )
 from nexus_firmware.at_dialects import DIALECTS, RAK3172, RN2483, RYLR998
+from nexus_firmware.at_script import End, Script
 from nexus_firmware.radio import RadioSettings
 
 SETTINGS = RadioSettings(868_100_000, 125_000, 9, 5, 14)
