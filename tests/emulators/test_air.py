@@ -82,6 +82,22 @@ def test_back_to_back_packets_do_not_collide():
     assert [payload for payload, _ in b.heard] == [b"one", b"two"]
 
 
+def test_news_of_a_packet_may_come_late():
+    """From another process: what counts is when it was on the air."""
+    ether, (a, b, _) = world()
+    first, second = packet(b"first"), packet(b"second")
+    ether.transmit(None, first, 0.0)
+    # Told of 10 ms late, while by the clock of this process the first is over for long.
+    ether.transmit(None, second, first.airtime)
+    ether.advance(1.0)
+    assert [payload for payload, _ in b.heard] == [b"first", b"second"]
+    # One's own packet, sent when the other was over, makes nobody deaf to it.
+    ether.transmit(a, packet(b"mine"), 2.0)
+    ether.transmit(None, first, 2.0 - 2 * first.airtime)
+    ether.advance(3.0)
+    assert [payload for payload, _ in a.heard][-1] == b"first"
+
+
 def test_loss_is_drawn_for_each_receiver():
     draws = iter([True, False])
     ether, (a, b, c) = world(lost=lambda: next(draws))

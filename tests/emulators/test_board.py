@@ -16,7 +16,7 @@ from nexus_firmware import rnode as codec
 from nexus_firmware.emulate.air import Channel, Ether, Transmission
 from nexus_firmware.emulate.board import Board
 from nexus_firmware.emulate.faults import BadLine
-from nexus_firmware.emulate.local_air import LocalAir, encode_transmission, parse_transmission_untrusted
+from nexus_firmware.emulate.local_air import Begun, LocalAir, parse_begun_untrusted
 from nexus_firmware.emulate.rnode import RNode
 from nexus_firmware.emulate.serve import open_pty, serve_tcp
 from nexus_firmware.radio import RadioSettings
@@ -199,7 +199,7 @@ def test_a_board_that_stops_reading_makes_its_host_wait():
 
 def test_transmissions_survive_the_way_between_processes():
     one = Transmission(Channel(869_525_000, 250_000, 11, 0x2B), bytes(range(255)), 8, 16)
-    assert parse_transmission_untrusted(encode_transmission(one)) == one
+    assert parse_begun_untrusted(Begun(12.5, one).encode()) == (12.5, one)
 
 
 def test_names_that_lead_elsewhere_make_no_air():

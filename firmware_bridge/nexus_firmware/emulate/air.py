@@ -97,8 +97,14 @@ class Air(Protocol):
 class _Reception:
     station: Station
     transmission: Transmission
+    begins: float
     ends: float
     spoilt: bool = False
+
+    def collides(self, other: "_Reception") -> bool:
+        """Whether the first lasts into what the second's receiver needs."""
+        first, second = (self, other) if self.begins <= other.begins else (other, self)
+        return first.ends - second.begins > second.transmission.grace
 
 
 @dataclass(slots=True)
@@ -112,8 +118,8 @@ class Ether:
     lost: Callable[[], bool] = lambda: False
     signal: tuple[float, float] = (-80.0, 10.0)
     _stations: list[Station] = field(default_factory=list)
-    _sending: dict[int, float] = field(default_factory=dict)
-    """By identity of the station: when its transmission ends."""
+    _sending: dict[int, tuple[float, float]] = field(default_factory=dict)
+    """By identity of the station: when its last transmission begins and ends."""
     _receptions: list[_Reception] = field(default_factory=list)
 
     def join(self, station: Station) -> None:
@@ -126,20 +132,21 @@ class Ether:
         self._receptions = [one for one in self._receptions if one.station is not station]
 
     def transmit(self, station: Station | None, transmission: Transmission, now: float) -> None:
-        """A packet begins; `station` None is one that is not of this process."""
+        """A packet begins, or began a moment ago; `station` None is one that is not of this process."""
         self.advance(now)
         ends = now + transmission.airtime
         if station is not None:
-            self._sending[id(station)] = ends
+            self._sending[id(station)] = (now, ends)
             for one in self._receptions:
                 one.spoilt |= one.station is station
         for other in list(self._stations):
             if other is station or other.channel != transmission.channel:
                 continue
-            deaf = self._sending.get(id(other), now) > now
-            reception = _Reception(other, transmission, ends, spoilt=deaf or self.lost())
+            begun, over = self._sending.get(id(other), (now, now))
+            deaf = begun < ends and now < over
+            reception = _Reception(other, transmission, now, ends, spoilt=deaf or self.lost())
             for one in self._receptions:
-                if one.station is other and one.ends - now > transmission.grace:
+                if one.station is other and one.collides(reception):
                     one.spoilt = reception.spoilt = True
             self._receptions.append(reception)
             other.sense(ends, now)

@@ -1,16 +1,19 @@
 """An air across processes of one user: a directory of Unix datagram sockets, one a process. trio.
 
-A process tells all others of a transmission when it begins; each works out with its own `Ether` who
-hears it, and when.
+A process tells all others of a transmission when it begins, and when that was, since they may be late to
+look; each works out with its own `Ether` who hears it, and when.
 """
 
+import math
 import os
 import re
 import socket
 import stat
 import struct
 import tempfile
+import time
 from pathlib import Path
+from typing import NamedTuple
 
 import trio
 
@@ -18,42 +21,51 @@ from nexus_firmware.airtime import MAX_PAYLOAD
 from nexus_firmware.emulate.air import Channel, Ether, Station, Transmission
 from nexus_node.base.errors import BadWire, InputError
 
-_HEADER = struct.Struct("<4sIIBBHH")
+_HEADER = struct.Struct("<4sdIIBBHH")
 _MAGIC = b"NXA1"
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,32}", re.ASCII)
 BANDWIDTH_MIN = 7800
 """Hz; no chip has less."""
+LATE_MAX_S = 30.0
+"""A process that looks only then has missed the packet."""
 _PATH_MAX = 100
 """Bytes in the address of a Unix socket, a little less than Linux takes."""
 
 
-def encode_transmission(one: Transmission) -> bytes:
-    """A transmission as a datagram."""
-    channel = one.channel
-    header = _HEADER.pack(
-        _MAGIC,
-        channel.frequency,
-        channel.bandwidth,
-        channel.spreading_factor,
-        one.coding_rate,
-        channel.sync_word,
-        one.preamble,
-    )
-    return header + one.payload
+class Begun(NamedTuple):
+    """A transmission, and when it began on the monotonic clock, which the processes of a machine share."""
+
+    at: float
+    transmission: Transmission
+
+    def encode(self) -> bytes:
+        """As a datagram."""
+        one = self.transmission
+        channel = one.channel
+        header = _HEADER.pack(
+            _MAGIC,
+            self.at,
+            channel.frequency,
+            channel.bandwidth,
+            channel.spreading_factor,
+            one.coding_rate,
+            channel.sync_word,
+            one.preamble,
+        )
+        return header + one.payload
 
 
-def parse_transmission_untrusted(data: bytes) -> Transmission:
+def parse_begun_untrusted(data: bytes) -> Begun:
     """Raises `BadWire("bad_transmission")` for what no radio sends."""
     if not _HEADER.size <= len(data) <= _HEADER.size + MAX_PAYLOAD:
         raise BadWire("bad_transmission")
-    magic, frequency, bandwidth, spreading_factor, coding_rate, sync_word, preamble = _HEADER.unpack_from(
-        data
-    )
+    magic, at, frequency, bandwidth, *modem, sync_word, preamble = _HEADER.unpack_from(data)
+    spreading_factor, coding_rate = modem
     fits = 5 <= spreading_factor <= 12 and 5 <= coding_rate <= 8 and bandwidth >= BANDWIDTH_MIN and preamble
-    if magic != _MAGIC or not fits:
+    if magic != _MAGIC or not fits or not math.isfinite(at):
         raise BadWire("bad_transmission")
     channel = Channel(frequency, bandwidth, spreading_factor, sync_word)
-    return Transmission(channel, data[_HEADER.size :], coding_rate, preamble)
+    return Begun(at, Transmission(channel, data[_HEADER.size :], coding_rate, preamble))
 
 
 def air_directory(name: str) -> Path:
@@ -102,11 +114,13 @@ class LocalAir:
 
     def _take(self, data: bytes) -> None:
         try:
-            transmission = parse_transmission_untrusted(data)
+            begun = parse_begun_untrusted(data)
         except BadWire:
             self.bad_datagrams += 1
             return
-        self._ether.transmit(None, transmission, trio.current_time())
+        ago = time.monotonic() - begun.at
+        if 0 <= ago <= LATE_MAX_S:
+            self._ether.transmit(None, begun.transmission, trio.current_time() - ago)
 
     def join(self, station: Station) -> None:
         self._ether.join(station)
@@ -116,7 +130,7 @@ class LocalAir:
 
     def transmit(self, station: Station, transmission: Transmission, now: float) -> None:
         self._ether.transmit(station, transmission, now)
-        datagram = encode_transmission(transmission)
+        datagram = Begun(time.monotonic(), transmission).encode()
         for path in self._directory.iterdir():
             if path != self._path:
                 self._tell(path, datagram)
