@@ -4,6 +4,7 @@ import difflib
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 from nexus_node.base.errors import ConfigError
@@ -22,6 +23,22 @@ def whole(low: int, high: int, unit: str) -> Rule:
     return Rule(
         f"a whole number of {unit} from {low} to {high}",
         lambda value: type(value) is int and low <= value <= high,
+    )
+
+
+def number(low: float, high: float, unit: str) -> Rule:
+    """A number within bounds, whole or not."""
+    return Rule(
+        f"a number of {unit} from {low} to {high}",
+        lambda value: type(value) in (int, float) and low <= value <= high,
+    )
+
+
+def positive(unit: str) -> Rule:
+    """A number above 0, whole or not."""
+    return Rule(
+        f"a number of {unit} above 0",
+        lambda value: type(value) in (int, float) and 0 < value < inf,
     )
 
 

@@ -52,7 +52,7 @@ _BUMPS, _BUMPS_PER_S = 10, 0.1
 _SEQUENCE_LAST = 0xFFFF0000
 """Nobody comes near it who does not want to end the count."""
 _ASK_AGAIN_S, _ASK_AGAIN_MAX_S = 1.0, 300.0
-_ASK_SOON = 4
+_ASK_SOON = 8
 """Requests and answers may get lost: so often it is asked again without waiting longer each time."""
 _ASKED_S = 300.0
 """An answer to a neighbour's request may take that long, over radio."""
@@ -464,6 +464,8 @@ class Router:
         onward: Iterable[_Neighbour] = self._neighbours.values()
         if address in self._by_address:
             onward = (self._by_address[address],)
+            if best is not None and best.via not in (neighbour.peer, onward[0].peer):
+                onward = (*onward, self._neighbours[best.via])  # which may lack the newest sequence
         elif best is not None and best.via != neighbour.peer and now >= passed_at + _BROKEN_S:
             onward = (self._neighbours[best.via],)
         others = [one for one in onward if one is not neighbour]

@@ -249,7 +249,9 @@ class Link:
         failure = BadWire("no_session")
         if self._session is not None:
             try:
-                return self._session.open(frame, now)
+                plaintext = self._session.open(frame, now)
+                self._confirm = self._confirm or self._session.peer_is_behind
+                return plaintext
             except BadWire as error:
                 failure = error
         confirmed = self._exchange.confirm(frame, now)

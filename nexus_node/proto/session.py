@@ -65,6 +65,10 @@ class Session:
         self._counter = 0
         self._open = {0: _OpenKey(open_key)}
         self._next_send: tuple[int, bytes] | None = None
+        self._unheard = False
+        """Whether this side has switched to new keys, and has not yet heard the peer use them."""
+        self.peer_is_behind = False
+        """Whether the peer goes on under old keys: what should have told it of the new ones got lost."""
         self.keyed_at = now
         self.sealed_bytes = 0
 
@@ -91,8 +95,14 @@ class Session:
         except InvalidTag:
             raise BadWire("bad_tag") from None
         key.mark(counter)
+        if self._unheard:
+            self.peer_is_behind = frame.epoch != self.epoch
+            if not self.peer_is_behind:
+                self._unheard = False
+                self._let_go(now)
         if self._next_send is not None and self._next_send[0] == frame.epoch:
             self._switch(*self._next_send, now)
+            self._let_go(now)
         return plaintext
 
     def rekey(self, send_key: bytes, open_key: bytes, now: float, *, initiator: bool) -> None:
@@ -106,14 +116,18 @@ class Session:
         self._open[epoch] = _OpenKey(open_key)
         if initiator:
             self._switch(epoch, send_key, now)
+            self._unheard = True
         else:
             self._next_send = (epoch, send_key)
             self.keyed_at = now
 
-    def _switch(self, epoch: int, send_key: bytes, now: float) -> None:
+    def _let_go(self, now: float) -> None:
+        """Of the old keys, but for frames under way that the peer sealed before."""
         for number, key in self._open.items():
-            if number != epoch:  # the peer may have frames under way that it sealed before
+            if number != self.epoch:
                 key.expires = min(key.expires, now + REKEY_OVERLAP_S)
+
+    def _switch(self, epoch: int, send_key: bytes, now: float) -> None:
         self.epoch = epoch
         self._seal = ChaCha20Poly1305(send_key)
         self._counter = 0

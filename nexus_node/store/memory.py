@@ -14,3 +14,8 @@ class MemoryStore(SqlStore):
         connection.execute("PRAGMA page_size = 1024")  # an empty table or index takes a page
         migrate(connection)
         super().__init__(connection, quota_bytes, None)
+
+    def crash(self) -> None:
+        """As at a power cut: what no commit has covered is gone."""
+        self._undo(0)
+        self._counters = self._committed.copy()

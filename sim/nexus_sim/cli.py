@@ -2,16 +2,29 @@
 
 import json
 import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
 from nexus_node import __version__
-from nexus_node.base.errors import InputError
+from nexus_node.base.errors import ConfigError, InputError
+from nexus_sim import report
 from nexus_sim.clock import virtual_run
 from nexus_sim.contacts import replay
+from nexus_sim.flooding import figures, flood
+from nexus_sim.play import play
+from nexus_sim.radio import simulate
+from nexus_sim.scenario import read_scenario
+from nexus_sim.settings import read_flood, read_radio
+from nexus_sim.shipped import find, shipped
+from nexus_sim.traced import TraceFile
 from nexus_sim.traces import read_trace
+
+_BREACHES_SHOWN = 20
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 @click.group(subcommand_metavar="VERB ...", context_settings={"help_option_names": ["-h", "--help"]})
@@ -21,6 +34,50 @@ def cli() -> None:
 
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_JSON = click.option("--json", "as_json", is_flag=True, help="Write one JSON object.")
+
+
+@cli.command()
+@click.argument("scenario", metavar="SCENARIO.toml")
+@click.option("--seed", metavar="N", type=click.IntRange(0), help="Instead of the scenario's.")
+@click.option("--trace", metavar="FILE", type=click.Path(path_type=Path), help="Every packet on the air.")
+@_JSON
+def run(scenario: str, seed: int | None, trace: Path | None, as_json: bool) -> None:
+    """Play a scenario with real nodes: a file, or one that `nexus-sim list` names.
+
+    Exit code 1 when something that must hold did not: what, and how to see it again, is on standard error.
+    """
+    path = find(scenario)
+    with _usage():
+        read = read_scenario(path)
+    chosen = read.seed if seed is None else seed
+    begin = time.perf_counter()
+    with ExitStack() as stack:
+        try:
+            heard = stack.enter_context(TraceFile(trace)) if trace is not None else None
+        except OSError as error:
+            raise click.UsageError(f"{trace} cannot be written: {error.strerror}") from error
+        with _usage():
+            main = play(read, chosen, heard=heard)
+        outcome = virtual_run(main, chosen)
+    result = report.figures(outcome, time.perf_counter() - begin)
+    _answer(result, begin, as_json)
+    if outcome.record.breaches:
+        for breach in outcome.record.breaches[:_BREACHES_SHOWN]:
+            click.echo(f"must not happen: {breach}", err=True)
+        click.echo(f"repeat it with: nexus-sim run {scenario} --seed {chosen}", err=True)
+        raise SystemExit(1)
+
+
+@cli.command("list")
+@_JSON
+def list_verb(as_json: bool) -> None:
+    """The scenarios that ship, one a line."""
+    for name, one in shipped():
+        if as_json:
+            click.echo(json.dumps({"name": name, "title": one.name, "about": one.about}))
+        else:
+            click.echo(f"{name:<24}{one.about}")
 
 
 @cli.command()
@@ -42,7 +99,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 )
 @click.option("--seed", metavar="N", default=0, help="What all chance comes from.  [default: 0]")
 @click.option("--direct", is_flag=True, help="Nobody carries for others.")
-@click.option("--json", "as_json", is_flag=True, help="Write one JSON object.")
+@_JSON
 def contacts(
     contacts: Path, messages: Path, ttl: float, bytes_per_s: float, seed: int, direct: bool, as_json: bool
 ) -> None:
@@ -50,10 +107,8 @@ def contacts(
 
     CONTACTS.csv has the columns start,end,a,b (seconds), MESSAGES.csv id,t,src,dst,size (seconds, bytes).
     """
-    try:
+    with _usage():
         trace = read_trace(contacts, messages)
-    except InputError as error:
-        raise click.UsageError(str(error)) from error
     begin = time.perf_counter()
     outcome = virtual_run(
         lambda: replay(trace, ttl_s=ttl, bytes_per_s=bytes_per_s, seed=seed, carry=not direct), seed
@@ -64,18 +119,63 @@ def contacts(
         "nodes": len(trace.people),
         "contacts": len(trace.contacts),
         "seed": seed,
-        "wall_s": round(time.perf_counter() - begin, 3),
     }
+    _answer(result, begin, as_json)
+
+
+def _seeds(default: int) -> Callable[[F], F]:
+    return click.option(
+        "--seeds",
+        metavar="N",
+        default=default,
+        type=click.IntRange(1, 100_000),
+        help=f"How many runs, each with a seed of its own.  [default: {default}]",
+    )
+
+
+@cli.command()
+@click.argument("setting", metavar="SETTING.toml", type=_FILE)
+@_seeds(5)
+@_JSON
+def radio(setting: Path, seeds: int, as_json: bool) -> None:
+    """Senders around one receiver: how many of their packets it gets (docs/simulator.md)."""
+    with _usage():
+        checked = read_radio(setting)
+    begin = time.perf_counter()
+    _answer(simulate(checked, seeds).figures(), begin, as_json)
+
+
+@cli.command("flood")
+@click.argument("setting", metavar="SETTING.toml", type=_FILE)
+@_seeds(20)
+@_JSON
+def flood_verb(setting: Path, seeds: int, as_json: bool) -> None:
+    """A model of Meshtastic's flooding: how many nodes a message reaches (docs/simulator.md)."""
+    with _usage():
+        checked = read_flood(setting)
+    begin = time.perf_counter()
+    runs = [flood(checked, seed) for seed in range(checked.seed, checked.seed + seeds)]
+    _answer(figures(runs), begin, as_json)
+
+
+@contextmanager
+def _usage() -> Iterator[None]:
+    """A file that cannot be used is a usage error."""
+    try:
+        yield
+    except (InputError, ConfigError) as error:
+        raise click.UsageError(str(error)) from error
+
+
+def _answer(figures: dict[str, Any], begin: float, as_json: bool) -> None:
+    result = {**figures, "wall_s": round(time.perf_counter() - begin, 3)}
     if as_json:
         click.echo(json.dumps(result))
-    else:
-        _show(result)
-
-
-def _show(result: dict[str, Any]) -> None:
+        return
+    width = max(map(len, result)) + 2
     for name, value in result.items():
         words = " ".join(f"{key} {one}" for key, one in value.items()) if isinstance(value, dict) else value
-        click.echo(f"{name:<16}{'-' if words in (None, '') else words}")
+        click.echo(f"{name:<{width}}{'-' if words in (None, '') else words}")
 
 
 def main() -> None:

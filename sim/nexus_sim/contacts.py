@@ -13,25 +13,21 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import groupby
 from statistics import fmean, median
-from typing import Any, ClassVar, Never, Self
+from typing import Any
 
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from nexus_drivers.memory import UNPACED_BPS
-from nexus_drivers.stream import until_lost
-from nexus_node.base.errors import CarrierLost
-from nexus_node.base.limits import MTU_BULK
 from nexus_node.config.model import CarrierConfig
 from nexus_node.crypto.identity import Identity
 from nexus_node.engine.relay import RelayPolicy
-from nexus_node.ports.driver import Carrier, DriverPort, LinkProfile
 from nexus_node.runtime.node import Node, open_node
 from nexus_node.store.memory import MemoryStore
 from nexus_node.wire.announce import Serve
 from nexus_node.wire.uri import make_uri
 from nexus_sim.clock import EPOCH_S, SeededRng, wall
 from nexus_sim.traces import Contact, Message, Step, Trace
+from nexus_sim.wires import Plug, Rate, Wire
 from nexus_sim.world import QUOTA_BYTES, EventLog
 
 SENT_TO_OTHERS = ("custody_taken", "copies_taken", "copies_known", "messages_forwarded", "duplicates")
@@ -39,8 +35,6 @@ SENT_TO_OTHERS = ("custody_taken", "copies_taken", "copies_known", "messages_for
 nothing, as they were here already. With those in inboxes they are the transmissions."""
 _MANY = 1 << 40
 """No owner limits strangers here: everybody is one."""
-SLACK_S = 0.01
-"""A frame that is out within that arrives at once: each step of the clock costs as much as its handling."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,29 +69,13 @@ class Outcome:
         }
 
 
-class _Port:
-    """A driver that does nothing by itself: it holds the port through which contacts are attached."""
-
-    scheme: ClassVar[str] = "contacts"
-    label = "contacts"
-    port: DriverPort
-
-    @classmethod
-    def from_config(cls, table: Mapping[str, Any]) -> Self:
-        return cls()
-
-    async def run(self, port: DriverPort) -> None:
-        self.port = port
-        await trio.sleep_forever()
-
-
 class _Person:
     """Somebody with a node, whose keys follow from the seed and the name alone."""
 
     def __init__(self, name: str, seed: int) -> None:
         self.name = name
         self.store = MemoryStore(QUOTA_BYTES)
-        self.driver = _Port()
+        self.plug = Plug()
         self.node: Node
         digest = blake2b(f"{seed} {name}".encode(), digest_size=40).digest()
         self.identity = Identity.from_seed(digest[:32])
@@ -105,7 +83,7 @@ class _Person:
 
     async def live(self, log: EventLog, options: Mapping[str, Any]) -> None:
         """Run the node until cancelled."""
-        drivers = [(self.driver, CarrierConfig(self.driver.scheme))]
+        drivers = [(self.plug, CarrierConfig(self.plug.scheme))]
         async with open_node(
             self.identity, self.store, self._rng, drivers, name=self.name, wall=wall, **options
         ) as node:
@@ -122,8 +100,8 @@ class _Replay:
         self.log = EventLog()
         self._seed = seed
         self._nursery = nursery
-        self._bytes_per_s = bytes_per_s
-        self._profile = LinkProfile(mtu=MTU_BULK, bps=8 * bytes_per_s or UNPACED_BPS, ordered=True)
+        self._rate = Rate(8 * bytes_per_s)
+        self._dice = random.Random(seed)
         self._lasting: dict[Contact, trio.CancelScope] = {}
 
     async def start(self, options: Mapping[str, Any]) -> None:
@@ -151,37 +129,14 @@ class _Replay:
                     self.people[what.src].node.send(what.dst, text_of(what, self._seed))
                 elif step is Step.BEGIN:
                     scope = self._lasting[what] = trio.CancelScope()
-                    self._nursery.start_soon(self._meet, what, scope)
+                    self._nursery.start_soon(self._wire(what).last, scope)
                 else:
                     self._lasting.pop(what).cancel()
             await wait_all_tasks_blocked()
 
-    async def _meet(self, contact: Contact, scope: trio.CancelScope) -> None:
-        """Be the contact until the scope is cancelled, or a node gives its end up."""
-        a, b = self.people[contact.a].driver.port, self.people[contact.b].driver.port
-        with scope:
-            try:
-                async with (
-                    a.attach(self._profile, f"contact:{contact.b}", dialed=True) as ours,
-                    b.attach(self._profile, f"contact:{contact.a}", dialed=False) as theirs,
-                ):
-                    await until_lost(lambda: self._move(ours, theirs), lambda: self._move(theirs, ours))
-            except CarrierLost:
-                pass
-
-    async def _move(self, source: Carrier, sink: Carrier) -> Never:
-        """One direction, each with the whole bandwidth of the contact; a frame cut off by its end is lost."""
-        free_at = 0.0
-        while True:
-            frame = await source.next_frame()
-            now = trio.current_time()
-            if self._bytes_per_s:
-                free_at = max(free_at, now) + len(frame) / self._bytes_per_s
-            if free_at > now + SLACK_S:
-                await trio.sleep_until(free_at)
-            else:
-                await trio.lowlevel.checkpoint()
-            sink.deliver(frame)
+    def _wire(self, contact: Contact) -> Wire:
+        a, b = self.people[contact.a], self.people[contact.b]
+        return Wire(a.plug, b.plug, (a.name, b.name), self._rate, self._dice)
 
     # --- what came of it ------------------------------------------------------------------------
     def outcome(self, ttl_s: float, virtual_s: float) -> Outcome:

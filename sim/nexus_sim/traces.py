@@ -15,6 +15,8 @@ from nexus_node.base.limits import NAME_MAX, TEXT_MAX
 
 CONTACT_COLUMNS = ("start", "end", "a", "b")
 MESSAGE_COLUMNS = ("id", "t", "src", "dst", "size")
+PLACE_COLUMNS = ("name", "x", "y")
+MATRIX_COLUMNS = ("from", "to", "snr_db")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,30 @@ class Trace:
         return sorted(steps, key=lambda step: step[:2])
 
 
+def read_contacts(path: Path) -> tuple[Contact, ...]:
+    """The contacts of a trace alone. Raises InputError."""
+    return _merged([_contact(row) for row in _rows(path, CONTACT_COLUMNS)])
+
+
+def read_places(path: Path) -> list[tuple[str, float, float]]:
+    """(name, x, y) of nodes, in metres. Raises InputError."""
+    places: dict[str, tuple[str, float, float]] = {}
+    for row in _rows(path, PLACE_COLUMNS):
+        name = row.text("name")
+        if name in places:
+            raise row.wrong(f"there is a node {name} already; names must differ")
+        places[name] = name, row.number("x", "metres"), row.number("y", "metres")
+    return list(places.values())
+
+
+def read_matrix(path: Path) -> list[tuple[str, str, float]]:
+    """(from, to, signal-to-noise ratio in dB) of measured links. Raises InputError."""
+    return [
+        (row.text("from"), row.text("to"), row.number("snr_db", "decibels"))
+        for row in _rows(path, MATRIX_COLUMNS)
+    ]
+
+
 def read_trace(contacts: Path, messages: Path) -> Trace:
     """Read both files (columns as above, in any order, others ignored). Raises InputError."""
     return Trace(_merged([_contact(row) for row in _rows(contacts, CONTACT_COLUMNS)]), _messages(messages))
@@ -100,6 +126,16 @@ class _Row:
         if not isfinite(seconds) or seconds < 0:
             raise self.wrong(f"{column} must be a number of seconds from 0 on, not {value!r}")
         return seconds
+
+    def number(self, column: str, unit: str) -> float:
+        value = self._values[column]
+        try:
+            number = float(value)
+        except ValueError:
+            number = float("nan")
+        if not isfinite(number):
+            raise self.wrong(f"{column} must be a number of {unit}, not {value!r}")
+        return number
 
     def size(self, column: str) -> int:
         value = self._values[column].strip()

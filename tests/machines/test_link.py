@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nexus_node.base.errors import BadWire
-from nexus_node.base.limits import REKEY_AFTER_S
+from nexus_node.base.limits import REKEY_AFTER_S, REKEY_OVERLAP_S
 from nexus_node.crypto.identity import Identity
 from nexus_node.ports.driver import LinkProfile
 from nexus_node.proto.link import Link, LinkDown, LinkUp
@@ -291,6 +291,29 @@ def test_n3_rekey_by_time_loses_nothing_and_uses_new_keys() -> None:
         a.heard.clear()
         b.heard.clear()
     assert not a.errors and not b.errors
+
+
+def test_n3_new_keys_are_told_again_to_a_peer_that_has_not_heard_of_them() -> None:
+    """The frame that should have is lost, and nothing else goes for a long time."""
+    a, b = pair()
+    talk(a, b, 0.0)
+    now = REKEY_AFTER_S + 1
+    a.link.last_heard = b.link.last_heard = now
+    a.link.expire(now)
+    for source, sink in ((a, b), (b, a)):  # REKEY, and its reply
+        for frame in source.pull(now):
+            sink.take(frame, now)
+    assert len(a.pull(now)) == 1, "and it is lost"
+    assert (a.link._session.epoch, b.link._session.epoch) == (1, 0)
+    now += 10 * REKEY_OVERLAP_S
+    b.to_send.append(b"under the old keys")
+    talk(a, b, now)
+    assert a.heard == [b"under the old keys"] and not a.errors
+    assert a.link._session.epoch == b.link._session.epoch == 1
+    now += 10 * REKEY_OVERLAP_S
+    b.to_send.append(b"under the new ones")
+    talk(a, b, now)
+    assert a.heard[1:] == [b"under the new ones"] and not a.errors
 
 
 def test_n3_rekey_by_volume() -> None:

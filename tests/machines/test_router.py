@@ -449,11 +449,11 @@ def test_n4_what_is_wanted_is_asked_for_less_and_less_often_and_what_only_broke_
     net.seen.clear()
     net.run(900)
     assert gone not in router._wanted
-    assert 5 <= len(packets(net, Context.PATH_REQUEST, sender=0)) <= 12
+    assert 5 <= len(packets(net, Context.PATH_REQUEST, sender=0)) <= 16
     router.want(gone, net.now)
     net.seen.clear()
     net.run(3600)
-    assert 15 <= len(packets(net, Context.PATH_REQUEST, sender=0)) <= 25
+    assert 19 <= len(packets(net, Context.PATH_REQUEST, sender=0)) <= 29
     net.up(2, 3)
     net.run(301)
     assert gone not in router._wanted and net.way(0, 3) is not None

@@ -16,15 +16,15 @@ from nexus_sim.world import open_world
 def test_s2_a_month_of_absence_passes_in_seconds_and_nothing_is_lost() -> None:
     async def main() -> None:
         async with open_world(["alice", "bob"], 1) as world:
-            world.join(MemoryMedium(rng=world.dice(), bps=9600), "alice", "bob")
-            alice = await world.start("alice")
+            world.join(MemoryMedium(rng=world.dice("air"), bps=9600), "alice", "bob")
+            alice, bob = await world.start("alice"), world.nodes["bob"]
             for day in range(29):
-                alice.node.send("bob", f"day {day}")
+                alice.send(bob, f"day {day}")
                 await trio.sleep(24 * 3600)
                 if day % 7 == 6:
                     await world.stop("alice")
                     await world.start("alice")
-            bob = await world.start("bob")
+            await world.start("bob")
             await trio.sleep(120)
             assert bob.inbox() == [f"day {day}" for day in range(29)]
             assert alice.outbox() == [State.DELIVERED] * 29
@@ -37,9 +37,10 @@ def test_s2_a_month_of_absence_passes_in_seconds_and_nothing_is_lost() -> None:
 def test_an_idle_virtual_day_is_cheap_because_nothing_polls() -> None:
     async def main() -> int:
         async with open_world(["alice", "bob"], 2) as world:
-            world.join(MemoryMedium(rng=world.dice()), "alice", "bob")
+            world.join(MemoryMedium(rng=world.dice("air")), "alice", "bob")
             alice = await world.start("alice")
-            await world.start("bob")
+            bob = await world.start("bob")
+            alice.send(bob, "there?")
             await trio.sleep(24 * 3600)
             assert alice.node.core.attachments
             return alice.node.core.attachments[1].frames_sent
@@ -52,7 +53,9 @@ def test_n9_lossy_links_and_restarts_deliver_everything_once() -> None:
     async def main() -> None:
         async with open_world(["alice", "bob"], 3) as world:
             world.join(
-                MemoryMedium(rng=world.dice(), bps=1e6, delay_s=0.05, loss=0.2, duplicate=0.1, reorder=0.2),
+                MemoryMedium(
+                    rng=world.dice("air"), bps=1e6, delay_s=0.05, loss=0.2, duplicate=0.1, reorder=0.2
+                ),
                 "alice",
                 "bob",
             )
@@ -61,7 +64,7 @@ def test_n9_lossy_links_and_restarts_deliver_everything_once() -> None:
             alice, bob = world.nodes["alice"], world.nodes["bob"]
             texts = [f"{number} " * (1 + number % 9 * 300) for number in range(60)]
             for number, text in enumerate(texts):
-                alice.node.send("bob", text)
+                alice.send(bob, text)
                 await trio.sleep(0.5)
                 if number % 20 == 10:
                     await world.stop("bob" if number % 40 == 10 else "alice")
@@ -77,14 +80,13 @@ def test_n9_lossy_links_and_restarts_deliver_everything_once() -> None:
 def _run_once(seed: int) -> tuple[str, int]:
     async def main() -> tuple[str, int]:
         async with open_world(["alice", "bob", "carol"], seed) as world:
-            world.join(MemoryMedium(rng=world.dice(), bps=50_000, loss=0.1, reorder=0.1), "alice", "bob")
-            world.join(MemoryMedium(rng=world.dice(), bps=2400, delay_s=0.2), "bob", "carol")
+            world.join(MemoryMedium(rng=world.dice("air"), bps=50_000, loss=0.1, reorder=0.1), "alice", "bob")
+            world.join(MemoryMedium(rng=world.dice("air"), bps=2400, delay_s=0.2), "bob", "carol")
             for name in world.nodes:
                 await world.start(name)
             for number in range(20):
-                world.nodes["bob"].node.send(
-                    "alice" if number % 2 else "carol", f"{number} " * number or "zero"
-                )
+                to = world.nodes["alice" if number % 2 else "carol"]
+                world.nodes["bob"].send(to, f"{number} " * number or "zero")
                 await trio.sleep(3)
             await trio.sleep(300)
             return world.log.digest, world.log.count

@@ -213,7 +213,7 @@ def test_n9_64_kb_over_a_slow_ordered_link_are_sent_once(bps: int, texts: int) -
         await trio.sleep(5)
         dice = random.Random(0)
         for _ in range(texts):
-            alice.node.send("bob", "".join(map(chr, dice.choices(range(1, 128), k=65_536))))
+            alice.send(bob, "".join(map(chr, dice.choices(range(1, 128), k=65_536))))
         size = sum(row.size for row in alice.store.outbox())
         await until(lambda: len(bob.inbox()) == texts, 1.1 * 8 * size / bps)
         await trio.sleep(300)
@@ -239,7 +239,7 @@ def test_n9_100_texts_of_12_kb_over_links_with_delay(medium: MemoryMedium) -> No
         alice, bob = await world.start("alice"), await world.start("bob")
         await trio.sleep(2)
         for seed in range(100):
-            alice.node.send("bob", random.Random(seed).randbytes(6000).hex())
+            alice.send(bob, random.Random(seed).randbytes(6000).hex())
         await until(lambda: {state.value for state in alice.outbox()} == {"delivered"}, 5)
         assert len(bob.inbox()) == 100
         assert not alice.node.core.counters["repeats"] and not bob.node.core.counters["duplicates"]
@@ -250,10 +250,10 @@ def test_n9_100_texts_of_12_kb_over_links_with_delay(medium: MemoryMedium) -> No
 def test_n13_held_is_told_though_no_frame_goes_out() -> None:
     async def main(world: World) -> None:
         alice = await world.start("alice")
-        before = alice.node.send("bob", "waits", min_bandwidth=10**6)
+        before = alice.send(world.nodes["bob"], "waits", min_bandwidth=10**6)
         await world.start("bob")
         for message in before, None:
-            message = message or alice.node.send("bob", "and another", min_bandwidth=10**6)
+            message = message or alice.send(world.nodes["bob"], "and another", min_bandwidth=10**6)
             answer = await wait(alice.node, {"id": message.hex(), "state": "held", "timeout_s": 5})
             assert (answer["state"], answer["why"]) == ("held", "needs 1000000 bps")
             assert not alice.store.dirty and not alice.node.core.has_events

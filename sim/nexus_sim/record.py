@@ -1,0 +1,91 @@
+"""What happens to the messages of a run, and every breach of what must always hold.
+
+The invariants are checked on what nodes say of themselves, never on what they mean.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from nexus_node.base.states import State
+from nexus_node.engine.events import Event
+
+_TELLING, _LOOKED_FOR = 16, 16
+"""Characters of a text that is looked for on the air, and how many such are."""
+
+
+@dataclass(slots=True)
+class Sent:
+    """One message of the run."""
+
+    id: str
+    sender: str
+    recipient: str
+    text: str
+    sent_s: float
+    min_bandwidth: int = 0
+    received_s: float | None = None
+    times: int = 0
+    """How often its recipient was shown it."""
+    state: State = State.QUEUED
+    why: str = ""
+    """Why it has not arrived, at the end."""
+
+
+@dataclass(slots=True)
+class Record:
+    """Messages by id, and every breach of what must hold, in words."""
+
+    messages: dict[str, Sent] = field(default_factory=dict)
+    breaches: list[str] = field(default_factory=list)
+    refusals: Counter[str] = field(default_factory=Counter)
+    """Why messages were turned away meanwhile."""
+    under_way: dict[str, bytes] = field(default_factory=dict)
+    """The latest texts that have not arrived, of those long enough not to occur by chance."""
+    _expected: Sent | None = None
+
+    def expect(self, sender: str, recipient: str, text: str, now: float, min_bandwidth: int) -> None:
+        """A message is about to be sent."""
+        self._expected = Sent("", sender, recipient, text, now, min_bandwidth)
+
+    def accepted(self, message_id: str) -> None:
+        """Its sender's node has accepted it, under that id."""
+        if self._expected is not None:
+            self._expected.id = message_id
+            self.messages[message_id] = self._expected
+            if len(self._expected.text) >= _TELLING:
+                self.under_way[message_id] = self._expected.text.encode()
+                if len(self.under_way) > _LOOKED_FOR:
+                    del self.under_way[next(iter(self.under_way))]
+            self._expected = None
+
+    def told(self, name: str, event: Event, now: float) -> None:
+        """An event of a node."""
+        if event.event == "message_received":
+            message = self.messages.get(str(event.fields["id"]))
+            if message is None or message.recipient != name:
+                self.breaches.append(f"{name} was shown a message that nobody sent to it, at {now:.3f} s")
+                return
+            message.times += 1
+            self.under_way.pop(message.id, None)
+            if message.times > 1:
+                self.breaches.append(f"{name} was shown message {message.id} twice, at {now:.3f} s")
+            elif message.received_s is None:
+                message.received_s = now
+        elif event.event == "message_state":
+            self._state(name, str(event.fields["id"]), State(str(event.fields["state"])), now)
+        elif event.event == "message_refused":
+            self.refusals[str(event.fields["why"]).partition(";")[0]] += 1
+
+    def _state(self, name: str, message_id: str, state: State, now: float) -> None:
+        message = self.messages.get(message_id)
+        if message is None or message.sender != name:
+            return
+        if state.rank < message.state.rank:
+            self.breaches.append(
+                f"message {message_id} went back from {message.state.value} to {state.value}, at {now:.3f} s"
+            )
+        message.state = max(message.state, state, key=lambda one: one.rank)
+        if state in (State.DELIVERED, State.READ) and message.received_s is None:
+            self.breaches.append(
+                f"message {message_id} is called {state.value} before it has arrived, at {now:.3f} s"
+            )

@@ -1,0 +1,141 @@
+"""IP links in virtual time: two nodes joined for as long as a wire lasts, at its rate, delay and loss."""
+
+import random
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Never, Self
+
+import trio
+
+from nexus_drivers.memory import UNPACED_BPS
+from nexus_drivers.stream import until_lost
+from nexus_node.base.errors import CarrierLost
+from nexus_node.base.limits import MTU_BULK, MTU_STANDARD
+from nexus_node.ports.driver import Carrier, DriverPort, LinkProfile
+
+SLACK_S = 0.01
+"""A frame that is out within that arrives at once: each step of the clock costs as much as its handling."""
+
+
+class Plug:
+    """A driver that does nothing by itself: it holds the port through which wires are attached."""
+
+    scheme: ClassVar[str] = "wire"
+    label = "wires"
+
+    def __init__(self) -> None:
+        self.port: DriverPort | None = None
+        """While the node runs."""
+
+    @classmethod
+    def from_config(cls, table: Mapping[str, Any]) -> Self:
+        return cls()
+
+    async def run(self, port: DriverPort) -> None:
+        self.port = port
+        try:
+            await trio.sleep_forever()
+        finally:
+            self.port = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """What each direction of a wire carries. `bps` 0 is no limit. With loss, frames come as datagrams do."""
+
+    bps: float = 0.0
+    delay_s: float = 0.0
+    loss: float = 0.0
+
+    @property
+    def profile(self) -> LinkProfile:
+        mtu = MTU_STANDARD if self.loss else MTU_BULK
+        return LinkProfile(mtu=mtu, bps=self.bps or UNPACED_BPS, ordered=not self.loss)
+
+
+class Wire:
+    """One link between two nodes' plugs; it can be joined again after it has ended."""
+
+    def __init__(self, a: Plug, b: Plug, names: tuple[str, str], rate: Rate, dice: random.Random) -> None:
+        self._plugs = a, b
+        self._names = names
+        self._rate = rate
+        self._dice = dice
+        self.bytes = 0
+        self.frames = 0
+
+    async def last(self, scope: trio.CancelScope) -> None:
+        """Be the link until the scope is cancelled, or a node gives its end up or stops."""
+        a, b = (plug.port for plug in self._plugs)
+        if a is None or b is None:
+            return
+        profile = self._rate.profile
+        dialed = self._rate.loss > 0  # as peers of a datagram socket, both
+        with scope:
+            try:
+                async with (
+                    a.attach(profile, f"wire:{self._names[1]}", dialed=True) as ours,
+                    b.attach(profile, f"wire:{self._names[0]}", dialed=dialed) as theirs,
+                ):
+                    if self._rate.delay_s:
+                        await until_lost(
+                            *(
+                                part
+                                for source, sink in ((ours, theirs), (theirs, ours))
+                                for part in self._delayed(source, sink)
+                            )
+                        )
+                    else:
+                        await until_lost(lambda: self._move(ours, theirs), lambda: self._move(theirs, ours))
+            except CarrierLost:
+                pass
+
+    async def _next(self, source: Carrier, free_at: float) -> tuple[bytes, float]:
+        """The next frame, once it is out of its sender, and when that was."""
+        frame = await source.next_frame()
+        self.bytes += len(frame)
+        self.frames += 1
+        now = trio.current_time()
+        if self._rate.bps:
+            free_at = max(free_at, now) + 8 * len(frame) / self._rate.bps
+        if free_at > now + SLACK_S:
+            await trio.sleep_until(free_at)
+        else:
+            await trio.lowlevel.checkpoint()
+        return frame, free_at
+
+    async def _move(self, source: Carrier, sink: Carrier) -> Never:
+        """One direction without delay; a frame cut off by the end is lost."""
+        free_at = 0.0
+        while True:
+            frame, free_at = await self._next(source, free_at)
+            if not self._rate.loss or self._dice.random() >= self._rate.loss:
+                sink.deliver(frame)
+
+    def _delayed(self, source: Carrier, sink: Carrier) -> tuple[Any, Any]:
+        """The two halves of a direction with delay: frames set off, and arrive in order."""
+        under_way: deque[tuple[float, bytes]] = deque()
+        bell = trio.Event()
+
+        async def send() -> Never:
+            nonlocal bell
+            free_at = 0.0
+            while True:
+                frame, free_at = await self._next(source, free_at)
+                if not self._rate.loss or self._dice.random() >= self._rate.loss:
+                    under_way.append((trio.current_time() + self._rate.delay_s, frame))
+                    bell.set()
+
+        async def receive() -> Never:
+            nonlocal bell
+            while True:
+                while under_way:
+                    due, frame = under_way[0]
+                    await trio.sleep_until(due)
+                    under_way.popleft()
+                    sink.deliver(frame)
+                bell = trio.Event()
+                await bell.wait()
+
+        return send, receive
