@@ -10,19 +10,20 @@ from nexus_drivers.check import CHECKS, MakePair, check_config
 from nexus_drivers.rnode import RNodeDriver
 
 from .bench import two_radios
-
-FAST = {"frequency": 915_000_000, "bandwidth": 500_000, "spreading_factor": 7, "region": "US915"}
-KINDS = {"rnode": (RNodeDriver, "rnode", FAST, ())}
+from .radios import RADIOS
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", RADIOS)
 def test_driver_keeps_the_contract(
     kind: str, check: Callable[[MakePair], Awaitable[None]], tmp_path: Path
 ) -> None:
-    driver, firmware, table, options = KINDS[kind]
-    with two_radios(tmp_path, firmware, *options) as radios:
-        trio.run(check, lambda: tuple(driver.from_config({**table, "port": str(one.link)}) for one in radios))
+    radio = RADIOS[kind]
+    with two_radios(tmp_path, radio.kind, *radio.options) as ports:
+        trio.run(
+            check,
+            lambda: tuple(radio.driver.from_config({**radio.fast, "port": str(one.link)}) for one in ports),
+        )
 
 
 RADIO = {
