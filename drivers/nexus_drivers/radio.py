@@ -4,6 +4,7 @@ The firmware's own rules are in its `Modem`. Here are the port, the node's carri
 taken from the node only when the radio has room for it and the hour has airtime left.
 """
 
+import random
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
@@ -99,6 +100,8 @@ class _Session:
         self._to_write = trio.Event()
         self._timer = trio.Event()
         self._held = False
+        self._sent = False
+        """Whether a frame has gone out."""
 
     async def run(self) -> Never:
         """Raises `CarrierLost`."""
@@ -191,7 +194,7 @@ class _Session:
         while True:
             try:
                 async with self._port.attach(profile, driver.label, dialed=True) as carrier:
-                    self._port.report("up")
+                    self._port.report("up", modem.note)
                     self._carrier = carrier
                     with trio.CancelScope() as self._scope:
                         if self._lost is None:
@@ -214,12 +217,16 @@ class _Session:
         modem = self._modem
         while True:
             await self._until_free(budget, longest, rule)
+            if self._sent and not modem.listens_first:
+                # Others who are as deaf while they send must be heard some time.
+                await trio.sleep(random.uniform(0, longest))
             frame = await carrier.next_frame()
             await self._until_free(budget, longest, rule)  # much may have happened meanwhile
             now, airtime = trio.current_time(), modem.airtime(len(frame))
             budget.add(airtime, now)
             carrier.billed(airtime)
             modem.send(frame, now)
+            self._sent = True
             self._news()
             await trio.lowlevel.checkpoint()
 
@@ -234,7 +241,7 @@ class _Session:
             if allowed <= now and free <= now:
                 if self._held:
                     self._held = False
-                    self._port.report("up")
+                    self._port.report("up", modem.note)
                 return
             wait = max(allowed, free) if free < inf else inf
             say = since + _HELD_AFTER_S

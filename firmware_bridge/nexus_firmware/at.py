@@ -114,6 +114,8 @@ class Dialect:
     transmission: Callable[[bytes, float], tuple[Step, ...]]
     """Steps that send a packet of the given time on air; the receiver is on again afterwards."""
     airtime: Callable[[int, RadioSettings], float]
+    questions: Callable[[RadioSettings], Mapping[Step, str]]
+    """What to ask to see that the settings are as they should be, and the lines to be answered."""
     listens_once: bool = False
     """The receiver stops after each packet: `listening` again."""
     restarted: re.Pattern[str] = re.compile(r"(?!)")

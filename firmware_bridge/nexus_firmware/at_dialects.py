@@ -90,6 +90,13 @@ def _rylr_airtime(size: int, settings: RadioSettings) -> float:
     return settings.airtime(RYLR_OVERHEAD + -(-size * 4 // 3), RYLR_PREAMBLE)
 
 
+def _rylr_questions(settings: RadioSettings) -> dict[Step, str]:
+    bandwidth = _RYLR_BANDWIDTHS[settings.bandwidth]
+    parameters = f"{settings.spreading_factor},{bandwidth},{settings.coding_rate - 4},{RYLR_PREAMBLE}"
+    values = {"BAND": settings.frequency, "NETWORKID": RYLR_NETWORK, "ADDRESS": 0, "PARAMETER": parameters}
+    return {Step(_command(f"AT+{name}?"), Answer): f"+{name}={value}" for name, value in values.items()}
+
+
 RYLR998 = Dialect(
     name="rylr998",
     baud=115200,
@@ -100,6 +107,7 @@ RYLR998 = Dialect(
     decode=from_base64_text,
     failure=_rylr_failure,
     configuration=_rylr_configuration,
+    questions=_rylr_questions,
     listening=(),
     transmission=_rylr_transmission,
     airtime=_rylr_airtime,
@@ -133,15 +141,9 @@ def _rak_failure(text: str) -> Failed | None:
 
 
 def _rak_configuration(settings: RadioSettings) -> tuple[Step, ...]:
-    bandwidth = _needs("bandwidth", settings.bandwidth, _RAK_BANDWIDTHS)
-    spreading_factor = _needs("spreading factor", settings.spreading_factor, range(5, 13))
     return (
         Step(_command("AT+NWM=0"), Ok, 5.0),
-        *_ok(
-            "AT+PRECV=0",
-            f"AT+P2P={settings.frequency}:{spreading_factor}:{bandwidth}:{settings.coding_rate - 5}"
-            f":{RAK_PREAMBLE}:{settings.tx_power}",
-        ),
+        *_ok("AT+PRECV=0", _rak_p2p(settings)),
         _RAK_LISTEN,
     )
 
@@ -151,6 +153,16 @@ def _rak_transmission(data: bytes, airtime: float) -> tuple[Step, ...]:
         *_ok("AT+PRECV=0", f"AT+PSEND={data.hex().upper()}"),
         Step(b"", Sent, airtime + 3.0),
         _RAK_LISTEN,
+    )
+
+
+def _rak_p2p(settings: RadioSettings) -> str:
+    """As set and as told."""
+    bandwidth = _needs("bandwidth", settings.bandwidth, _RAK_BANDWIDTHS)
+    spreading_factor = _needs("spreading factor", settings.spreading_factor, range(5, 13))
+    return (
+        f"AT+P2P={settings.frequency}:{spreading_factor}:{bandwidth}:{settings.coding_rate - 5}"
+        f":{RAK_PREAMBLE}:{settings.tx_power}"
     )
 
 
@@ -172,6 +184,7 @@ RAK3172 = Dialect(
     decode=bytes.fromhex,
     failure=_rak_failure,
     configuration=_rak_configuration,
+    questions=lambda settings: {Step(_command("AT+P2P=?"), Ok): _rak_p2p(settings)},
     listening=(_RAK_LISTEN,),
     transmission=_rak_transmission,
     airtime=lambda size, settings: settings.airtime(size, RAK_PREAMBLE),
@@ -202,6 +215,7 @@ def _rn_configuration(settings: RadioSettings) -> tuple[Step, ...]:
         # How long the LoRaWAN part stays away, in milliseconds; 4294967245 is for good.
         Step(_command("mac pause"), Answer),
         *_ok(
+            "radio rxstop",
             "radio set mod lora",
             f"radio set freq {settings.frequency}",
             f"radio set pwr {settings.tx_power}",
@@ -215,6 +229,18 @@ def _rn_configuration(settings: RadioSettings) -> tuple[Step, ...]:
         ),
         _RN_LISTEN,
     )
+
+
+def _rn_questions(settings: RadioSettings) -> dict[Step, str]:
+    values = {
+        "freq": settings.frequency,
+        "sf": f"sf{settings.spreading_factor}",
+        "bw": settings.bandwidth // 1000,
+        "cr": f"4/{settings.coding_rate}",
+        "sync": f"{RN_SYNC_WORD:02x}",
+        "wdt": 0,
+    }
+    return {Step(_command(f"radio get {name}"), Answer): str(value) for name, value in values.items()}
 
 
 def _rn_transmission(data: bytes, airtime: float) -> tuple[Step, ...]:
@@ -235,6 +261,7 @@ RN2483 = Dialect(
     decode=bytes.fromhex,
     failure=_rn_failure,
     configuration=_rn_configuration,
+    questions=_rn_questions,
     listening=(_RN_LISTEN,),
     transmission=_rn_transmission,
     airtime=lambda size, settings: settings.airtime(size, RN_PREAMBLE),

@@ -38,6 +38,11 @@ class Script:
         return self._steps[self._at].line or None
 
     @property
+    def line(self) -> bytes:
+        """What the step under way, or the one it ended with, has written."""
+        return self._steps[min(self._at, len(self._steps) - 1)].line
+
+    @property
     def deadline(self) -> float | None:
         """When to call `expire`."""
         return None if self.end is not None else self._since + self._steps[self._at].seconds

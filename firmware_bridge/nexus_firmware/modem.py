@@ -37,6 +37,8 @@ class Modem(ABC):
     """Largest frame in bytes."""
     settings: RadioSettings | None = None
     """How the radio is set, once that is known."""
+    listens_first: bool = True
+    """Whether the radio waits for the air to be free by itself."""
     farewell: bytes = b""
     """What to write before the port is let go."""
 
@@ -78,6 +80,11 @@ class Modem(ABC):
     @property
     def trouble(self) -> str | None:
         """Why it does not send for now, in words for people."""
+        return None
+
+    @property
+    def note(self) -> str | None:
+        """What its owner should know of it though it works, in words."""
         return None
 
     def poll_write(self) -> bytes | None:

@@ -100,7 +100,7 @@ class DriverPort(Protocol):
     def report(self, state: str, why: str | None = None) -> None:
         """Set what `status` shows for this driver: `listening`, `connecting`, `waiting`, and why.
 
-        `HELD` is shown for the carrier that is attached, any other state beside it.
+        `HELD` is shown for the carrier that is attached, and so is the `why` of `up`; others stand beside it.
         """
         ...
 

@@ -81,7 +81,8 @@ class Node:
             for one in attached:
                 row = own | {"label": one.label}
                 if slot.state != HELD:
-                    row |= {"state": one.state, "why": one.why}
+                    note = slot.why if slot.state == "up" else None
+                    row |= {"state": one.state, "why": one.why or note}
                 rows.append(row | _figures(one))
             if slot.budget is not None:
                 rows[-1] |= _airtime(slot.budget, self.now())

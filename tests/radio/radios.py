@@ -5,10 +5,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from nexus_drivers.meshcore_kiss import MeshcoreKissDriver
 from nexus_drivers.radio import RadioDriver
 from nexus_drivers.rnode import RNodeDriver
+from nexus_drivers.uart_lora import UartLoraDriver
+from nexus_firmware.emulate.e22 import E22, FACTORY, Mode
 from nexus_firmware.emulate.firmware import Firmware
+from nexus_firmware.emulate.meshcore import MeshcoreModem
+from nexus_firmware.emulate.rak import Rak3172
+from nexus_firmware.emulate.rn2483 import Rn2483
 from nexus_firmware.emulate.rnode import RNode
+from nexus_firmware.emulate.rylr import Rylr998
 
 EU = {
     "port": "/dev/x",
@@ -37,4 +44,27 @@ class Radio:
         return self.driver.from_config({**self.table, **keys})
 
 
-RADIOS = {"rnode": Radio(RNode, RNodeDriver, EU, "rnode", FAST)}
+E22_EU = {"port": "/dev/x", "dialect": "e22", "frequency": 868_125_000, "region": "EU868"}
+E22_FAST = {"dialect": "e22", "frequency": 915_125_000, "air_rate": 38400, "region": "US915"}
+
+
+def _e22(dice: random.Random) -> E22:
+    registers = bytearray(FACTORY)
+    registers[4] |= 0x10  # changes its mode by command
+    return E22(dice, mode=Mode.TRANSPARENT, registers=bytes(registers))
+
+
+def _text(dialect: str, make: Callable[[random.Random], Firmware]) -> Radio:
+    said = {"dialect": dialect}
+    fast = {"frequency": 866_000_000, "spreading_factor": 7, "bandwidth": 500_000, "region": "IN865"}
+    return Radio(make, UartLoraDriver, EU | said, dialect, fast | said)
+
+
+RADIOS = {
+    "rnode": Radio(RNode, RNodeDriver, EU, "rnode", FAST),
+    "meshcore_kiss": Radio(MeshcoreModem, MeshcoreKissDriver, EU, "meshcore", FAST),
+    "e22": Radio(_e22, UartLoraDriver, E22_EU, "e22", E22_FAST),
+    "rylr998": _text("rylr998", Rylr998),
+    "rak3172": _text("rak3172", Rak3172),
+    "rn2483": _text("rn2483", Rn2483),
+}

@@ -152,6 +152,7 @@ def test_configurations():
     ]
     assert lines(RN2483.configuration(SETTINGS)) == [
         "mac pause\r\n",
+        "radio rxstop\r\n",
         "radio set mod lora\r\n",
         "radio set freq 868100000\r\n",
         "radio set pwr 14\r\n",
@@ -268,5 +269,5 @@ def test_answers_are_kept():
     script.poll_send()
     script.take(Answer("4294967245"), 0.1)
     assert script.answers == ["4294967245"]
-    assert script.poll_send() == b"radio set mod lora\r\n"
+    assert script.poll_send() == b"radio rxstop\r\n"
     assert Script((), 0.0).end is End.DONE
