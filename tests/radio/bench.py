@@ -37,6 +37,8 @@ class Bench:
 class MemoryLine:
     """As `nexus_drivers.line.Line`, to a board in this process. `unplug` hangs up."""
 
+    far = None
+
     def __init__(self, bench: Bench, board: Board) -> None:
         self._bench = bench
         self.board = board

@@ -6,12 +6,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from nexus_drivers.meshcore_kiss import MeshcoreKissDriver
+from nexus_drivers.meshtastic import MeshtasticDriver
 from nexus_drivers.radio import RadioDriver
 from nexus_drivers.rnode import RNodeDriver
 from nexus_drivers.uart_lora import UartLoraDriver
 from nexus_firmware.emulate.e22 import E22, FACTORY, Mode
 from nexus_firmware.emulate.firmware import Firmware
+from nexus_firmware.emulate.mesh_node import NodeSettings
+from nexus_firmware.emulate.mesh_packet import MeshChannel
 from nexus_firmware.emulate.meshcore import MeshcoreModem
+from nexus_firmware.emulate.meshtastic import Meshtastic
 from nexus_firmware.emulate.rak import Rak3172
 from nexus_firmware.emulate.rn2483 import Rn2483
 from nexus_firmware.emulate.rnode import RNode
@@ -39,6 +43,8 @@ class Radio:
     kind: str
     fast: dict[str, Any]
     options: tuple[str, ...] = ()
+    share: float = 1.0
+    """Of the airtime that the law allows: the board itself may use the rest."""
 
     def new(self, **keys: Any) -> RadioDriver:
         return self.driver.from_config({**self.table, **keys})
@@ -60,7 +66,25 @@ def _text(dialect: str, make: Callable[[random.Random], Firmware]) -> Radio:
     return Radio(make, UartLoraDriver, EU | said, dialect, fast | said)
 
 
+def _meshtastic(region: str, preset: str) -> Callable[[random.Random], Firmware]:
+    def make(dice: random.Random) -> Meshtastic:
+        number = dice.randrange(4, 0xFFFFFFFF)
+        settings = NodeSettings(number, "Emulated", "EMU", region, preset, (MeshChannel(""),), "CLIENT")
+        return Meshtastic(dice, settings)
+
+    return make
+
+
 RADIOS = {
+    "meshtastic": Radio(
+        _meshtastic("EU_868", "SHORT_FAST"),
+        MeshtasticDriver,
+        {"port": "/dev/x"},
+        "meshtastic",
+        {},
+        ("--region", "US", "--preset", "SHORT_TURBO"),
+        share=0.9,
+    ),
     "rnode": Radio(RNode, RNodeDriver, EU, "rnode", FAST),
     "meshcore_kiss": Radio(MeshcoreModem, MeshcoreKissDriver, EU, "meshcore", FAST),
     "e22": Radio(_e22, UartLoraDriver, E22_EU, "e22", E22_FAST),
