@@ -99,7 +99,8 @@ class _Session:
         self._changed = trio.Event()
         self._to_write = trio.Event()
         self._timer = trio.Event()
-        self._held = False
+        self._why: str | None = None
+        """Why nothing may go, while that is said."""
         self._sent = False
         """Whether a frame has gone out."""
 
@@ -239,8 +240,8 @@ class _Session:
             allowed = budget.free_at(longest, now)
             free = modem.room_at(now)
             if allowed <= now and free <= now:
-                if self._held:
-                    self._held = False
+                if self._why is not None:
+                    self._why = None
                     self._port.report("up", modem.note)
                 return
             wait = max(allowed, free) if free < inf else inf
@@ -256,8 +257,9 @@ class _Session:
             await self._news_until(wait if now >= say or allowed > now else min(wait, say))
 
     def _hold(self, why: str) -> None:
-        self._held = True
-        self._port.report(HELD, why)
+        if why != self._why:
+            self._why = why
+            self._port.report(HELD, why)
 
 
 def _clock(seconds: float) -> str:

@@ -5,7 +5,6 @@ Where there is none to wait on (Windows, and pyserial's URLs such as `rfc2217://
 
 import errno
 import os
-import termios
 import threading
 from functools import partial
 from typing import Any
@@ -14,6 +13,10 @@ import trio
 
 from nexus_node.base.errors import CarrierLost
 
+try:
+    import termios
+except ImportError:  # Windows
+    termios = None  # type: ignore[assignment]
 try:
     import serial
 except ImportError:  # a radio on TCP does without

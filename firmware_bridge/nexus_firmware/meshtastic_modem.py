@@ -38,8 +38,9 @@ _HANDSHAKE_S, _TRIES = 10.0, 3
 _HALF_FRAME_S = 1.0
 _SILENT_S = 30.0
 """After a heartbeat."""
-_PACE = 2.0
-"""Airtimes from one packet to the next: those who relay it need the air as well."""
+_PACE, _PACE_ALONE = 4.0, 2.0
+"""Airtimes from one packet to the next, where others relay it and where they do not: the firmware's own
+traffic keeps to a quarter of the channel as well."""
 _BACK_OFF_S = 60.0
 _HOPS = 3
 _CUSTOM_HZ = {31: 31_250, 62: 62_500, 200: 203_125, 400: 406_250, 800: 812_500, 1600: 1_625_000}
@@ -247,7 +248,7 @@ class MeshtasticModem(Modem):
         )
         self.write(packet)
         self._credits.sent(number, now)
-        self._next_at = now + _PACE * self.airtime(len(frame))
+        self._next_at = now + (_PACE if hops else _PACE_ALONE) * self.airtime(len(frame))
 
     def airtime(self, size: int) -> float:
         if self.settings is None:

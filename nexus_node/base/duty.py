@@ -62,9 +62,8 @@ class Ledger:
 class AirBudget:
     """What one transmitter may send in one sub-band: a share of any hour.
 
-    A radio sends what it was given once the air is free. What it was given counts at once and for a minute
-    more than an hour; so every hour on the air keeps the limit as long as no more than that minute lies
-    between the giving and the end of the packet.
+    A radio sends what it was given one after the other, once the air is free, which may be a minute later;
+    so the window is a minute longer than an hour, and what is really on the air keeps the limit.
     """
 
     def __init__(self, duty_cycle: float) -> None:
@@ -74,21 +73,28 @@ class AirBudget:
 
     def add(self, airtime_s: float, now: float) -> None:
         """The radio was given that much to send; in order of time."""
-        self._ledger.add(now - airtime_s, now)
+        begin = self._idle_at(now)
+        self._ledger.add(begin, begin + airtime_s)
 
     def used(self, now: float) -> float:
-        """Seconds that count now."""
-        return max(0.0, self._ledger.used(now))
+        """Seconds that count now, with all that was given."""
+        return max(0.0, self._ledger.used(self._idle_at(now)))
 
     def free_at(self, airtime_s: float, now: float) -> float:
-        """From when on a transmission of that length is allowed; infinite if it never is."""
+        """From when on it may be given a packet of that length; infinite if never."""
         if self.limit_s is None:
             return now
         if airtime_s > self.limit_s:
             return inf
-        return self._ledger.free_at(0.0, self.limit_s - airtime_s, now)
+        idle_at = self._idle_at(now)
+        free_at = self._ledger.free_at(airtime_s, self.limit_s, idle_at)
+        return now if free_at <= idle_at else free_at
+
+    def _idle_at(self, now: float) -> float:
+        """When the radio has sent all it was given."""
+        spans = self._ledger.spans
+        return max(now, spans[-1][1]) if spans else now
 
     def given(self, now: float) -> list[tuple[float, float]]:
-        """What still counts: (when, seconds), in order of time."""
-        since = now - HOUR_S - _DELAY_S
-        return [(end, end - begin) for begin, end in self._ledger.spans if end > since]
+        """What still counts: (begin, end), in order of time."""
+        return [span for span in self._ledger.spans if span[1] > now - HOUR_S - _DELAY_S]

@@ -33,9 +33,9 @@ class KeptAirBudget(AirBudget):
     def _save(self, now: float) -> None:
         self._unsaved = 0.0
         minutes: dict[int, float] = {}
-        for at, seconds in self.given(now):
-            minute = self._wall.ms(at) // (1000 * _MINUTE_S)
-            minutes[minute] = minutes.get(minute, 0.0) + seconds
+        for begin, end in self.given(now):
+            minute = self._wall.ms(end) // (1000 * _MINUTE_S)
+            minutes[minute] = minutes.get(minute, 0.0) + end - begin
         entries = (
             _ENTRY.pack(max(0, minute), round(seconds * 1000)) for minute, seconds in sorted(minutes.items())
         )

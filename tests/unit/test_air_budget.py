@@ -23,20 +23,20 @@ def wall(at: float = NOW_WALL) -> WallClock:
 
 @given(
     st.sampled_from([0.001, 0.01, 0.1]),
-    st.lists(st.tuples(st.floats(0, 300), st.floats(0.05, 3.5), st.floats(0, 20)), max_size=150),
+    st.lists(st.tuples(st.floats(0, 300), st.floats(0.05, 3.5), st.floats(0, 60)), max_size=120),
 )
 def test_three_times_too_much_offered_never_exceeds_the_limit_in_any_hour(duty, offers):
-    """Whatever is offered, sent when allowed, on air up to 20 s later: no hour has more than its share."""
-    budget, now, on_air = AirBudget(duty), 0.0, []
+    """Whatever is offered, given when allowed, on air up to 60 s later: no hour has more than its share."""
+    budget, now, idle_at, on_air = AirBudget(duty), 0.0, 0.0, []
     for pause, airtime, delay in offers:
         now = budget.free_at(airtime, now + pause)
         if now == inf:
             return
         budget.add(airtime, now)
         assert budget.used(now) <= budget.limit_s + 1e-6
-        begin = max(now + delay, on_air[-1][1] if on_air else 0.0)
-        if begin + airtime - now > 50:
-            return
+        reckoned = max(now, idle_at)
+        idle_at = reckoned + airtime
+        begin = max(reckoned + delay, on_air[-1][1] if on_air else 0.0)
         on_air.append((begin, begin + airtime))
     for _, at in on_air:
         used = sum(max(0.0, min(end, at) - max(begin, at - HOUR_S)) for begin, end in on_air)
@@ -49,8 +49,8 @@ def test_when_the_next_may_go():
     assert budget.free_at(36.1, 5.0) == inf
     budget.add(30.0, 100.0)
     assert budget.free_at(6.0, 100.0) == 100.0
-    # Of the 30 s, which lie before 100, a second must be more than an hour and a minute ago.
-    assert budget.free_at(7.0, 100.0) == pytest.approx(70 + 1 + 3660)
+    # Of the 30 s from 100 on, a second must be more than an hour and a minute ago when the 7 s are over.
+    assert budget.free_at(7.0, 100.0) == pytest.approx(100 + 1 + 3660 - 7)
     assert AirBudget(1.0).free_at(1e9, 1.0) == 1.0
 
 
@@ -62,7 +62,7 @@ def test_a_restart_forgets_nothing():
     used = first.used(300.0)
     # The machine started again: its monotonic clock is at 5, the wall a minute later.
     second = KeptAirBudget(0.01, "radio P", store, wall(NOW_WALL + 360 - 5), 5.0)
-    assert used <= second.used(5.0) <= used + 1.001
+    assert used <= second.used(5.0) <= used + 1.002
     assert second.free_at(10.0, 5.0) > 5.0 + HOUR_S - 400
     hours = KeptAirBudget(0.01, "radio P", store, wall(NOW_WALL + 2 * HOUR_S), 5.0)
     assert hours.used(5.0) <= 1.0
