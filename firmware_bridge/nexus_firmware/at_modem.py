@@ -168,6 +168,8 @@ class AtModem(Modem):
                 pass  # busy: it listens already
             case _Task.ASKING if end is End.DONE:
                 pass
+            case _Task.SETTING_UP | _Task.CHECKING:
+                self._set_up(now)
             case _:
                 self._tries = 0
                 self._set_up(now)

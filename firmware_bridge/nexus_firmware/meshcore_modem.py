@@ -160,6 +160,7 @@ class MeshcoreModem(Modem):
             if self._phase is _Phase.SETTING or self._radio is None:
                 self._set(now)
             else:
+                self._heard_from = False
                 self._radio = self._power = None
                 self.write(_QUESTIONS)
                 self._due = now + _ASK_EVERY_S

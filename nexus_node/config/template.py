@@ -40,8 +40,8 @@ name = {name}
 # debug | info | warning | error, on standard error. Texts, names and keys are never logged.
 # level = "info"
 
-# Carriers: the media and connections this node has (radios: docs/radio.md). Remove the leading "# " of one to use it, copy it for
-# more. Each also takes:
+# Carriers: the media and connections this node has. Remove the leading "# " of one to use it, copy it for
+# more. docs/drivers.md has every key, docs/radio.md those of radios. Each also takes:
 #   label = "roof"              what `nexus status` calls it
 #   bps = 1200                  bits per second; the node then paces itself to it
 #   mtu = 484                   largest frame in bytes

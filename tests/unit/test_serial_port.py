@@ -104,7 +104,7 @@ def test_the_far_end_hanging_up_ends_reads_and_writes():
     trio.run(main)
 
 
-def test_a_write_waits_for_a_reader_and_leaves_no_half_frame_when_cancelled(pty):
+def test_a_write_waits_for_a_reader_and_leaves_no_half_frame_when_cancelled(pty, monkeypatch):
     """A7, A10: what has begun is finished if the port takes it, or nothing is begun."""
     master, name = pty
 
@@ -119,6 +119,7 @@ def test_a_write_waits_for_a_reader_and_leaves_no_half_frame_when_cancelled(pty)
                 await trio.sleep(0.05)  # a pty hands on what it holds a little later
             assert 0 < begun < 100_000
             frame = b"\xc0" + bytes(30_000)
+            monkeypatch.setattr(serial_port, "_FINISH_S", 10.0)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(stream.send_all, frame)
                 await trio.sleep(0.05)  # some of it is written
