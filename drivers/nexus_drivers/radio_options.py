@@ -43,14 +43,15 @@ def read_rule(options: Options, settings: RadioSettings, *, bandwidth: int | Non
     if not candidates:
         raise options.wrong(
             "frequency",
-            f"with {width / 1e3:g} kHz lies in no band known here; choose one farther from the band's edge",
+            f"{f'with {width / 1e3:g} kHz ' if width else ''}lies in no band known here; choose one farther"
+            " from the band's edge",
         )
     found = []
     for name in candidates:
         try:
             found.append((name, find_rule(name, settings.frequency, width, erp_dbm=settings.tx_power)))
         except ValueError as error:
-            reason = str(error)
+            reason = str(error).replace(" with 0 kHz", "")
     if not found:
         key = "tx_power" if "dBm" in reason else "frequency"
         raise options.wrong(key, f"cannot be used: {reason}")

@@ -33,6 +33,8 @@ _LOOK_EVERY_S = 20.0
 """The board says nothing of a restart, but has lost its settings then."""
 _FAILURES_MAX = 5
 _BUSY_S = 0.25
+_KEY_UP = 1
+"""In 10 ms, from having won the air to sending: half a second by default, which is for other radios."""
 _QUESTIONS = meshcore_kiss.ask(Sub.RADIO) + meshcore_kiss.ask(Sub.TX_POWER)
 
 
@@ -79,6 +81,7 @@ class MeshcoreModem(Modem):
         self._tries += 1
         frames = meshcore_kiss.set_radio(self.settings)
         frames.append(meshcore_kiss.set_signal_report(True))
+        frames.append(meshcore_kiss.set_parameter(meshcore_kiss.TXDELAY, _KEY_UP))
         self.write(b"\xc0" + b"".join(frames) + _QUESTIONS)
         self._due = now + _ASK_EVERY_S
 

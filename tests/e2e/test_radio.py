@@ -2,9 +2,13 @@
 
 import os
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from tests.harness.nodes import RunningNode, introduce, wait_until
+import pytest
+
+from tests.harness.nodes import RunningNode, free_port, introduce, wait_until
 from tests.radio.bench import Process, two_radios
 
 SET = "frequency=869525000 bandwidth=125000 spreading_factor=8 coding_rate=5 tx_power=14 region=EU868"
@@ -38,6 +42,61 @@ def test_two_nodes_over_two_rnodes(tmp_path: Path) -> None:
             assert alice.terminate() == 0
             alice.start()
             wait_until(lambda: carrier(alice)["airtime_used_s"] >= used - 1, 10, "the airtime of before")
+
+
+@contextmanager
+def meshtastic_over_tcp(folder: Path) -> Iterator[tuple[str, str]]:
+    """The carriers of two stock devices with a channel of their own."""
+    air = f"test-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    options = ("--region", "US", "--preset", "SHORT_TURBO", "--channel", "nexus=AAECAwQFBgcICQoLDA0ODw==")
+    ports = [free_port(), free_port()]
+    radios = [Process(None, "meshtastic", air, "--tcp", f"127.0.0.1:{port}", *options) for port in ports]
+    try:
+        one, other = (f"meshtastic host=127.0.0.1:{port} channel=nexus" for port in ports)
+        yield one, other
+    finally:
+        for radio in radios:
+            radio.end()
+
+
+@contextmanager
+def rnodes_over_tcp(folder: Path) -> Iterator[tuple[str, str]]:
+    air = f"test-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    ports = [free_port(), free_port()]
+    radios = [Process(None, "rnode", air, "--tcp", f"127.0.0.1:{port}") for port in ports]
+    try:
+        one, other = (f"rnode port=tcp://127.0.0.1:{port} {SET}" for port in ports)
+        yield one, other
+    finally:
+        for radio in radios:
+            radio.end()
+
+
+@contextmanager
+def e22_modules(folder: Path) -> Iterator[tuple[str, str]]:
+    with two_radios(folder, "e22") as radios:
+        one, other = (
+            f"uart_lora port={radio.link} dialect=e22 frequency=915125000 air_rate=38400 region=US915"
+            for radio in radios
+        )
+        yield one, other
+
+
+@pytest.mark.parametrize("carriers", [meshtastic_over_tcp, rnodes_over_tcp, e22_modules])
+def test_two_nodes_over_other_radios(carriers, tmp_path: Path) -> None:
+    """N17, and modules without any framing of their own."""
+    with (
+        carriers(tmp_path) as (one, other),
+        RunningNode(tmp_path / "alice", [one]) as alice,
+        RunningNode(tmp_path / "bob", [other]) as bob,
+    ):
+        alice.start()
+        bob.start()
+        introduce(alice, bob)
+        text = "through somebody else's radio " * 20
+        message = alice.send("bob", text)
+        alice.wait(message, "delivered", 60)
+        assert [row["text"] for row in bob.inbox()] == [text]
 
 
 def test_a_radio_that_comes_late_goes_and_comes_back(tmp_path: Path) -> None:

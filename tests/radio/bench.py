@@ -88,19 +88,10 @@ def on(line: object, driver: RadioDriver) -> RadioDriver:
 class Process:
     """An emulator in a process of its own, with a pty under `link`."""
 
-    def __init__(self, link: Path, kind: str, air: str, *options: str) -> None:
+    def __init__(self, link: Path | None, kind: str, air: str, *options: str) -> None:
         self.link = link
-        self.command = [
-            sys.executable,
-            "-m",
-            "nexus_firmware.emulate",
-            kind,
-            "--pty",
-            str(link),
-            "--air",
-            air,
-        ]
-        self.command += options
+        self.command = [sys.executable, "-m", "nexus_firmware.emulate", kind, "--air", air, *options]
+        self.command += ["--pty", str(link)] if link is not None else []
         self.start()
 
     def start(self) -> None:

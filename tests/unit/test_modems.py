@@ -210,8 +210,8 @@ RADIO = (
 def meshcore_up() -> MeshcoreModem:
     modem = MeshcoreModem(SET)
     modem.begin(0.0)
-    commands = [frame.data[0] for frame in KissDecoder(600).feed(written(modem))]
-    assert commands == [0x09, 0x0A, 0x19, 0x0B, 0x0C]
+    frames = KissDecoder(600).feed(written(modem))
+    assert [frame.data[0] for frame in frames if frame.command == 6] == [0x09, 0x0A, 0x19, 0x0B, 0x0C]
     modem.receive(encode_kiss(6, b"\xf0") * 2 + encode_kiss(6, RADIO) + encode_kiss(6, b"\x8c\x0e"), 0.1)
     assert modem.ready
     return modem
