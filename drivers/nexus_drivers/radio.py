@@ -15,6 +15,7 @@ import trio
 
 from nexus_drivers.line import Line
 from nexus_firmware.modem import Modem, longest_frame
+from nexus_firmware.radio import RadioSettings
 from nexus_firmware.regions import Rule
 from nexus_node.base.duty import HOUR_S, AirBudget
 from nexus_node.base.errors import CarrierClosed, CarrierLost
@@ -101,6 +102,8 @@ class _Session:
         self._timer = trio.Event()
         self._why: str | None = None
         """Why nothing may go, while that is said."""
+        self._settings: RadioSettings | None = None
+        """How the radio was set when its carrier was attached."""
         self._sent = False
         """Whether a frame has gone out."""
 
@@ -179,6 +182,7 @@ class _Session:
             while not modem.ready:
                 await self._news_until(inf)
         self._raise_lost()
+        self._settings = modem.settings
         region, rule = driver.find_rule(modem)
         budget = _budget(self._port, region, rule)
         most = min(rule.max_airtime or inf, budget.limit_s or inf)
@@ -239,13 +243,15 @@ class _Session:
             now = trio.current_time()
             allowed = budget.free_at(longest, now)
             free = modem.room_at(now)
+            if modem.ready and modem.settings != self._settings:
+                raise CarrierLost(f"the {modem.kind} was set to something else; it is looked at anew")
             if allowed <= now and free <= now:
                 if self._why is not None:
                     self._why = None
                     self._port.report("up", modem.note)
                 return
-            wait = max(allowed, free) if free < inf else inf
-            say = since + _HELD_AFTER_S
+            wait = max(allowed, free)
+            say = since + max(_HELD_AFTER_S, 3 * longest) if free == inf else inf
             if allowed > now:
                 self._hold(
                     f"{budget.used(now):.1f} of {budget.limit_s or 0:.1f} s airtime of this hour are used in"
@@ -254,7 +260,7 @@ class _Session:
                 )
             elif now >= say:
                 self._hold(modem.trouble or f"the {modem.kind} takes nothing for now")
-            await self._news_until(wait if now >= say or allowed > now else min(wait, say))
+            await self._news_until(min(wait, say) if say > now else wait)
 
     def _hold(self, why: str) -> None:
         if why != self._why:

@@ -29,7 +29,7 @@ from nexus_node.base.errors import CarrierLost
 _ASK_EVERY_S, _ASK_FOR_S = 0.5, 6.0
 """Boards that reset when their port is opened are deaf for some seconds."""
 _SET_EVERY_S, _SET_TRIES = 1.0, 3
-_READY_S = 0.5
+_READY_S, _ASK_AGAIN_S = 0.5, 5.0
 _ALIVE_S, _ANSWER_S = 15.0, 5.0
 """With the radio on most boards report once a second; one that is silent for so long is asked."""
 _IS_IT_ON = encode_kiss(Command.RADIO_STATE, b"\xff")
@@ -83,6 +83,8 @@ class RNodeModem(Modem):
         self._answers_ready = True
         self._ready_asked: float | None = None
         self._full = False
+        self._why_full = "the RNode's queue is full"
+        self._has_answered = False
         self._locked = False
         self._others = 0.0
         self._alive = inf
@@ -124,7 +126,8 @@ class RNodeModem(Modem):
                 self._echoes[setting] = value
                 self._check(now)
             case Ready(room):
-                self._full = not room
+                self._has_answered = True
+                self._full, self._why_full = not room, "the RNode's queue is full"
                 self._ready_asked = None
                 self._queue.answered(event)
                 self._due = now + _READY_S if self._full else inf
@@ -217,10 +220,16 @@ class RNodeModem(Modem):
 
     def _ask_ready(self, now: float) -> None:
         """Whether the queue has room; old firmware does not say, and is trusted to send in time."""
-        if self._ready_asked is not None:
+        if self._ready_asked is not None and not self._has_answered:
             self._answers_ready, self._full, self._ready_asked = False, False, None
             self._queue.answered(Ready(True))
             self._due = inf
+            return
+        if self._ready_asked is not None:
+            # It used to answer, so it does not read now: nothing more until it does.
+            self._full, self._why_full = True, "the RNode does not take what it is sent"
+            self.write(rnode.READY_QUERY)
+            self._due = now + _ASK_AGAIN_S
             return
         self.write(rnode.READY_QUERY)
         self._ready_asked = now
@@ -251,5 +260,5 @@ class RNodeModem(Modem):
         if self._locked:
             return "the RNode itself holds packets back: the airtime of this hour is used up"
         if self._full:
-            return "the RNode's queue is full"
+            return self._why_full
         return self._error if not self.ready else None

@@ -3,13 +3,17 @@ hands up what was not sent, and says how things stand."""
 
 import random
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import pytest
 import trio
 import trio.testing
 
 from nexus_drivers.probe import ProbePort, meet, running
+from nexus_firmware.emulate.air import Ether
+from nexus_firmware.emulate.board import Board
 from nexus_firmware.emulate.faults import BadLine
+from nexus_firmware.emulate.serve import open_pty
 from nexus_node.base.duty import HOUR_S
 from nexus_node.base.states import State
 from nexus_sim.clock import virtual_run
@@ -179,6 +183,41 @@ def test_nothing_damaged_on_a_line_is_ever_shown(kind: str, damage: float) -> No
             nursery.cancel_scope.cancel()
 
     virtual_run(main, 1)
+
+
+def test_a_board_that_stops_reading_makes_the_driver_wait_and_is_still_heard(tmp_path: Path) -> None:
+    """A10, on a real pty in real time."""
+
+    async def main() -> None:
+        radio = RADIOS["rnode"]
+        ether = Ether()
+        boards = [Board(radio.make(random.Random(number)), ether) for number in (1, 2)]
+        async with (
+            trio.open_nursery() as nursery,
+            open_pty(tmp_path / "a") as (first, _),
+            open_pty(tmp_path / "b") as (second, _),
+        ):
+            for board, stream in zip(boards, (first, second), strict=True):
+                nursery.start_soon(board.run)
+                nursery.start_soon(board.serve, stream)
+            here, there = ProbePort(), ProbePort()
+            near, far = (radio.new(**radio.fast, port=str(tmp_path / name)) for name in "ab")
+            async with running(near, here), running(far, there):
+                a, b = await meet(here, there)
+                boards[0].stop_reading()
+                a.send_from(iter(lambda: bytes(500), None))
+                await trio.sleep(2)
+                pulled = a.pulled
+                b.send(b"still heard", b"and again")
+                await trio.sleep(2)
+                assert a.pulled == pulled < 4000
+                assert a.received == [b"still heard", b"and again"]
+                boards[0].read_on()
+                await trio.sleep(2)
+                assert a.pulled > pulled and set(b.received) == {bytes(500)}
+            nursery.cancel_scope.cancel()
+
+    trio.run(main)
 
 
 class Sometimes(BadLine):

@@ -140,6 +140,19 @@ def test_firmware_that_never_says_ready_is_paced_by_time():
     assert modem.room_at(2.0) == 2.0
 
 
+def test_a_device_that_stops_reading_gets_nothing_more():
+    """A10: it has answered before, so silence is no old firmware."""
+    modem = up()
+    modem.send(bytes(500), 1.0)
+    modem.receive(said(0x0F, b"\x01"), 1.1)
+    modem.send(bytes(500), 2.0)
+    written(modem)
+    run(modem, 4.0)
+    assert modem.room_at(4.0) == inf and modem.trouble == "the RNode does not take what it is sent"
+    modem.receive(said(0x0F, b"\x01"), 30.0)
+    assert modem.room_at(30.0) == 30.0 and modem.trouble is None
+
+
 def channel(own: int, load: int, own_hour: int = 0) -> bytes:
     numbers = (own, own_hour, load, load)
     return said(0x25, b"".join(n.to_bytes(2) for n in numbers) + bytes((50, 40, 0xFF)))
