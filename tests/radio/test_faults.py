@@ -9,11 +9,12 @@ import pytest
 import trio
 import trio.testing
 
+from nexus_drivers.meshtastic import MeshtasticDriver
 from nexus_drivers.probe import ProbePort, meet, running
 from nexus_firmware.emulate.air import Ether
 from nexus_firmware.emulate.board import Board
 from nexus_firmware.emulate.faults import BadLine
-from nexus_firmware.emulate.serve import open_pty
+from nexus_firmware.emulate.serve import open_pty, serve_tcp
 from nexus_node.base.duty import HOUR_S
 from nexus_node.base.states import State
 from nexus_sim.clock import virtual_run
@@ -215,6 +216,40 @@ def test_a_board_that_stops_reading_makes_the_driver_wait_and_is_still_heard(tmp
                 boards[0].read_on()
                 await trio.sleep(2)
                 assert a.pulled > pulled and set(b.received) == {bytes(500)}
+            nursery.cancel_scope.cancel()
+
+    trio.run(main)
+
+
+def test_a_device_that_another_client_took_is_not_fought_for() -> None:
+    """M10: by TCP a Meshtastic device has one client, and a new one takes its place."""
+
+    async def main() -> None:
+        radio = RADIOS["meshtastic"]
+        firmware = radio.make(random.Random(1))
+        firmware.over_tcp = True  # type: ignore[attr-defined]
+        board = Board(firmware, Ether())
+        where: list[str] = []
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(board.run)
+            nursery.start_soon(lambda: serve_tcp(board, "127.0.0.1", 0, where.append, newest_wins=True))
+            while not where:
+                await trio.sleep(0.01)
+            port = ProbePort()
+            async with running(MeshtasticDriver.from_config({"host": where[0]}), port):
+                with trio.fail_after(10):
+                    while not port.carriers:
+                        await trio.sleep(0.01)
+                host, number = where[0].rsplit(":", 1)
+                async with await trio.open_tcp_stream(host, int(number)) as app:
+                    with trio.fail_after(2):
+                        while port.carriers:
+                            await trio.sleep(0.01)
+                    state, why = port.reports[-1]
+                    assert state == "waiting" and why is not None and "perhaps another program took it" in why
+                    with trio.move_on_after(1.5) as left_alone:
+                        await app.receive_some(1)
+                    assert left_alone.cancelled_caught, "the app's connection was taken back"
             nursery.cancel_scope.cancel()
 
     trio.run(main)
