@@ -7,12 +7,13 @@ from typing import Any, Protocol
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from nexus_firmware import cobs, e22, meshcore_kiss, rnode
+from nexus_firmware import cobs, e22, meshcore_companion, meshcore_kiss, rnode
 from nexus_firmware.at import AtDecoder, Ok
 from nexus_firmware.at_dialects import RYLR998
 from nexus_firmware.cobs import CobsDecoder
 from nexus_firmware.e22 import RegisterDecoder
 from nexus_firmware.kiss import KissDecoder, encode_kiss
+from nexus_firmware.meshcore_companion import CompanionDecoder
 from nexus_firmware.meshcore_kiss import MeshcoreDecoder
 from nexus_firmware.meshtastic import MeshtasticDecoder
 from nexus_firmware.meshtastic_events import ConfigComplete
@@ -106,6 +107,19 @@ STREAMS: dict[str, Stream] = {
         ),
         encode_kiss(6, b"\x97"),
         meshcore_kiss.Answer(meshcore_kiss.Sub.PING, None),
+    ),
+    "nexus_firmware.meshcore_companion.CompanionDecoder": Stream(
+        CompanionDecoder,
+        _joined(
+            st.builds(
+                lambda kind, body: b">" + (1 + len(body)).to_bytes(2, "little") + bytes((kind,)) + body,
+                st.sampled_from([0, 1, 5, 7, 10, 13, 18, 27, 0x83]),
+                _body | st.binary(min_size=57, max_size=80),
+            )
+        ),
+        # A length that was spoilt swallows up to 176 bytes.
+        b">\x01\x00\x0a" * 60,
+        meshcore_companion.NoMore(),
     ),
     "nexus_firmware.cobs.CobsDecoder": Stream(
         lambda: CobsDecoder(240),

@@ -5,11 +5,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from nexus_drivers.meshcore import MeshcoreDriver
 from nexus_drivers.meshcore_kiss import MeshcoreKissDriver
 from nexus_drivers.meshtastic import MeshtasticDriver
 from nexus_drivers.radio import RadioDriver
 from nexus_drivers.rnode import RNodeDriver
 from nexus_drivers.uart_lora import UartLoraDriver
+from nexus_firmware.emulate.companion import Companion
 from nexus_firmware.emulate.e22 import E22, FACTORY, Mode
 from nexus_firmware.emulate.firmware import Firmware
 from nexus_firmware.emulate.mesh_node import NodeSettings
@@ -77,7 +79,22 @@ def _meshtastic(region: str, preset: str) -> Callable[[random.Random], Firmware]
     return make
 
 
+def _companion(*radio: int) -> Callable[[random.Random], Firmware]:
+    frequency, bandwidth, factor, rate = radio
+    return lambda dice: Companion(dice, radio=(frequency, bandwidth, factor, rate))
+
+
 RADIOS = {
+    "meshcore": Radio(
+        _companion(869_618_000, 62_500, 8, 8),
+        MeshcoreDriver,
+        {"port": "/dev/x", "channel": "nexus"},
+        "companion",
+        {"channel": 1},
+        ("--radio", "915000000,500000,7,5"),
+        make_fast=_companion(915_000_000, 500_000, 7, 5),
+        share=0.9,
+    ),
     "meshtastic": Radio(
         _meshtastic("EU_868", "LONG_FAST"),
         MeshtasticDriver,

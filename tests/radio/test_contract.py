@@ -10,7 +10,9 @@ import trio
 import trio.testing
 
 from nexus_drivers.check import CHECKS, MakePair, check_config
+from nexus_drivers.meshcore import MeshcoreDriver
 from nexus_drivers.meshcore_kiss import MeshcoreKissDriver
+from nexus_drivers.meshtastic import MeshtasticDriver
 from nexus_drivers.radio import RadioDriver
 from nexus_drivers.rnode import RNodeDriver
 from nexus_drivers.uart_lora import UartLoraDriver
@@ -88,6 +90,16 @@ WRONG = {
 
 def test_configuration_errors_name_the_key() -> None:
     check_config(RNodeDriver, good=RADIO, bad=WRONG)
+    check_config(
+        MeshcoreDriver,
+        good={"port": "/dev/ttyUSB0", "channel": "nexus"},
+        bad={"port": 7, "channel": 8},
+    )
+    check_config(
+        MeshtasticDriver,
+        good={"port": "/dev/ttyACM0", "channel": 1, "portnum": 300, "hops": 2},
+        bad={"port": 7, "channel": 8, "portnum": 257, "hops": 8, "host": "x"},
+    )
     check_config(MeshcoreKissDriver, good=RADIO, bad=WRONG | {"port": "tcp://10.0.0.1"})
     for dialect in ("rylr998", "rak3172", "rn2483"):
         good = RADIO | {"dialect": dialect}

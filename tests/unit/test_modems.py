@@ -5,9 +5,11 @@ from math import inf
 import pytest
 
 from nexus_firmware import e22, meshtastic
+from nexus_firmware import meshcore_companion as companion
 from nexus_firmware.at_dialects import RAK3172, RN2483, RYLR998
 from nexus_firmware.at_modem import AtModem
 from nexus_firmware.cobs import encode_frame
+from nexus_firmware.companion_modem import CompanionModem
 from nexus_firmware.e22 import E22Settings
 from nexus_firmware.e22_modem import E22Modem
 from nexus_firmware.kiss import KissDecoder, encode_kiss
@@ -257,6 +259,88 @@ def test_a_modem_that_has_lost_its_settings_is_set_again():
     assert len(written(modem)) > 0
     modem.receive(encode_kiss(6, b"\x8b" + bytes(10)) + encode_kiss(6, b"\x8c\x00"), 20.3)
     assert not modem.ready and encode_kiss(6, b"\x0a\x0e") in written(modem)
+
+
+# --- MeshCore companion -----------------------------------------------------------------------------
+def told(*frames: bytes) -> bytes:
+    return b"".join(b">" + len(one).to_bytes(2, "little") + one for one in frames)
+
+
+SELF = bytes((5, 1, 20, 22)) + bytes(44) + (869_618).to_bytes(4, "little") + (62_500).to_bytes(4, "little")
+SELF += b"\x08\x08" + b"Board"
+
+
+def companion_up(channel: int | str = "nexus", protocol: int = 11) -> CompanionModem:
+    modem = CompanionModem(channel)
+    modem.begin(0.0)
+    assert written(modem) == companion.APP_START
+    modem.receive(told(SELF), 0.1)
+    assert written(modem) == companion.DEVICE_QUERY
+    modem.receive(told(bytes((13, protocol))), 0.1)
+    for index, name in enumerate(("Public", "nexus")):
+        assert written(modem) == companion.get_channel(index) and not modem.ready
+        modem.receive(told(bytes((18, index)) + name.encode().ljust(32, b"\0") + bytes(16)), 0.2)
+    for _ in range(6):
+        modem.receive(told(b"\x01\x02"), 0.2)
+    assert modem.ready and written(modem).endswith(companion.SYNC_NEXT)
+    modem.receive(told(b"\x0a"), 0.3)
+    return modem
+
+
+def test_a_companion_is_asked_how_it_is_set():
+    modem = companion_up()
+    assert modem.settings == RadioSettings(869_618_000, 62_500, 8, 8, 20)
+    # 181 bytes on the air: 1,623 ms, and 16 symbols of preamble more since firmware 1.17.
+    assert modem.airtime(160) == pytest.approx(1.6886, abs=0.001)
+    with pytest.raises(CarrierLost, match=r"no channel secret, but 0 .Public., 1 .nexus."):
+        companion_up("secret")
+    with pytest.raises(CarrierLost, match="firmware without datagrams"):
+        companion_up(protocol=10)
+
+
+def test_c4_datagrams_go_one_at_a_time_and_no_two_are_equal():
+    modem = companion_up()
+    modem.send(b"same", 1.0)
+    first = written(modem)
+    assert first == companion.frame_of(b"\x3e\x01\xff\x4e\xff" + b"\x01same") and modem.room_at(1.0) == inf
+    modem.receive(told(b"\x00"), 1.1)
+    assert modem.room_at(1.1) == pytest.approx(1.0 + 4 * modem.airtime(4))
+    modem.send(b"same", 9.0)
+    second = written(modem)
+    assert second != first
+    modem.receive(told(b"\x01\x03"), 9.1)  # its queue is full
+    assert modem.trouble == "the MeshCore device's queue is full" and modem.room_at(9.1) == inf
+    until(modem, 11.2)
+    assert written(modem) == second
+    with pytest.raises(ValueError, match="holds 1 to 163 bytes, not 164"):
+        companion.send_data(1, bytes(164))
+
+
+def test_c3_what_waits_is_fetched_until_there_is_no_more():
+    modem = companion_up()
+
+    def datagram(channel: int, kind: int) -> bytes:
+        return told(bytes((27, 0xF6, 0, 0, channel, 0)) + kind.to_bytes(2, "little") + b"\x03\x01hi")
+
+    modem.receive(told(b"\x83"), 1.0)
+    assert written(modem) == companion.SYNC_NEXT
+    modem.receive(datagram(1, 0xFF4E), 1.0)
+    assert modem.heard.popleft() == Heard(b"hi", None, -2.5) and written(modem) == companion.SYNC_NEXT
+    for channel, kind in ((0, 0xFF4E), (1, 0xFFFF)):
+        modem.receive(datagram(channel, kind), 1.1)
+        assert not modem.heard and written(modem) == companion.SYNC_NEXT
+    modem.receive(told(b"\x11text"), 1.1)
+    assert written(modem) == companion.SYNC_NEXT
+    modem.receive(told(b"\x0a"), 1.2)
+    assert written(modem) == b""
+
+
+def test_a_companion_that_does_not_answer_is_named_and_filled_up_before():
+    modem = CompanionModem(1)
+    modem.begin(0.0)
+    with pytest.raises(CarrierLost, match="no MeshCore companion device answers"):
+        until(modem, 60.0)
+    assert len(written(modem)) > 65_535
 
 
 # --- Meshtastic -------------------------------------------------------------------------------------

@@ -15,10 +15,11 @@ import trio
 
 from nexus_firmware.emulate.air import Ether
 from nexus_firmware.emulate.board import Board
+from nexus_firmware.emulate.companion import Companion
 from nexus_firmware.emulate.e22 import E22, FACTORY, Mode
 from nexus_firmware.emulate.faults import BadLine
 from nexus_firmware.emulate.firmware import Firmware
-from nexus_firmware.emulate.local_air import LocalAir
+from nexus_firmware.emulate.local_air import BANDWIDTH_MIN, LocalAir
 from nexus_firmware.emulate.mesh_node import NodeSettings
 from nexus_firmware.emulate.mesh_packet import MeshChannel
 from nexus_firmware.emulate.meshcore import MeshcoreModem
@@ -31,7 +32,7 @@ from nexus_firmware.emulate.serve import serve_pty, serve_tcp
 from nexus_firmware.meshtastic_presets import PRESETS, REGIONS
 from nexus_node.base.errors import InputError
 
-TCP_PORTS = {"rnode": 7633, "meshtastic": 4403}
+TCP_PORTS = {"rnode": 7633, "meshtastic": 4403, "companion": 5000}
 """The kinds whose firmware listens on TCP, and where."""
 
 
@@ -168,6 +169,28 @@ def rnode(boot: float) -> Callable[[random.Random], Firmware]:
 def meshcore() -> Callable[[random.Random], Firmware]:
     """A board with MeshCore's KISS modem firmware 1.17."""
     return MeshcoreModem
+
+
+@_kind
+@click.option(
+    "--radio",
+    default="869618000,62500,8,8",
+    show_default=True,
+    metavar="HZ,HZ,SF,CR",
+    help="Frequency, bandwidth, spreading factor and coding rate.",
+)
+def companion(radio: str) -> Callable[[random.Random], Firmware]:
+    """A board with MeshCore's companion firmware 1.17, and a channel 1 called nexus."""
+    numbers = [int(one) if one.isdecimal() else 0 for one in radio.split(",")]
+    if (
+        len(numbers) != 4
+        or not 5 <= numbers[2] <= 12
+        or not 5 <= numbers[3] <= 8
+        or numbers[1] < BANDWIDTH_MIN
+    ):
+        raise InputError(f"--radio {radio} is none; write for example 869618000,62500,8,8")
+    frequency, bandwidth, factor, rate = numbers
+    return lambda dice: Companion(dice, radio=(frequency, bandwidth, factor, rate))
 
 
 def _channel(text: str) -> MeshChannel:
