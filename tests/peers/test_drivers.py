@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 import trio
 
+from nexus_drivers.meshcore import MeshcoreDriver
 from nexus_drivers.meshcore_kiss import MeshcoreKissDriver
 from nexus_drivers.meshtastic import MeshtasticDriver
 from nexus_drivers.probe import ProbePort, running
@@ -105,6 +106,15 @@ def test_k2_meshcore_kiss_and_pymc_core(emulator, echo) -> None:
     echo("pymc", theirs)
     driver = MeshcoreKissDriver.from_config({"port": ours, **ALIKE})
     assert trio.run(exchange, driver, sizes(255, 50)) >= 49  # its client does not wait for the air
+
+
+def test_c1_c2_meshcore_companion_and_its_client(emulator, echo) -> None:
+    """Over TCP on both sides: that client cannot open a pty."""
+    radio = ("--radio", "915000000,500000,7,5", "--tcp", "127.0.0.1:0")
+    ours, theirs = emulator("companion", *radio), emulator("companion", *radio)
+    echo("meshcore", theirs)
+    driver = MeshcoreDriver.from_config({"port": f"tcp://{ours}", "channel": "nexus"})
+    assert trio.run(exchange, driver, sizes(162, 40)) == 40
 
 
 def test_m2_meshtastic_and_the_stock_client(emulator, echo) -> None:

@@ -152,7 +152,9 @@ class Companion(Firmware):
                 self._next_at = now + BUSY_RETRY_S * (0.5 + self.rng.random())
                 return
             factor, rate = self._radio[2:]
-            packet = Transmission(channel, self._queue.popleft(), rate, 32 if factor <= 8 else 16)
+            data = self._queue.popleft()
+            self._seen.append(data)
+            packet = Transmission(channel, data, rate, 32 if factor <= 8 else 16)
             # An airtime budget of one: silence for as long as it has sent.
             self._next_at = self.send(packet, now) + packet.airtime
 

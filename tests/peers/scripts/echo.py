@@ -1,6 +1,6 @@
 """One peer on a port that sends back whatever it hears, until it is ended.
 
-echo.py rnode|kiss|pymc|meshtastic PORT
+echo.py rnode|kiss|pymc|meshtastic|meshcore PORT
 """
 
 import os
@@ -72,7 +72,31 @@ def meshtastic(port):
     return lambda data: client.sendData(data, portNum=256, channelIndex=1)
 
 
+async def meshcore(where):
+    """A datagram that was seen is dropped, so the first byte, a number, is changed."""
+    import asyncio
+
+    from meshcore import EventType, MeshCore
+
+    host, port = where.rsplit(":", 1)
+    client = await MeshCore.create_tcp(host, int(port))
+
+    async def on_data(event):
+        data = bytearray.fromhex(event.payload["payload"])
+        data[0] ^= 0x80
+        await client.commands.send_channel_data(1, event.payload["data_type"], bytes(data))
+
+    client.subscribe(EventType.CHANNEL_DATA_RECV, on_data)
+    await client.start_auto_message_fetching()
+    print("up", flush=True)
+    await asyncio.Event().wait()
+
+
 def main(kind, port):
+    if kind == "meshcore":
+        import asyncio
+
+        asyncio.run(meshcore(port))
     makers = {"pymc": pymc, "meshtastic": meshtastic}
     send = makers[kind](port) if kind in makers else rns(kind, port)
     print("up", flush=True)
