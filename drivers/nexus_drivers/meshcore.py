@@ -1,5 +1,6 @@
 """The `meshcore` driver: MeshCore companion devices, whose network floods our packets (radio.md 4.1b)."""
 
+import random
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar, Self
@@ -41,7 +42,7 @@ class MeshcoreDriver(RadioDriver):
         return cls(line, channel=channel)
 
     def make_modem(self, duty_cycle: float) -> CompanionModem:
-        return CompanionModem(self._channel)
+        return CompanionModem(self._channel, lambda: random.getrandbits(16))
 
     def find_rule(self, modem: Modem) -> tuple[str, Rule]:
         """The strictest of those that allow the channel the device is set to."""

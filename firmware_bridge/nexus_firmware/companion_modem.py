@@ -29,6 +29,8 @@ OLDEST_PROTOCOL = 11
 _ANSWER_S, _TRIES, _SILENT_MAX = 3.0, 5, 3
 _FILLER = bytes(16_384)
 """A length that was spoilt makes the device wait for up to 65,535 bytes: four of these end that."""
+_NUMBER_SIZE = 2
+"""Of a number before each frame: the network drops what it has seen, and a handshake may be repeated."""
 _HALF_FRAME_S = 1.0
 _LOOK_EVERY_S = 60.0
 _FULL_S = 2.0
@@ -38,14 +40,14 @@ long as it has sent."""
 
 
 class CompanionModem(Modem):
-    """`channel` is an index or a name."""
+    """`channel` is an index or a name; `draw` gives random bits."""
 
     kind = "MeshCore device"
-    mtu = companion.DATA_MAX - 1
+    mtu = companion.DATA_MAX - _NUMBER_SIZE
     listens_first = False
     """It does, but without a random wait: two that begin at once go on colliding."""
 
-    def __init__(self, channel: int | str) -> None:
+    def __init__(self, channel: int | str, draw: Callable[[], int]) -> None:
         super().__init__()
         self._channel = channel
         self._index: int | None = None
@@ -60,7 +62,7 @@ class CompanionModem(Modem):
         self._look_at = inf
         self._half_until = inf
         self._next_at = 0.0
-        self._number = 0
+        self._number = draw() % 65536
         self._frame = b""
         self._sending = False
         self._fetching = False
@@ -197,7 +199,7 @@ class CompanionModem(Modem):
                         self._fetch()
                 case ChannelData(channel, data_type, data, snr):
                     if self.ready and channel == self._index and data_type == companion.DATA_TYPE:
-                        self.hear(data[1:], None, snr)
+                        self.hear(data[_NUMBER_SIZE:], None, snr)
             if self._asked is not None and self._asked(event, now):
                 self._done(now)
         self._say_next(now)
@@ -229,15 +231,18 @@ class CompanionModem(Modem):
         if self._index is None:
             return
         self._sending = True
-        self._number = (self._number + 1) % 256
-        # The network drops a datagram that it has seen, and a handshake may be said again as it was.
-        self._frame = companion.send_data(self._index, bytes((self._number,)) + frame)
+        self._number = (self._number + 1) % 65536
+        self._frame = companion.send_data(self._index, self._number.to_bytes(_NUMBER_SIZE) + frame)
         self._next_at = now + _PACE * self.airtime(len(frame))
         self._commands.append((self._frame, self._on_sent))
         self._say_next(now)
 
     def airtime(self, size: int) -> float:
-        return companion.datagram_airtime(size + 1, self.settings) if self.settings is not None else 0.0
+        return (
+            companion.datagram_airtime(size + _NUMBER_SIZE, self.settings)
+            if self.settings is not None
+            else 0.0
+        )
 
     @property
     def trouble(self) -> str | None:

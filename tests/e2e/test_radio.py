@@ -82,7 +82,23 @@ def e22_modules(folder: Path) -> Iterator[tuple[str, str]]:
         yield one, other
 
 
-@pytest.mark.parametrize("carriers", [meshtastic_over_tcp, rnodes_over_tcp, e22_modules])
+@contextmanager
+def meshcore_devices(folder: Path) -> Iterator[tuple[str, str]]:
+    with two_radios(folder, "companion", "--radio", "915000000,500000,7,5") as radios:
+        one, other = (f"meshcore port={radio.link} channel=nexus" for radio in radios)
+        yield one, other
+
+
+@pytest.mark.parametrize(
+    "carriers",
+    [
+        meshtastic_over_tcp,
+        *(
+            pytest.param(one, marks=pytest.mark.soak)
+            for one in (meshcore_devices, rnodes_over_tcp, e22_modules)
+        ),
+    ],
+)
 def test_two_nodes_over_other_radios(carriers, tmp_path: Path) -> None:
     """N17, and modules without any framing of their own."""
     with (

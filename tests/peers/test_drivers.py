@@ -114,7 +114,7 @@ def test_c1_c2_meshcore_companion_and_its_client(emulator, echo) -> None:
     ours, theirs = emulator("companion", *radio), emulator("companion", *radio)
     echo("meshcore", theirs)
     driver = MeshcoreDriver.from_config({"port": f"tcp://{ours}", "channel": "nexus"})
-    assert trio.run(exchange, driver, sizes(162, 40)) == 40
+    assert trio.run(exchange, driver, sizes(161, 40)) == 40
 
 
 def test_m2_meshtastic_and_the_stock_client(emulator, echo) -> None:

@@ -56,11 +56,6 @@ def over_ptys(kind: str, check: Check, folder: Path) -> None:
         trio.run(check, make_pair)
 
 
-@pytest.mark.parametrize("check", CHECKS[:1], ids=lambda check: check.__name__)
-def test_frames_cross_over_ptys(check: Check, tmp_path: Path) -> None:
-    over_ptys("rnode", check, tmp_path)
-
-
 @pytest.mark.soak
 @each_check
 @each_kind

@@ -271,7 +271,7 @@ SELF += b"\x08\x08" + b"Board"
 
 
 def companion_up(channel: int | str = "nexus", protocol: int = 11) -> CompanionModem:
-    modem = CompanionModem(channel)
+    modem = CompanionModem(channel, lambda: 0)
     modem.begin(0.0)
     assert written(modem) == companion.APP_START
     modem.receive(told(SELF), 0.1)
@@ -302,7 +302,9 @@ def test_c4_datagrams_go_one_at_a_time_and_no_two_are_equal():
     modem = companion_up()
     modem.send(b"same", 1.0)
     first = written(modem)
-    assert first == companion.frame_of(b"\x3e\x01\xff\x4e\xff" + b"\x01same") and modem.room_at(1.0) == inf
+    assert (
+        first == companion.frame_of(b"\x3e\x01\xff\x4e\xff" + b"\x00\x01same") and modem.room_at(1.0) == inf
+    )
     modem.receive(told(b"\x00"), 1.1)
     assert modem.room_at(1.1) == pytest.approx(1.0 + 4 * modem.airtime(4))
     modem.send(b"same", 9.0)
@@ -320,7 +322,7 @@ def test_c3_what_waits_is_fetched_until_there_is_no_more():
     modem = companion_up()
 
     def datagram(channel: int, kind: int) -> bytes:
-        return told(bytes((27, 0xF6, 0, 0, channel, 0)) + kind.to_bytes(2, "little") + b"\x03\x01hi")
+        return told(bytes((27, 0xF6, 0, 0, channel, 0)) + kind.to_bytes(2, "little") + b"\x04\x01\x02hi")
 
     modem.receive(told(b"\x83"), 1.0)
     assert written(modem) == companion.SYNC_NEXT
@@ -336,7 +338,7 @@ def test_c3_what_waits_is_fetched_until_there_is_no_more():
 
 
 def test_a_companion_that_does_not_answer_is_named_and_filled_up_before():
-    modem = CompanionModem(1)
+    modem = CompanionModem(1, lambda: 0)
     modem.begin(0.0)
     with pytest.raises(CarrierLost, match="no MeshCore companion device answers"):
         until(modem, 60.0)
