@@ -12,7 +12,7 @@ from nexus_node.base.errors import BadWire
 from nexus_node.base.ids import NodeId
 from nexus_node.base.limits import HEARD_MAX, LINKS_PER_CARRIER
 from nexus_node.base.rng import Rng
-from nexus_node.crypto.identity import Identity
+from nexus_node.crypto.identity import Identity, agreement_key_of
 from nexus_node.engine.peers import Attachment
 from nexus_node.ports.driver import LinkProfile, Signal
 from nexus_node.proto.broadcast import BroadcastSender
@@ -219,6 +219,7 @@ class Medium:
         peer = hello.node_id
         if peer == self._identity.node_id:
             raise BadWire("own_hello")
+        agreement_key_of(peer)  # no link can be opened with what is no node id: BadWire
         self._hellos += 1
         if self._note(peer, now) and self._answer_at == float("inf"):
             self._answer_at, self._hellos = now + self._wait(_HELLO_SIZE), 0
