@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 
 from nexus_node.base.errors import BadWire
-from nexus_node.base.ids import NodeId
+from nexus_node.base.ids import Address, NodeId
 from nexus_node.base.limits import HEARD_MAX, LINKS_PER_CARRIER
 from nexus_node.base.rng import Rng
 from nexus_node.crypto.identity import Identity, agreement_key_of
@@ -33,6 +33,7 @@ from nexus_node.wire.frames import (
     SealedFrame,
     sealed_header,
 )
+from nexus_node.wire.routing import PathRequest
 
 LINKS_WANTED = 8
 """Who has fewer opens links to those it hears: so many chosen at random by each node connect them all, and a
@@ -97,6 +98,8 @@ class Medium:
         saved = profile.bps / 8 * _GOSSIP_SHARE * _GOSSIP_BURST_S
         self.gossip, self.requests = TokenBucket(0.0, saved, now), TokenBucket(0.0, _REQUESTS * saved, now)
         """The bytes of announces, and of requests for paths, that this node may broadcast."""
+        self.asking: OrderedDict[Address, tuple[PathRequest, int]] = OrderedDict()
+        """Destinations that all neighbours are to be asked for, each with the hops left."""
         self._identity = identity
         self._rng = rng
         self._budget = budget
