@@ -41,6 +41,7 @@ class _Transfer:
     body: bytes
     aim: Address | None
     due: float = float("inf")
+    went: float = 0.0
     tries: int = 0
     unacknowledged: int = 0
 
@@ -262,6 +263,7 @@ class Forwarder:
                 if not link.profile.ordered:
                     link.unacknowledged += len(fragment.data)
                     one.unacknowledged += len(fragment.data)
+                    one.went = now
                     one.due = now + link.retry_after(one.tries)
                     self._arm(one.due)
             if transfer.finished:
@@ -282,6 +284,8 @@ class Forwarder:
                 arrived = min(one.transfer.bytes_acknowledged - before, one.unacknowledged)
                 one.unacknowledged -= arrived
                 link.answered(arrived)
+                if arrived and one.tries == 0:
+                    link.link.measured(now - one.went)
                 one.tries = 0
                 one.due = now + link.retry_after(0)
                 self._arm(one.due)

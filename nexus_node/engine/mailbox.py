@@ -72,6 +72,7 @@ class Flight:
         "tries",
         "unacknowledged",
         "unsaid",
+        "went",
     )
 
     def __init__(self, mailbox: "Mailbox", row: Outgoing, packet: bytes) -> None:
@@ -81,6 +82,8 @@ class Flight:
         """Empty while its envelope is lost and the store has no room for another."""
         self.transfer: OutgoingTransfer | None = None
         self.due = float("inf")
+        self.went = 0.0
+        """When its latest fragment was handed to the carrier."""
         self.tries = 0
         self.rounds = 0
         """How often it has crossed the first link, which acknowledged it, in vain."""
@@ -236,6 +239,7 @@ class Mailbox:
     def _went(self, flight: Flight, size: int, now: float, *, whole: bool) -> bool:
         self.way.link.unacknowledged += size
         flight.unacknowledged += size
+        flight.went = now
         self._await(flight, now)
         first = whole and not flight.sent
         flight.sent = flight.sent or whole
@@ -264,6 +268,8 @@ class Mailbox:
             arrived = min(transfer.bytes_acknowledged - before, flight.unacknowledged)
             flight.unacknowledged -= arrived
             self.way.link.answered(arrived)
+            if arrived and flight.tries == 0:  # what was sent twice tells nothing (Karn's algorithm, RFC 6298)
+                self.way.link.link.measured(now - flight.went)
             if arrived:
                 flight.tries = 0
                 self._await(flight, now)

@@ -286,7 +286,7 @@ class Link:
             self._items.append((ItemKind.PONG, body[:1]))
         elif kind == ItemKind.PONG:
             if self._ping is not None and body == bytes((self._ping[0],)):
-                self._measured(now - self._ping[1])
+                self.measured(now - self._ping[1])
                 self._ping = None
         elif kind == ItemKind.REKEY:
             self._on_rekey(body, now)
@@ -315,7 +315,7 @@ class Link:
         self._items.clear()
         self._confirm = outcome.confirm
         if outcome.rtt is not None:
-            self._measured(outcome.rtt)
+            self.measured(outcome.rtt)
         self.last_heard = self.last_answered = now
         self._alive_due = now + self.keepalive
         self._asked = 0
@@ -450,5 +450,5 @@ class Link:
         rekeying.due = now + 4 * self.rto
         self._items.append((ItemKind.REKEY, rekeying.message))
 
-    def _measured(self, rtt: float) -> None:
+    def measured(self, rtt: float) -> None:
         self.rtt = rtt if self.rtt is None else 0.875 * self.rtt + 0.125 * rtt

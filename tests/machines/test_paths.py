@@ -93,7 +93,7 @@ def test_n4_a_table_full_of_paths_gives_up_the_worst() -> None:
     assert {path.reported.hops for path in kept.values()} == {9, 10, 11, 12}
 
 
-def test_n4_stale_after_three_intervals_gone_after_four() -> None:
+def test_n4_stale_after_six_intervals_gone_after_eight() -> None:
     table = PathTable(ME.node_id)
     hear(table, B, away(WIDE))
     table.tell(GOAL.address, 0.0)
