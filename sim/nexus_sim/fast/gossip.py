@@ -1,0 +1,403 @@
+"""Announces and requests for paths among very many nodes, within what the real node lets them take of the
+air (docs/protocol/announce.md, routing.md). Shares, bursts and times are those of the code.
+
+Left out: second paths, losses of paths that are told, announces that only show a sequence, what announces say
+of custody. A node whose table is full takes in nobody new. Times are seconds.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from nexus_node.base.limits import ANNOUNCES_BURST, ANNOUNCES_PER_S, PATHS_WANTED
+from nexus_node.engine import medium, router
+from nexus_node.proto import paths
+from nexus_node.wire.frames import ITEM_HEAD
+from nexus_node.wire.packet import MAX_HOPS
+from nexus_sim.fast import sizes
+from nexus_sim.fast.ether import rounds
+from nexus_sim.fast.graph import Array, Graph
+from nexus_sim.fast.meeting import UP, Meeting
+from nexus_sim.fast.tables import UNTOLD, Tables
+
+HOP_BITS = 5
+"""A request is its number, shifted by these, and the hops it may still go."""
+WIRED = 200
+"""`via` of the first wire; below it are a node's edges on the air."""
+_SEEN, _ASKED = 256, 64
+"""Requests and destinations asked for that a node remembers; by chance one takes another's place."""
+_URGENT = 1
+DEAD = 254
+"""`lora` of a path whose link has ended."""
+
+_LOOKS = 6
+"""Entries looked at for one item: those all neighbours have are passed over."""
+_AIR, _WIRE = 256, 1
+"""Costs of hops: wires are cheap."""
+WIRE_ITEMS_PER_S = min(router._PACE * ANNOUNCES_PER_S, 1e9)
+WIRE_ITEMS_BURST = router._PACE_BURST * ANNOUNCES_BURST
+
+
+class Gossip:
+    """What every node knows of the ways to others, and what it is about to say of them."""
+
+    def __init__(
+        self, graph: Graph, meeting: Meeting, tables: Tables, bps: float, room: int, dice: Any
+    ) -> None:
+        count = graph.nodes
+        self.tables = tables
+        self._graph, self._meeting, self._dice, self._bps = graph, meeting, dice, bps
+        self._room = room + ITEM_HEAD - 1
+        self._rate = np.zeros(count)
+        self._tokens = np.zeros(count)
+        self.share(np.arange(count))
+        self.sequence = np.zeros(count, dtype=np.int32)
+        self.own_due = np.zeros(count, dtype=bool)
+        self._own_at = np.full(count, np.inf)
+        self._announced_at = np.full(count, -np.inf)
+        self.news = np.zeros(count, dtype=bool)
+        """Whether anything may be queued in the table."""
+        self.broadcast_due = np.zeros(count, dtype=bool)
+        self._broadcast_at = np.full(count, np.inf)
+        # requests
+        self._ring = np.zeros((count, PATHS_WANTED), dtype=np.int32)
+        self._head = np.zeros(count, dtype=np.int32)
+        self._length = np.zeros(count, dtype=np.int32)
+        self._seen = np.zeros((count, _SEEN), dtype=np.int32)
+        self._asked = np.full((count, _ASKED), -1, dtype=np.int32)
+        self._asked_at = np.full((count, _ASKED), -np.inf, dtype=np.float32)
+        self._goal = np.zeros(1024, dtype=np.int32)
+        self._anew = np.zeros(1024, dtype=bool)
+        """Whether only a newer announce will do."""
+        self.asked = 0
+        """Requests made so far."""
+        # what is on air
+        self._items = max(1, self._room // sizes.ANNOUNCE_ITEM)
+        self._questions = max(1, self._room // sizes.REQUEST_ITEM)
+        self._said = np.zeros((count, self._items, 4), dtype=np.int32)
+        self._said_count = np.zeros(count, dtype=np.uint8)
+        self._asking = np.zeros((count, self._questions), dtype=np.int32)
+        self._asking_count = np.zeros(count, dtype=np.uint8)
+        self.announces_sent = self.requests_sent = 0
+        self.searching = np.zeros(count, dtype=np.int32)
+        self.found: Callable[[int, int], None] = lambda node, dest: None
+        """Told of a path that a node was looking for."""
+        # wires
+        self.wired = np.zeros(count, dtype=bool)
+        self.to_wire: list[tuple[Array, Array]] = []
+        self.asked_to_wire: list[tuple[Array, Array]] = []
+
+    def share(self, nodes: Array) -> None:
+        """How many these hear has changed; as `Medium._share_gossip`."""
+        heard = np.maximum(1, self._meeting.heard_count[nodes])
+        rate = self._bps / 8 * np.minimum(medium._GOSSIP_SHARE, medium._GOSSIP_ALL / heard)
+        other = rate != self._rate[nodes]
+        changed = nodes[other]
+        self._rate[changed] = rate[other]
+        self._tokens[changed] = rate[other] * medium._GOSSIP_BURST_S
+
+    # --- time -----------------------------------------------------------------------------------
+    def schedule(self, nodes: Array, at: float) -> None:
+        """Announce anew at that time at the latest, as `Router._schedule`."""
+        soonest = np.maximum(at, self._announced_at[nodes] + router._ANNOUNCE_GAP_S)
+        np.minimum.at(self._own_at, nodes, soonest)
+
+    def linked(self, edges: Array, now: float) -> None:
+        """These links have come up: all that is known goes to the new neighbour too."""
+        nodes = np.unique(self._graph.start[edges])
+        self.schedule(nodes, now + max(router._SOON_S, 80 * sizes.ANNOUNCE_ITEM / self._bps))
+        slots, _ = self.tables.of(nodes)
+        quiet = slots[self.tables.entries["queued"][slots] == 0]
+        self.tables.entries["queued"][quiet] = _second(now)
+        self.news[nodes] = True
+
+    def expire(self, now: float, step_s: float) -> None:
+        """Make new sequences, fill the buckets, and see who is to broadcast."""
+        burst = self._rate * medium._GOSSIP_BURST_S
+        np.minimum(self._tokens + step_s * self._rate, burst, out=self._tokens)
+        due = np.flatnonzero(self._own_at <= now)
+        if len(due):
+            self.sequence[due] += 1
+            self._announced_at[due] = now
+            self._own_at[due] = now + paths.ANNOUNCE_EVERY_S
+            self.own_due[due] = self._meeting.up[due] > 0
+            wired = due[self.wired[due]]
+            if len(wired):
+                self.to_wire.append((wired, wired))
+        something = self.own_due | (self._length > 0)
+        something |= self.news & (self._tokens >= np.minimum(sizes.ANNOUNCE_ITEM, burst))
+        something &= np.isinf(self._broadcast_at) & ~self.broadcast_due & (self._meeting.up > 0)
+        stirred = np.flatnonzero(something)
+        wait = medium._CONTENDERS * 8 * medium._ANNOUNCE_SIZE / self._bps
+        self._broadcast_at[stirred] = now + self._dice.random(len(stirred)) * wait
+        due = np.flatnonzero(self._broadcast_at <= now)
+        self._broadcast_at[due] = np.inf
+        self.broadcast_due[due] = True
+
+    # --- saying ---------------------------------------------------------------------------------
+    def compose(self, nodes: Array, now: float) -> Array:
+        """Fill a broadcast of each, as `Router.fill_broadcast`; bytes of the frames, 0 for none."""
+        self.broadcast_due[nodes] = False
+        left = np.full(len(nodes), self._room)
+        burst = self._rate[nodes] * medium._GOSSIP_BURST_S
+        self._said_count[nodes] = 0
+        self._fill_requests(nodes, left, burst)
+        own = self.own_due[nodes] & (left >= sizes.ANNOUNCE_ITEM) & self._affords(nodes, burst, burst)
+        mine = nodes[own]
+        self.own_due[mine] = False
+        self._say(mine, mine, self.sequence[mine] & 255, np.zeros(len(mine)), np.zeros(len(mine)))
+        left[own] -= sizes.ANNOUNCE_ITEM
+        for _ in range(self._items):
+            some = np.flatnonzero((left >= sizes.ANNOUNCE_ITEM) & self.news[nodes])
+            if len(some):
+                told = self._fill_news(nodes[some], burst[some], now)
+                left[some[told]] -= sizes.ANNOUNCE_ITEM
+        return np.where(left == self._room, 0, sizes.SEALED + self._room - left - sizes.SAVED)
+
+    def _affords(self, nodes: Array, burst: Array, credit: Any) -> Array:
+        return np.asarray(self._tokens[nodes] + credit >= np.minimum(sizes.ANNOUNCE_ITEM, burst))
+
+    def _fill_requests(self, nodes: Array, left: Array, burst: Array) -> None:
+        size = sizes.REQUEST_ITEM
+        payable = np.floor((self._tokens[nodes] + burst - np.minimum(size, burst)) / size) + 1
+        count = np.minimum(self._length[nodes], self._questions)
+        count = np.maximum(0, np.minimum(count, payable)).astype(np.int32)
+        for number in range(int(count.max(initial=0))):
+            some = nodes[count > number]
+            self._asking[some, number] = self._ring[some, (self._head[some] + number) % PATHS_WANTED]
+        self._head[nodes] = (self._head[nodes] + count) % PATHS_WANTED
+        self._length[nodes] -= count
+        self._tokens[nodes] -= size * count
+        left -= size * count
+        self._asking_count[nodes] = count
+        self.requests_sent += int(count.sum())
+
+    def _say(self, nodes: Array, dests: Array, sequence: Array, lora: Array, ip: Array) -> None:
+        place = self._said_count[nodes]
+        self._said[nodes, place] = np.stack([dests, sequence, lora, ip], axis=1)
+        self._said_count[nodes] += 1
+        self._tokens[nodes] -= sizes.ANNOUNCE_ITEM
+        self.announces_sent += len(nodes)
+
+    def _fill_news(self, nodes: Array, burst: Array, now: float) -> Array:
+        """Say the oldest news, answers first; which nodes did."""
+        entries = self.tables.entries
+        told = np.zeros(len(nodes), dtype=bool)
+        looking = np.arange(len(nodes))
+        for _ in range(_LOOKS):
+            if not len(looking):
+                break
+            slots, which = self.tables.of(nodes[looking])
+            queued = entries["queued"][slots]
+            some = queued > 0
+            slots, which, queued = slots[some], which[some], queued[some].astype(np.int64)
+            best = np.full(len(looking), np.iinfo(np.int64).max)
+            np.minimum.at(best, which, queued << 40 | slots)
+            none = best == np.iinfo(np.int64).max
+            self.news[nodes[looking[none]]] = False
+            looking, best = looking[~none], best[~none]
+            node, slot = nodes[looking], best & (1 << 40) - 1
+            row = entries[slot]
+            wanted = self._lacked(node, row)
+            skip = slot[~wanted]
+            entries["queued"][skip] = 0
+            credit = np.where(row["queued"] == _URGENT, burst[looking], 0.0)
+            paid = wanted & self._affords(node, burst[looking], credit)
+            going, row = slot[paid], row[paid]
+            entries["queued"][going] = 0
+            entries["told_lora"][going] = np.minimum(row["lora"], row["told_lora"])
+            dests = row["dest"] - 1
+            self._say(node[paid], dests, row["seq"], row["lora"], row["ip"])
+            forget = self._asked[node[paid], dests % _ASKED] == dests
+            self._asked_at[node[paid][forget], dests[forget] % _ASKED] = -np.inf
+            told[looking[paid]] = True
+            looking = looking[~wanted]
+        return told
+
+    def _lacked(self, nodes: Array, row: Array) -> Array:
+        """Whether any neighbour on the air lacks that, as `Router._lacks`."""
+        over_air = row["via"] < WIRED
+        edge = self._graph.first[nodes] + np.where(over_air, row["via"], 0)
+        edge = np.minimum(edge, len(self._graph.to) - 1)
+        over = np.where(over_air, self._meeting.bit[edge], 0)
+        lacking = self._meeting.mask[nodes] & ~row["told_by"] & ~over
+        far = row["lora"].astype(np.int32) + row["ip"] >= MAX_HOPS  # or dead
+        return np.asarray((lacking != 0) & ~far)
+
+    # --- hearing --------------------------------------------------------------------------------
+    def hear(self, edges: Array, now: float) -> None:
+        """Broadcasts have arrived over these edges."""
+        back = self._graph.back[edges]
+        linked = self._meeting.state[back] == UP
+        edges, back = edges[linked], back[linked]
+        self._meeting.heard_at[back] = now
+        sender, me = self._graph.start[edges], self._graph.start[back]
+        via = back - self._graph.first[me]
+        count = self._said_count[sender]
+        for number in range(int(count.max(initial=0))):
+            some = np.flatnonzero(count > number)
+            said = self._said[sender[some], number]
+            bit = self._meeting.bit[back[some]]
+            self.learn(me[some], via[some], bit, said[:, 0], said[:, 1], said[:, 2] + 1, said[:, 3], now)
+        count = self._asking_count[sender]
+        for number in range(int(count.max(initial=0))):
+            some = np.flatnonzero(count > number)
+            self.asked_for(me[some], via[some], self._asking[sender[some], number], now)
+
+    def learn(
+        self,
+        me: Array,
+        via: Array,
+        bit: Array,
+        dest: Array,
+        seq: Array,
+        lora: Array,
+        ip: Array,
+        now: float,
+    ) -> None:
+        """Announces for `me` over `via`, with hops as seen from here."""
+        some = np.flatnonzero((dest != me) & (lora + ip <= MAX_HOPS))
+        some = some[np.argsort(me[some], kind="stable")]
+        for one in rounds(me[some]):
+            at = some[one]
+            self._learn(me[at], via[at], bit[at], dest[at], seq[at], lora[at], ip[at], now)
+
+    def _learn(
+        self, me: Array, via: Array, bit: Array, dest: Array, seq: Array, lora: Array, ip: Array, now: float
+    ) -> None:
+        slots, fresh = self.tables.admit(me, dest)
+        there = slots >= 0
+        if not there.all():
+            me, via, bit, dest = me[there], via[there], bit[there], dest[there]
+            seq, lora, ip, slots, fresh = seq[there], lora[there], ip[there], slots[there], fresh[there]
+        entries = self.tables.entries
+        row = entries[slots]
+        row["newest"][fresh] = seq[fresh]
+        ahead = (seq - row["newest"]).astype(np.uint8)
+        older = ~fresh & (ahead >= 128)  # it is refused, and who says it is shown what is newer
+        row["newest"] = np.where(older, row["newest"], seq)
+        same = ~fresh & ~older & (row["seq"] == row["newest"])
+        cost, known = _cost(lora, ip), _cost(row["lora"], row["ip"])
+        stale = now - row["heard"] >= paths.STALE_AFTER_S
+        better = fresh | stale | (row["lora"] == DEAD) | (row["via"] == via) | (cost < paths._STICKY * known)
+        told = row["told_lora"].astype(np.int32)  # nearer than that is free of loops: the bound
+        bound = same & (told != UNTOLD) & (lora - (via < WIRED) >= told)
+        take = better & ~older & ~bound
+        anew = take & ~same
+        row["heard"][anew] = now
+        row["told_lora"][anew] = UNTOLD
+        row["told_by"][anew] = 0
+        for name, value in (("seq", seq), ("via", via), ("lora", lora), ("ip", ip)):
+            row[name][take] = value[take]
+        also = ~older & (row["seq"] == seq) & (cost - _AIR <= _cost(row["lora"], row["ip"]))
+        row["told_by"][also] |= bit[also]
+        row["told_by"][older] &= ~bit[older]
+        cost = row["lora"].astype(np.int32)
+        changed = np.maximum(cost, told) > paths._CHANGE * np.minimum(cost, told)
+        tell = (take & ((row["told_lora"] == UNTOLD) | changed) | older) & (row["queued"] == 0)
+        row["queued"][tell] = _second(now)
+        where = dest % _ASKED
+        answer = take & (self._asked[me, where] == dest)
+        answer &= self._asked_at[me, where] > now - router._ASKED_S
+        row["queued"][answer] = _URGENT
+        entries[slots] = row
+        self.news[me[tell | answer]] = True
+        wire = (tell | answer) & self.wired[me]
+        if wire.any():
+            self.to_wire.append((me[wire], dest[wire]))
+        for at in np.flatnonzero(self.searching[me] > 0).tolist():
+            self.found(int(me[at]), int(dest[at]))
+
+    # --- requests -------------------------------------------------------------------------------
+    def ask(self, node: int, dest: int, now: float) -> None:
+        """A node asks all its neighbours for a path, if it has any."""
+        if not self._meeting.up[node] and not self.wired[node]:
+            return
+        if self.asked == len(self._goal):
+            self._goal = np.concatenate([self._goal, np.zeros_like(self._goal)])
+            self._anew = np.concatenate([self._anew, np.zeros_like(self._anew)])
+        number, self.asked = self.asked, self.asked + 1
+        self._goal[number] = dest
+        self._anew[number] = self.tables.look(node, dest) >= 0
+        me, value = np.array([node]), np.array([number << HOP_BITS | MAX_HOPS - 1])
+        self._seen[me, _place(np.array([number]))] = number + 1
+        self._queue(me, value)
+
+    def _queue(self, me: Array, value: Array) -> None:
+        self._ring[me, (self._head[me] + self._length[me]) % PATHS_WANTED] = value
+        full = self._length[me] == PATHS_WANTED
+        self._head[me[full]] = (self._head[me[full]] + 1) % PATHS_WANTED
+        self._length[me[~full]] += 1
+        wire = self.wired[me]
+        if wire.any():
+            self.asked_to_wire.append((me[wire], value[wire]))
+
+    def asked_for(self, me: Array, via: Array, value: Array, now: float) -> None:
+        """Requests for `me` over `via`, as `Router._take_request`."""
+        order = np.argsort(me, kind="stable")
+        for one in rounds(me[order]):
+            at = order[one]
+            self._asked_for(me[at], via[at], value[at], now)
+
+    def _asked_for(self, me: Array, via: Array, value: Array, now: float) -> None:
+        number, hops = value >> HOP_BITS, value & (1 << HOP_BITS) - 1
+        place = _place(number)
+        new = self._seen[me, place] != number + 1
+        me, via, number, hops, place = me[new], via[new], number[new], hops[new], place[new]
+        self._seen[me, place] = number + 1
+        dest = self._goal[number]
+        here = me == dest
+        self.own_due[me[here]] = self._meeting.up[me[here]] > 0
+        anew = me[here & self._anew[number]]
+        self.schedule(anew[self._announced_at[anew] < now - 1 / router._BUMPS_PER_S], now)
+        wired = me[here][self.wired[me[here]]]
+        if len(wired):
+            self.to_wire.append((wired, wired))
+        me, via, number, hops, dest = me[~here], via[~here], number[~here], hops[~here], dest[~here]
+        slots = self.tables.find(me, dest)
+        entries = self.tables.entries
+        known = slots >= 0
+        row = entries[slots[known]]
+        known[known] = (row["via"] != via[known]) & (row["lora"] != DEAD) & ~self._anew[number[known]]
+        entries["queued"][slots[known]] = _URGENT
+        self.news[me[known]] = True
+        wired_known = known & self.wired[me] & (via >= WIRED)
+        if wired_known.any():
+            self.to_wire.append((me[wired_known], dest[wired_known]))
+        me, number, hops, dest = me[~known], number[~known], hops[~known], dest[~known]
+        where = dest % _ASKED
+        again = (self._asked[me, where] == dest) & (now < self._asked_at[me, where] + router._PASSED_S)
+        self._asked[me, where], self._asked_at[me, where] = dest, now
+        on = ~again & (hops > 0)
+        if on.any():
+            self._queue(me[on], number[on] << HOP_BITS | hops[on] - 1)
+
+    # --- figures --------------------------------------------------------------------------------
+    def knows(self, node: int, dest: int) -> int:
+        """The entry of a path; -1 for none."""
+        slot = self.tables.look(node, dest)
+        return slot if slot >= 0 and self.tables.entries["lora"][slot] != DEAD else -1
+
+    def cut(self, edge: int, now: float) -> None:
+        """That link has ended, and the paths over it."""
+        node = np.array([int(self._graph.start[edge])])
+        slots, _ = self.tables.of(node)
+        over = slots[self.tables.entries["via"][slots] == edge - int(self._graph.first[node[0]])]
+        self.tables.entries["lora"][over] = DEAD
+        self.schedule(node, now + router._SOON_S)
+
+
+def _cost(lora: Array, ip: Array) -> Array:
+    return np.asarray(lora.astype(np.int32) * _AIR + ip.astype(np.int32) * _WIRE)
+
+
+def _second(now: float) -> int:
+    return min(0xFFFF, 2 + int(now))
+
+
+def _place(number: Array) -> Array:
+    """Where a request is remembered."""
+    return np.asarray((number.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(56)).astype(
+        np.int64
+    )
