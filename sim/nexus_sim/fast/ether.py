@@ -93,9 +93,11 @@ class Ether:
         end = at + airtime_s
         self.end[nodes], self.on_air[nodes] = end, True
         self._free[nodes] = end + air._TURNAROUND_S
-        deaf = self._followed_until[nodes] > at
-        self._intact[self._followed[nodes[deaf]]] = False
-        self._followed_until[nodes[deaf]] = -NEVER
+        following = self._followed_until[nodes] > at
+        deaf = nodes[following]
+        self._intact[self._followed[deaf]] = False
+        self._drown(deaf, at[following], self._followed_dbm[deaf], self._followed_until[deaf])
+        self._followed_until[deaf] = -NEVER
         edges, which = self.graph.edges_of(nodes)
         np.maximum.at(self._busy, self.graph.to[edges], end[which])
         clear = self.graph.decodable[edges]
@@ -123,14 +125,13 @@ class Ether:
         new = to[taken]
         self._followed[new], self._followed_dbm[new] = edges[taken], dbm[taken]
         self._followed_since[new], self._followed_until[new] = at[taken], end[taken]
-        rest = ~taken
-        other = to[rest]
-        self._noise_dbm[other] = np.where(
-            noise[rest], np.maximum(self._noise_dbm[other], dbm[rest]), dbm[rest]
-        )
-        self._noise_until[other] = np.where(
-            noise[rest], np.maximum(self._noise_until[other], end[rest]), end[rest]
-        )
+        self._drown(to[~taken], at[~taken], dbm[~taken], end[~taken])
+
+    def _drown(self, nodes: Array, at: Array, dbm: Array, end: Array) -> None:
+        """A frame that these do not follow is on air there: others have it against them."""
+        still = self._noise_until[nodes] > at
+        self._noise_dbm[nodes] = np.where(still, np.maximum(self._noise_dbm[nodes], dbm), dbm)
+        self._noise_until[nodes] = np.where(still, np.maximum(self._noise_until[nodes], end), end)
 
     def finish(self, until: float) -> tuple[Array, Array]:
         """The nodes whose frames have ended by then, and the edges over which they have arrived."""

@@ -97,6 +97,10 @@ class Gossip:
         self._rate[changed] = rate[other]
         self._tokens[changed] = rate[other] * medium._GOSSIP_BURST_S
 
+    def spread_out(self) -> None:
+        """Everybody's next announce is somewhere in the next interval, as in a mesh that has run for long."""
+        self._own_at[:] = self._dice.random(len(self._own_at)) * paths.ANNOUNCE_EVERY_S
+
     # --- time -----------------------------------------------------------------------------------
     def schedule(self, nodes: Array, at: float) -> None:
         """Announce anew at that time at the latest, as `Router._schedule`."""

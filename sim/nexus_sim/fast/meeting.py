@@ -77,7 +77,8 @@ class Meeting:
         self._hello_at[nodes] = at + self._wait(sizes.HELLO, len(nodes))
 
     def meet(self) -> None:
-        """Everybody has heard everybody in reach and has opened links to some, as happens in time."""
+        """Everybody has heard everybody in reach and has opened links to some, as happens in time; nobody has
+        heard an announce yet."""
         graph = self._graph
         clear = np.flatnonzero(graph.decodable)
         self._note(clear)
@@ -88,6 +89,7 @@ class Meeting:
             self.links[graph.start[edge]] += 1
             self._pending[int(graph.start[edge])] += 1
             self._come(edge)
+        self.came.clear()
         self._gap[:] = medium._HELLO_MAX_S
         self._hello_at[:] = self._dice.random(graph.nodes) * medium._HELLO_MAX_S
 

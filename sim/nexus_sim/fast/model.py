@@ -101,6 +101,7 @@ class Model:
         if met:
             self.meeting.meet()
             self.gossip.share(np.arange(count))
+            self.gossip.spread_out()
         number = {name: at for at, name in enumerate(self._names)}
         for which, texts in enumerate(scenario.texts):
             end = min(texts.end_s, scenario.duration_s - scenario.settle_s)
