@@ -68,8 +68,8 @@ class Gossip:
         self._asked = np.full((count, _ASKED), -1, dtype=np.int32)
         self._asked_at = np.full((count, _ASKED), -np.inf, dtype=np.float32)
         self._goal = np.zeros(1024, dtype=np.int32)
-        self._anew = np.zeros(1024, dtype=bool)
-        """Whether only a newer announce will do."""
+        self._least = np.full((1024, 2), -1, dtype=np.int16)
+        """What an answer has to be newer than, or as new as with fewer hops; -1 for any."""
         self.asked = 0
         """Requests made so far."""
         # what is on air
@@ -320,10 +320,14 @@ class Gossip:
             return
         if self.asked == len(self._goal):
             self._goal = np.concatenate([self._goal, np.zeros_like(self._goal)])
-            self._anew = np.concatenate([self._anew, np.zeros_like(self._anew)])
+            self._least = np.concatenate([self._least, np.full_like(self._least, -1)])
         number, self.asked = self.asked, self.asked + 1
         self._goal[number] = dest
-        self._anew[number] = self.tables.look(node, dest) >= 0
+        slot = self.tables.look(node, dest)
+        if slot >= 0:  # as `PathTable.bound`
+            row = self.tables.entries[slot]
+            untold = row["told_lora"] == UNTOLD
+            self._least[number] = (int(row["seq"]) - untold) & 255, 0 if untold else row["told_lora"]
         me, value = np.array([node]), np.array([number << HOP_BITS | MAX_HOPS - 1])
         self._seen[me, _place(np.array([number]))] = number + 1
         self._queue(me, value)
@@ -352,18 +356,24 @@ class Gossip:
         self._seen[me, place] = number + 1
         dest = self._goal[number]
         here = me == dest
-        self.own_due[me[here]] = self._meeting.up[me[here]] > 0
-        anew = me[here & self._anew[number]]
+        least = self._least[number]
+        wanting = here & ~_newer(self.sequence[me], least[:, 0])
+        anew = me[wanting]
         self.schedule(anew[self._announced_at[anew] < now - 1 / router._BUMPS_PER_S], now)
+        here_now = me[here & ~wanting]
+        self.own_due[here_now] = self._meeting.up[here_now] > 0
         wired = me[here][self.wired[me[here]]]
         if len(wired):
             self.to_wire.append((wired, wired))
         me, via, number, hops, dest = me[~here], via[~here], number[~here], hops[~here], dest[~here]
+        least = least[~here]
         slots = self.tables.find(me, dest)
         entries = self.tables.entries
         known = slots >= 0
         row = entries[slots[known]]
-        known[known] = (row["via"] != via[known]) & (row["lora"] != DEAD) & ~self._anew[number[known]]
+        known[known] = (
+            (row["via"] != via[known]) & (row["lora"] != DEAD) & _good(row, least[known], hops[known])
+        )
         entries["queued"][slots[known]] = _URGENT
         self.news[me[known]] = True
         wired_known = known & self.wired[me] & (via >= WIRED)
@@ -394,6 +404,19 @@ class Gossip:
 
 def _cost(lora: Array, ip: Array) -> Array:
     return np.asarray(lora.astype(np.int32) * _AIR + ip.astype(np.int32) * _WIRE)
+
+
+def _newer(sequence: Array, least: Array) -> Array:
+    """Whether that is newer than what is known already, of which -1 is nothing."""
+    ahead = (sequence - least).astype(np.uint8)
+    return np.asarray((least < 0) | ((ahead > 0) & (ahead < 128)))
+
+
+def _good(row: Array, least: Array, hops: Array) -> Array:
+    """Whether a path answers a request; beyond the first hop fewer hops do not count, as there."""
+    first = hops == MAX_HOPS - 1
+    nearer = first & (row["seq"] == least[:, 0]) & (row["lora"] < least[:, 1])
+    return np.asarray(_newer(row["seq"].astype(np.int32), least[:, 0]) | nearer)
 
 
 def _second(now: float) -> int:

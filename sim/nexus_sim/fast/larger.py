@@ -6,6 +6,7 @@ from dataclasses import replace
 from nexus_node.base.errors import ConfigError
 from nexus_sim.scenario import Scenario, WireSetting
 
+NODES_MAX = 200_000
 BACKBONE_BPS, BACKBONE_DELAY_S = 1e7, 0.02
 
 
@@ -14,6 +15,8 @@ def larger(scenario: Scenario, nodes: int) -> Scenario:
     rule = scenario.places
     if rule is None or rule.kind == "file" or scenario.nodes:
         raise ConfigError("--nodes needs [places] with a rule, and no [[node]]")
+    if nodes > NODES_MAX:
+        raise ConfigError(f"--nodes is {nodes} and the fast model takes {NODES_MAX}; beyond, use --closed")
     factor = nodes / rule.count
     clusters = max(1, round(rule.clusters * factor))
     places = replace(rule, count=nodes, side_m=rule.side_m * factor**0.5, clusters=clusters)

@@ -61,6 +61,7 @@ class Meeting:
         self._avoid: dict[int, float] = {}
         self._asked_at: dict[int, float] = {}
         """When those that open last did."""
+        self._dialed: set[int] = set()
         self._attempts: Counter[int] = Counter()
         self._answered: dict[int, tuple[int, int]] = {}
         """The opening answered last that nothing has confirmed, and the answer's number."""
@@ -164,8 +165,12 @@ class Meeting:
         now = self._agenda.now
         if self.state[edge] == NONE and self.heard[edge] and now >= self._avoid.get(edge, 0.0):
             self._claim(edge)
-            self._attempts[edge] += 1
-            self._attempt(edge, self._attempts[edge], 0)
+            self._dialed.add(edge)
+            self._dial(edge)
+
+    def _dial(self, edge: int) -> None:
+        self._attempts[edge] += 1
+        self._attempt(edge, self._attempts[edge], 0)
 
     def _claim(self, edge: int) -> None:
         me = int(self._graph.start[edge])
@@ -176,6 +181,7 @@ class Meeting:
     def _drop(self, edge: int) -> None:
         me = int(self._graph.start[edge])
         self.state[edge] = NONE
+        self._dialed.discard(edge)
         self.links[me] -= 1
         self._concluded(me)
         self._avoid[edge] = self._agenda.now + medium._REOPEN_S
@@ -234,7 +240,9 @@ class Meeting:
             self._answer(edge)
             return
         del self._answered[edge]
-        if self.state[edge] == UNDER_WAY:
+        if self.state[edge] == UNDER_WAY and edge in self._dialed:
+            self._dial(edge)  # an answer must not end its own trying
+        elif self.state[edge] == UNDER_WAY:
             self._drop(edge)
 
     def _replied(self, edge: int, attempt: int, answer: int) -> None:
@@ -266,6 +274,7 @@ class Meeting:
         """Nothing reaches the other end any more."""
         me = int(self._graph.start[edge])
         self.state[edge] = NONE
+        self._dialed.discard(edge)
         self.links[me] -= 1
         self.up[me] -= 1
         self.mask[me] &= ~self.bit[edge]

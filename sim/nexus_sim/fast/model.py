@@ -43,15 +43,12 @@ class Model:
     def __init__(self, scenario: Scenario, seed: int, *, met: bool = False) -> None:
         """`met`: begin with links made, for the time after. Raises ConfigError for what the model does not
         have."""
-        radio = _checked(scenario)
+        self._modem, radio = modem_of(scenario)
         self.scenario, self.seed = scenario, seed
         places = places_of(scenario, random.Random(f"{seed} places"))
         self._names = list(places)
         x = np.array([one.x for one in places.values()])
         y = np.array([one.y for one in places.values()])
-        self._modem = Modem(
-            radio.frequency, radio.spreading_factor, radio.bandwidth, radio.coding_rate, radio.preamble
-        )
         sensing = Sensing(cad_miss=radio.cad_miss)
         loss = LogDistance(
             radio.pathloss.model == "ln", radio.pathloss.d0, radio.pathloss.pl0, radio.pathloss.gamma
@@ -235,7 +232,8 @@ class Model:
         return band.duty_cycle if band is not None else 1.0
 
 
-def _checked(scenario: Scenario) -> Radio:
+def modem_of(scenario: Scenario) -> tuple[Modem, Radio]:
+    """The radios of a scenario, if the model has all that is in it. Raises ConfigError."""
     radio = scenario.radio
     if radio is None:
         raise ConfigError("the fast model needs a [radio]")
@@ -253,4 +251,5 @@ def _checked(scenario: Scenario) -> Radio:
     for what, there in unknown.items():
         if there:
             raise ConfigError(f"the fast model has no {what}; take it out, or use nexus-sim run")
-    return radio
+    modem = Modem(radio.frequency, radio.spreading_factor, radio.bandwidth, radio.coding_rate, radio.preamble)
+    return modem, radio

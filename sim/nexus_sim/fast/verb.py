@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from nexus_sim.fast.beside import real
+from nexus_sim.fast.closed import closed as formulas
 from nexus_sim.fast.larger import backbone as joined
 from nexus_sim.fast.larger import larger
 from nexus_sim.fast.model import Model
@@ -20,11 +21,20 @@ def play(
     per_hour: float | None = None,
     backbone: int | None = None,
     met: bool = False,
+    closed: bool = False,
+    neighbours: float = 8.0,
+    island: int = 0,
     beside: bool = False,
     curves: bool = True,
 ) -> dict[str, Any]:
-    """The figures; with `beside` each as what the model and what the real nodes have. Raises ConfigError."""
+    """The figures; with `closed` those of formulas alone, for `neighbours` in reach and `island` nodes that
+    hang together on the air; with `beside` each as what the model and what the real nodes have.
+    Raises ConfigError."""
     chosen = scenario.seed if seed is None else seed
+    if closed:
+        rule = scenario.places
+        count = nodes or (rule.count if rule is not None else len(scenario.nodes))
+        return formulas(scenario, count, neighbours, island)
     if nodes is not None:
         scenario = larger(scenario, nodes)
     if duration is not None:
