@@ -15,13 +15,14 @@ from click.testing import CliRunner
 
 from nexus_node.base.errors import ConfigError
 from nexus_node.engine import medium
+from nexus_node.wire.packet import MAX_HOPS
 from nexus_sim.channel import Channel, Sensing, Transmission
 from nexus_sim.cli import cli
-from nexus_sim.fast import gossip
 from nexus_sim.fast.ether import Ether
 from nexus_sim.fast.graph import graph_of, islands
 from nexus_sim.fast.larger import backbone, larger
 from nexus_sim.fast.model import Model
+from nexus_sim.fast.requests import HOP_BITS
 from nexus_sim.fast.tables import Tables
 from nexus_sim.fast.verb import play
 from nexus_sim.links import Links, Plane
@@ -241,4 +242,4 @@ def test_without_numpy_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_hop_s_number_fits() -> None:
-    assert gossip.MAX_HOPS <= 1 << gossip.HOP_BITS
+    assert MAX_HOPS <= 1 << HOP_BITS

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from nexus_node.base.limits import ANNOUNCES_BURST, ANNOUNCES_PER_S, PATHS_WANTED
+from nexus_node.base.limits import ANNOUNCES_BURST, ANNOUNCES_PER_S
 from nexus_node.engine import medium, router
 from nexus_node.proto import paths
 from nexus_node.wire.frames import ITEM_HEAD
@@ -19,18 +19,14 @@ from nexus_sim.fast import sizes
 from nexus_sim.fast.ether import rounds
 from nexus_sim.fast.graph import Array, Graph
 from nexus_sim.fast.meeting import UP, Meeting
+from nexus_sim.fast.requests import HOP_BITS, Requests
 from nexus_sim.fast.tables import UNTOLD, Tables
 
-HOP_BITS = 5
-"""A request is its number, shifted by these, and the hops it may still go."""
 WIRED = 200
 """`via` of the first wire; below it are a node's edges on the air."""
-_SEEN, _ASKED = 256, 64
-"""Requests and destinations asked for that a node remembers; by chance one takes another's place."""
 _URGENT = 1
 DEAD = 254
 """`lora` of a path whose link has ended."""
-
 _LOOKS = 6
 """Entries looked at for one item: those all neighbours have are passed over."""
 _AIR, _WIRE = 256, 1
@@ -60,18 +56,7 @@ class Gossip:
         """Whether anything may be queued in the table."""
         self.broadcast_due = np.zeros(count, dtype=bool)
         self._broadcast_at = np.full(count, np.inf)
-        # requests
-        self._ring = np.zeros((count, PATHS_WANTED), dtype=np.int32)
-        self._head = np.zeros(count, dtype=np.int32)
-        self._length = np.zeros(count, dtype=np.int32)
-        self._seen = np.zeros((count, _SEEN), dtype=np.int32)
-        self._asked = np.full((count, _ASKED), -1, dtype=np.int32)
-        self._asked_at = np.full((count, _ASKED), -np.inf, dtype=np.float32)
-        self._goal = np.zeros(1024, dtype=np.int32)
-        self._least = np.full((1024, 2), -1, dtype=np.int16)
-        """What an answer has to be newer than, or as new as with fewer hops; -1 for any."""
-        self.asked = 0
-        """Requests made so far."""
+        self.requests = Requests(count)
         # what is on air
         self._items = max(1, self._room // sizes.ANNOUNCE_ITEM)
         self._questions = max(1, self._room // sizes.REQUEST_ITEM)
@@ -129,7 +114,7 @@ class Gossip:
             wired = due[self.wired[due]]
             if len(wired):
                 self.to_wire.append((wired, wired))
-        something = self.own_due | (self._length > 0)
+        something = self.own_due | (self.requests.waiting > 0)
         something |= self.news & (self._tokens >= np.minimum(sizes.ANNOUNCE_ITEM, burst))
         something &= np.isinf(self._broadcast_at) & ~self.broadcast_due & (self._meeting.up > 0)
         stirred = np.flatnonzero(something)
@@ -165,13 +150,9 @@ class Gossip:
     def _fill_requests(self, nodes: Array, left: Array, burst: Array) -> None:
         size = sizes.REQUEST_ITEM
         payable = np.floor((self._tokens[nodes] + burst - np.minimum(size, burst)) / size) + 1
-        count = np.minimum(self._length[nodes], self._questions)
+        count = np.minimum(self.requests.waiting[nodes], self._questions)
         count = np.maximum(0, np.minimum(count, payable)).astype(np.int32)
-        for number in range(int(count.max(initial=0))):
-            some = nodes[count > number]
-            self._asking[some, number] = self._ring[some, (self._head[some] + number) % PATHS_WANTED]
-        self._head[nodes] = (self._head[nodes] + count) % PATHS_WANTED
-        self._length[nodes] -= count
+        self.requests.pull(nodes, count, self._asking)
         self._tokens[nodes] -= size * count
         left -= size * count
         self._asking_count[nodes] = count
@@ -213,8 +194,7 @@ class Gossip:
             entries["told_lora"][going] = np.minimum(row["lora"], row["told_lora"])
             dests = row["dest"] - 1
             self._say(node[paid], dests, row["seq"], row["lora"], row["ip"])
-            forget = self._asked[node[paid], dests % _ASKED] == dests
-            self._asked_at[node[paid][forget], dests[forget] % _ASKED] = -np.inf
+            self.requests.answered(node[paid], dests)
             told[looking[paid]] = True
             looking = looking[~wanted]
         return told
@@ -301,9 +281,7 @@ class Gossip:
         changed = np.maximum(cost, told) > paths._CHANGE * np.minimum(cost, told)
         tell = (take & ((row["told_lora"] == UNTOLD) | changed) | older) & (row["queued"] == 0)
         row["queued"][tell] = _second(now)
-        where = dest % _ASKED
-        answer = take & (self._asked[me, where] == dest)
-        answer &= self._asked_at[me, where] > now - router._ASKED_S
+        answer = take & self.requests.open_for(me, dest, now)
         row["queued"][answer] = _URGENT
         entries[slots] = row
         self.news[me[tell | answer]] = True
@@ -318,25 +296,16 @@ class Gossip:
         """A node asks all its neighbours for a path, if it has any."""
         if not self._meeting.up[node] and not self.wired[node]:
             return
-        if self.asked == len(self._goal):
-            self._goal = np.concatenate([self._goal, np.zeros_like(self._goal)])
-            self._least = np.concatenate([self._least, np.full_like(self._least, -1)])
-        number, self.asked = self.asked, self.asked + 1
-        self._goal[number] = dest
+        least = -1, -1
         slot = self.tables.look(node, dest)
         if slot >= 0:  # as `PathTable.bound`
             row = self.tables.entries[slot]
             untold = row["told_lora"] == UNTOLD
-            self._least[number] = (int(row["seq"]) - untold) & 255, 0 if untold else row["told_lora"]
-        me, value = np.array([node]), np.array([number << HOP_BITS | MAX_HOPS - 1])
-        self._seen[me, _place(np.array([number]))] = number + 1
-        self._queue(me, value)
+            least = (int(row["seq"]) - untold) & 255, 0 if untold else int(row["told_lora"])
+        self._pass_on(np.array([node]), self.requests.make(node, dest, *least))
 
-    def _queue(self, me: Array, value: Array) -> None:
-        self._ring[me, (self._head[me] + self._length[me]) % PATHS_WANTED] = value
-        full = self._length[me] == PATHS_WANTED
-        self._head[me[full]] = (self._head[me[full]] + 1) % PATHS_WANTED
-        self._length[me[~full]] += 1
+    def _pass_on(self, me: Array, value: Array) -> None:
+        self.requests.queue(me, value)
         wire = self.wired[me]
         if wire.any():
             self.asked_to_wire.append((me[wire], value[wire]))
@@ -349,14 +318,10 @@ class Gossip:
             self._asked_for(me[at], via[at], value[at], now)
 
     def _asked_for(self, me: Array, via: Array, value: Array, now: float) -> None:
-        number, hops = value >> HOP_BITS, value & (1 << HOP_BITS) - 1
-        place = _place(number)
-        new = self._seen[me, place] != number + 1
-        me, via, number, hops, place = me[new], via[new], number[new], hops[new], place[new]
-        self._seen[me, place] = number + 1
-        dest = self._goal[number]
+        new = self.requests.first_time(me, value)
+        me, via, value = me[new], via[new], value[new]
+        dest, least = self.requests.goals(value), self.requests.least(value)
         here = me == dest
-        least = self._least[number]
         wanting = here & ~_newer(self.sequence[me], least[:, 0])
         anew = me[wanting]
         self.schedule(anew[self._announced_at[anew] < now - 1 / router._BUMPS_PER_S], now)
@@ -365,8 +330,8 @@ class Gossip:
         wired = me[here][self.wired[me[here]]]
         if len(wired):
             self.to_wire.append((wired, wired))
-        me, via, number, hops, dest = me[~here], via[~here], number[~here], hops[~here], dest[~here]
-        least = least[~here]
+        me, via, value, dest, least = me[~here], via[~here], value[~here], dest[~here], least[~here]
+        hops = value & (1 << HOP_BITS) - 1
         slots = self.tables.find(me, dest)
         entries = self.tables.entries
         known = slots >= 0
@@ -379,13 +344,10 @@ class Gossip:
         wired_known = known & self.wired[me] & (via >= WIRED)
         if wired_known.any():
             self.to_wire.append((me[wired_known], dest[wired_known]))
-        me, number, hops, dest = me[~known], number[~known], hops[~known], dest[~known]
-        where = dest % _ASKED
-        again = (self._asked[me, where] == dest) & (now < self._asked_at[me, where] + router._PASSED_S)
-        self._asked[me, where], self._asked_at[me, where] = dest, now
-        on = ~again & (hops > 0)
+        me, value, hops, dest = me[~known], value[~known], hops[~known], dest[~known]
+        on = ~self.requests.note(me, dest, now) & (hops > 0)
         if on.any():
-            self._queue(me[on], number[on] << HOP_BITS | hops[on] - 1)
+            self._pass_on(me[on], value[on] - 1)
 
     # --- figures --------------------------------------------------------------------------------
     def knows(self, node: int, dest: int) -> int:
@@ -421,10 +383,3 @@ def _good(row: Array, least: Array, hops: Array) -> Array:
 
 def _second(now: float) -> int:
     return min(0xFFFF, 2 + int(now))
-
-
-def _place(number: Array) -> Array:
-    """Where a request is remembered."""
-    return np.asarray((number.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(56)).astype(
-        np.int64
-    )

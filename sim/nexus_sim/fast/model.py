@@ -221,7 +221,7 @@ class Model:
             },
             "announces_sent": self.gossip.announces_sent,
             "requests_sent": self.gossip.requests_sent,
-            "requests_made": self.gossip.asked,
+            "requests_made": self.gossip.requests.made,
             "tables_full": self.tables.full,
         }
 

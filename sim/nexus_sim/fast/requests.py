@@ -1,0 +1,102 @@
+"""Requests for paths of very many nodes: what waits to be sent, what came through, and who is still to be
+answered."""
+
+import numpy as np
+
+from nexus_node.base.limits import PATHS_WANTED
+from nexus_node.engine import router
+from nexus_node.wire.packet import MAX_HOPS
+from nexus_sim.fast.graph import Array
+
+HOP_BITS = 5
+"""A request is written as its number, shifted by these, and the hops it may still go."""
+_SEEN, _ASKED = 256, 64
+"""Requests and destinations asked for that a node remembers; by chance one takes another's place."""
+_MULTIPLIER, _SHIFT = np.uint64(0x9E3779B97F4A7C15), np.uint64(56)
+
+
+class Requests:
+    """All nodes' requests."""
+
+    def __init__(self, nodes: int) -> None:
+        self.waiting = np.zeros(nodes, dtype=np.int32)
+        """How many each node has to send."""
+        self.made = 0
+        self._ring = np.zeros((nodes, PATHS_WANTED), dtype=np.int32)
+        self._head = np.zeros(nodes, dtype=np.int32)
+        self._seen = np.zeros((nodes, _SEEN), dtype=np.int32)
+        self._asked = np.full((nodes, _ASKED), -1, dtype=np.int32)
+        self._asked_at = np.full((nodes, _ASKED), -np.inf, dtype=np.float32)
+        self._goal = np.zeros(1024, dtype=np.int32)
+        self._least = np.full((1024, 2), -1, dtype=np.int16)
+
+    # --- what is asked --------------------------------------------------------------------------
+    def make(self, node: int, dest: int, sequence: int, lora: int) -> Array:
+        """A node's new request, written. An answer must be newer than `sequence` (-1 for any), or as new
+        with fewer hops than `lora`."""
+        if self.made == len(self._goal):
+            self._goal = np.concatenate([self._goal, np.zeros_like(self._goal)])
+            self._least = np.concatenate([self._least, np.full_like(self._least, -1)])
+        number, self.made = self.made, self.made + 1
+        self._goal[number] = dest
+        self._least[number] = sequence, lora
+        self._seen[node, _place(np.array([number]))] = number + 1
+        return np.array([number << HOP_BITS | MAX_HOPS - 1])
+
+    def first_time(self, nodes: Array, value: Array) -> Array:
+        """Whether these have not been at these nodes before; now they have. No node twice."""
+        number = value >> HOP_BITS
+        place = _place(number)
+        new = self._seen[nodes, place] != number + 1
+        self._seen[nodes, place] = number + 1
+        return np.asarray(new)
+
+    def goals(self, value: Array) -> Array:
+        """The destinations they ask for."""
+        return np.asarray(self._goal[value >> HOP_BITS])
+
+    def least(self, value: Array) -> Array:
+        """What answers must be, as (sequence, hops)."""
+        return np.asarray(self._least[value >> HOP_BITS])
+
+    # --- what waits -----------------------------------------------------------------------------
+    def queue(self, nodes: Array, value: Array) -> None:
+        """To be sent; where too many wait the oldest goes. No node twice."""
+        self._ring[nodes, (self._head[nodes] + self.waiting[nodes]) % PATHS_WANTED] = value
+        full = self.waiting[nodes] == PATHS_WANTED
+        self._head[nodes[full]] = (self._head[nodes[full]] + 1) % PATHS_WANTED
+        self.waiting[nodes[~full]] += 1
+
+    def pull(self, nodes: Array, count: Array, into: Array) -> None:
+        """Move the first so many of each to its row of `into`."""
+        for number in range(int(count.max(initial=0))):
+            some = nodes[count > number]
+            into[some, number] = self._ring[some, (self._head[some] + number) % PATHS_WANTED]
+        self._head[nodes] = (self._head[nodes] + count) % PATHS_WANTED
+        self.waiting[nodes] -= count
+
+    # --- who is to be answered ------------------------------------------------------------------
+    def note(self, nodes: Array, dests: Array, now: float) -> Array:
+        """Somebody asks these nodes; whether the same was passed on a moment ago."""
+        where = dests % _ASKED
+        again = self._asked[nodes, where] == dests
+        again &= now < self._asked_at[nodes, where] + router._PASSED_S
+        self._asked[nodes, where], self._asked_at[nodes, where] = dests, now
+        return np.asarray(again)
+
+    def open_for(self, nodes: Array, dests: Array, now: float) -> Array:
+        """Whether somebody waits for an answer about these."""
+        where = dests % _ASKED
+        asked = self._asked[nodes, where] == dests
+        return np.asarray(asked & (self._asked_at[nodes, where] > now - router._ASKED_S))
+
+    def answered(self, nodes: Array, dests: Array) -> None:
+        """Now they have it."""
+        where = dests % _ASKED
+        asked = self._asked[nodes, where] == dests
+        self._asked_at[nodes[asked], where[asked]] = -np.inf
+
+
+def _place(number: Array) -> Array:
+    """Where a request is remembered."""
+    return np.asarray((number.astype(np.uint64) * _MULTIPLIER) >> _SHIFT).astype(np.int64)
