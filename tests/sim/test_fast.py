@@ -18,9 +18,11 @@ from nexus_node.engine import medium
 from nexus_node.wire.packet import MAX_HOPS
 from nexus_sim.channel import Channel, Sensing, Transmission
 from nexus_sim.cli import cli
+from nexus_sim.fast import closed
 from nexus_sim.fast.ether import Ether
 from nexus_sim.fast.graph import graph_of, islands
 from nexus_sim.fast.larger import backbone, larger
+from nexus_sim.fast.meeting import UP
 from nexus_sim.fast.model import Model
 from nexus_sim.fast.requests import HOP_BITS
 from nexus_sim.fast.tables import Tables
@@ -190,6 +192,50 @@ def test_texts_and_places_are_those_of_the_real_run() -> None:
     both = play(plain(12, 400.0, per_hour=20.0), 5, beside=True)
     assert both["messages_sent"]["fast"] == both["messages_sent"]["real"] > 10
     assert both["neighbours"]["fast"] == both["neighbours"]["real"] > 1
+
+
+def test_thirty_nodes_are_as_real_ones() -> None:
+    """The tolerances are what docs/scale.md found over several seeds."""
+    both = play(plain(30, 900.0, per_hour=2.0), 0, beside=True)
+    fast, real = ({name: one[who] for name, one in both.items()} for who in ("fast", "real"))
+    assert fast["neighbours"] == real["neighbours"]
+    assert fast["links"] == pytest.approx(real["links"], rel=0.15)
+    assert fast["receptions"] == pytest.approx(real["receptions"], rel=0.15)
+    assert fast["air_share"] == pytest.approx(real["air_share"], rel=0.15)
+    assert fast["lost_share"] == pytest.approx(real["lost_share"], abs=0.03)
+    for kind, spare in (("hello", 0.15), ("handshake", 0.25), ("broadcast", 0.3)):
+        assert fast["frames"][kind] == pytest.approx(real["frames"][kind], rel=spare), kind
+        assert fast["airtime_s"][kind] == pytest.approx(real["airtime_s"][kind], rel=spare), kind
+    for at_s in (120.0, 300.0, 600.0):
+        modelled, seen = (dict(who["curve"])[at_s] for who in (fast, real))
+        assert modelled == pytest.approx(seen, abs=0.15), at_s
+
+
+def test_a_flood_goes_as_far_as_the_formula_says() -> None:
+    """The share of a hop's range that a flood makes good, from counting in the links of the model."""
+    model = Model(plain(3000, 60.0), 0, met=True)
+    start, to = model.graph.start, model.graph.to
+    up = model.meeting.state == UP
+    begin = np.searchsorted(start[up], np.arange(3001))
+    neighbours = model.graph.decodable.sum() / 3000
+    shares = []
+    for source in range(0, 3000, 100):
+        seen, edge = {source}, {source}
+        for _ in range(8):
+            edge = {int(one) for node in edge for one in to[up][begin[node] : begin[node + 1]]} - seen
+            seen |= edge
+        shares.append(math.sqrt(len(seen) / neighbours) / 8)
+    assert float(np.median(shares)) == pytest.approx(closed._HOP, abs=0.06)
+
+
+def test_the_formulas_add_up() -> None:
+    figures = play(read_scenario(SCALE / "plain.toml"), None, closed=True, nodes=1_000_000)
+    air, wire = figures["air"], figures["wire"]
+    assert air["told_per_interval"] * air["s_between_announces"] == pytest.approx(1800, rel=0.01)
+    assert air["hours_to_tell_of_all"] * 3600 / 1e6 == pytest.approx(air["s_between_announces"], rel=0.01)
+    assert wire["bytes_per_s_of_all_announces"] * 8 / 0.03 == pytest.approx(
+        wire["least_bps_for_them"], rel=0.01
+    )
 
 
 def test_wires_join_islands() -> None:
