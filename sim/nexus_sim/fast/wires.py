@@ -14,7 +14,10 @@ from nexus_sim.scenario import Scenario, resolve
 
 _WIRES_MAX = 255 - WIRED
 _UNKNOWN = 255
+_ASKED = 256
+"""Destinations asked for over wires that a node remembers; by chance one takes another's place."""
 Pairs = tuple[Array, Array]
+_NONE: Pairs = (np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
 
 
 class Wires:
@@ -54,8 +57,12 @@ class Wires:
         self._requests = _Budget(
             nodes, router._PACE * PATH_REQUESTS_PER_S, router._PACE_BURST * PATH_REQUESTS_BURST
         )
-        self._news: Pairs = (np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
-        self._asked: Pairs = self._news
+        ends_at = np.unique(self.start)
+        self._row = np.zeros(nodes, dtype=np.int64)
+        self._row[ends_at] = np.arange(len(ends_at))
+        self._dest = np.full((len(ends_at), _ASKED), -1, dtype=np.int32)
+        self._dest_at = np.full((len(ends_at), _ASKED), -np.inf)
+        self._news = self._asked = _NONE
         self.announces = self.requests = 0
         """Sent over all wires."""
         self.dropped = 0
@@ -75,13 +82,24 @@ class Wires:
         (node, dest), self._news = self._announces.take((news[0][once], news[1][once]))
         if len(node):
             self._tell(node, dest, now)
-        asked, gossip.asked_to_wire = _joined(self._asked, gossip.asked_to_wire), []
-        (node, value), self._asked = self._requests.take(asked)
+        fresh, gossip.asked_to_wire = self._not_lately(_joined(_NONE, gossip.asked_to_wire), now), []
+        (node, value), self._asked = self._requests.take(_joined(self._asked, [fresh]))
         if len(node):
             self._ask(node, value, now)
         rank = _rank(self._asked[0])
         self.dropped += int((rank >= PATHS_WANTED).sum())
         self._asked = self._asked[0][rank < PATHS_WANTED], self._asked[1][rank < PATHS_WANTED]
+
+    def _not_lately(self, asked: Pairs, now: float) -> Pairs:
+        """Without what was asked for a while ago: nothing gets lost here, and who was asked remembers. As
+        `should_ask` of the router."""
+        node, value = asked
+        dest = self._gossip.requests.goals(value)
+        place = self._row[node], dest % _ASKED
+        new = (self._dest[place] != dest) | (now >= self._dest_at[place] + router._REMEMBERED_S)
+        self._dest[place] = dest
+        self._dest_at[place[0][new], place[1][new]] = now
+        return node[new], value[new]
 
     def _tell(self, node: Array, dest: Array, now: float) -> None:
         gossip = self._gossip
