@@ -27,7 +27,7 @@ class _Watched(Player):
         super().__init__(scenario, seed, heard=self._count)
         self.books = OnAirBooks()
         self.curve = Curve()
-        self.links = 0
+        self.links = self.one_sided = 0
 
     def _count(self, packet: OnAir, names: dict[int, str]) -> None:
         kind = kind_of(packet.frame)
@@ -43,7 +43,11 @@ class _Watched(Player):
             cores = [one.running.core for one in self.world.nodes.values() if one.running is not None]
             pairs = len(self.places) * (len(self.places) - 1)
             known = sum(_known(core) for core in cores)
-            self.links = sum(len(core.router.neighbours()) for core in cores)
+            linked = {core.router.own: {peer for peer, _, _ in core.router.neighbours()} for core in cores}
+            self.links = sum(map(len, linked.values()))
+            self.one_sided = sum(
+                one not in linked.get(other, ()) for one, others in linked.items() for other in others
+            )
             self.curve.add(trio.current_time() - begin, known / pairs if pairs else 0.0)
 
 
@@ -71,6 +75,7 @@ def real(scenario: Scenario, seed: int) -> dict[str, Any]:
         virtual_s=outcome.virtual_s,
         neighbours=sum(heard.values()) / count,
         links=player.links / count,
+        one_sided=player.one_sided / max(1, player.links),
         books=player.books,
         received=fates["received"],
         collided=fates["collided"] + fates["busy"] + fates["half_duplex"],

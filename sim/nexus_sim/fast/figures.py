@@ -54,6 +54,7 @@ def figures(
     virtual_s: float,
     neighbours: float,
     links: float,
+    one_sided: float,
     books: OnAirBooks,
     received: int,
     collided: int,
@@ -62,7 +63,8 @@ def figures(
     highest_duty: float,
     wire_bytes: int,
 ) -> dict[str, Any]:
-    """The JSON of a run: seconds and bytes; shares from 0 to 1."""
+    """The JSON of a run: seconds and bytes; shares from 0 to 1. `one_sided`: of the links that are up at a
+    node, those that are not at the other end."""
     late = sorted(delays.late_s)
     final = curve.points[-1][1] if curve.points else 0.0
     return {
@@ -71,6 +73,7 @@ def figures(
         "virtual_s": round(virtual_s, 3),
         "neighbours": round(neighbours, 3),
         "links": round(links, 3),
+        "one_sided": round(one_sided, 4),
         "frames": dict(sorted(books.frames.items())),
         "bytes": dict(sorted(books.bytes.items())),
         "airtime_s": {kind: round(one, 1) for kind, one in sorted(books.airtime_s.items())},

@@ -193,6 +193,8 @@ class Model:
         late = [one.received_s - one.sent_s for one in letters if one.received_s is not None]
         clear = graph.decodable
         starts = np.concatenate([graph.start[clear], self.wires.start])
+        up = np.flatnonzero(self.meeting.state == UP)
+        one_sided = int((self.meeting.state[graph.back[up]] != UP).sum())
         label = islands(count, starts, np.concatenate([graph.to[clear], self.wires.to]))
         size = np.bincount(label).astype(np.float64)
         entries = self.tables.entries
@@ -204,6 +206,7 @@ class Model:
             virtual_s=now,
             neighbours=int(clear.sum()) / count,
             links=float((self.meeting.up.sum() + len(self.wires.to)) / count),
+            one_sided=one_sided / max(1, len(up) + len(self.wires.to)),
             books=self.books,
             received=self.ether.received,
             collided=self.ether.lost,
