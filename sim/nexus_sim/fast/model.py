@@ -222,6 +222,10 @@ class Model:
                 "mean": round(float(lora.mean()), 2) if len(lora) else None,
                 "max": int(lora.max(initial=0)),
             },
+            "known_at": {
+                where: round(float(self.tables.count[some].mean()), 1) if some.any() else None
+                for where, some in (("wired", self.gossip.wired), ("others", ~self.gossip.wired))
+            },
             "announces_sent": self.gossip.announces_sent,
             "requests_sent": self.gossip.requests_sent,
             "requests_made": self.gossip.requests.made,
