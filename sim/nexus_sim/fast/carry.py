@@ -16,6 +16,7 @@ from nexus_sim.events import Agenda
 from nexus_sim.fast import sizes
 from nexus_sim.fast.gossip import WIRED, Gossip
 from nexus_sim.fast.graph import Graph
+from nexus_sim.fast.hop import Hop
 from nexus_sim.fast.meeting import NONE, UP, Meeting
 from nexus_sim.fast.outbox import Frame, Outbox
 from nexus_sim.scenario import Texts
@@ -42,48 +43,6 @@ class _Search:
     until: float
     tries: int = 1
     letters: list[Letter] = field(default_factory=list)
-
-
-class _Hop:
-    """A packet on its way to one neighbour over the air, in fragments that are acknowledged."""
-
-    __slots__ = ("_carry", "_edge", "_here", "_lacking", "_parts", "_taken", "done", "tries")
-
-    def __init__(self, carry: "Carry", edge: int, packet: int, taken: Callable[[], None]) -> None:
-        self._carry, self._edge, self._taken = carry, edge, taken
-        self._parts = sizes.fragments(packet, carry.room)
-        self._lacking = set(range(len(self._parts)))
-        self._here: set[int] = set()
-        self.done = False
-        self.tries = 0
-        for number in range(len(self._parts)):
-            self._send(number, ask=number == len(self._parts) - 1)
-
-    def _send(self, number: int, *, ask: bool) -> None:
-        self._carry.send(self._edge, self._parts[number], partial(self._arrived, number, ask))
-
-    def repeat(self) -> None:
-        """Nothing was heard: ask again with what came last."""
-        self._send(max(self._lacking), ask=True)
-
-    def _arrived(self, number: int, ask: bool) -> None:
-        """At the other end, which says what it has when it is asked, and when it has all."""
-        before = len(self._here)
-        self._here.add(number)
-        complete = len(self._here) == len(self._parts)
-        if ask or complete:
-            back = int(self._carry.graph.back[self._edge])
-            self._carry.send(back, sizes.ACK, partial(self._acknowledged, set(self._here)))
-        if complete and before < len(self._parts):
-            self._taken()
-
-    def _acknowledged(self, here: set[int]) -> None:
-        self._lacking -= here
-        self.tries = 0
-        self.done = not self._lacking
-        gaps = sorted(number for number in self._lacking if number < max(here))
-        for number in gaps:
-            self._send(number, ask=number == gaps[-1])
 
 
 class Carry:
@@ -222,7 +181,7 @@ class Carry:
         letter.tries = 0
         self._await(letter, hop, way, direct)
 
-    def _await(self, letter: Letter, hop: _Hop | None, way: tuple[int, int], direct: bool) -> None:
+    def _await(self, letter: Letter, hop: Hop | None, way: tuple[int, int], direct: bool) -> None:
         latency = 0.0 if direct else self._latency_s(letter.sender, letter.recipient)
         far = (mailbox._FAR_PATIENCE_S + 4 * latency) * 2.0 ** min(letter.tries, 10)
         wait = min(far, mailbox._PATIENCE_MAX_S) + 16 * letter.packet / self._bps
@@ -230,7 +189,7 @@ class Carry:
             wait = self._retry_after(way[1], letter.tries)
         self._agenda.at(self._agenda.now + wait, partial(self._late, letter, hop, way, direct))
 
-    def _late(self, letter: Letter, hop: _Hop | None, way: tuple[int, int], direct: bool) -> None:
+    def _late(self, letter: Letter, hop: Hop | None, way: tuple[int, int], direct: bool) -> None:
         if letter.answered:
             return
         letter.tries += 1
@@ -293,10 +252,10 @@ class Carry:
         if hop is not None:
             self._watch(hop, way[1])
 
-    def _watch(self, hop: _Hop, edge: int) -> None:
+    def _watch(self, hop: Hop, edge: int) -> None:
         self._agenda.at(self._agenda.now + self._retry_after(edge, hop.tries), partial(self._ask, hop, edge))
 
-    def _ask(self, hop: _Hop, edge: int) -> None:
+    def _ask(self, hop: Hop, edge: int) -> None:
         if hop.done:
             return
         hop.tries += 1
@@ -304,11 +263,11 @@ class Carry:
             hop.repeat()
             self._watch(hop, edge)
 
-    def _over(self, me: int, way: tuple[int, int], packet: int, taken: Callable[[], None]) -> _Hop | None:
+    def _over(self, me: int, way: tuple[int, int], packet: int, taken: Callable[[], None]) -> Hop | None:
         """Send a packet to a neighbour; None over a wire, where nothing gets lost."""
         peer, edge = way
         if edge >= 0:
-            return _Hop(self, edge, packet, taken)
+            return Hop(self, edge, packet, taken)
         for other, bps, delay_s in self.wires.get(me, ()):
             if other == peer:
                 self.wire_bytes += packet
