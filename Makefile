@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 HOME_FLAG := $(if $(HOME_DIR),--home "$(HOME_DIR)",)
 
-.PHONY: setup dev run test check demo bench soak fuzz vectors lock clean
+.PHONY: setup dev run test check demo bench sim-full soak fuzz vectors lock clean
 
 setup: $(VENV)/.installed
 dev: $(VENV)/.dev-installed
@@ -43,6 +43,10 @@ demo: setup
 
 bench: setup
 	$(BIN)/python -m bench
+
+# Every scenario of the simulator in full: reports in build/sim, figures into docs/scenarios.
+sim-full: setup
+	$(BIN)/python -m bench.scenarios
 
 soak: dev
 	$(BIN)/python -m pytest -m soak --timeout 3600 tests

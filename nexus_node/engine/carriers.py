@@ -48,6 +48,8 @@ class Carriers(ABC):
         """Links by number: a carrier's own, or one that a link on a shared medium was given."""
         self.media: dict[int, Medium] = {}
         """Shared carriers by number."""
+        self.latest: list[Item] = []
+        """What the frame holds that was pulled last; nothing if it is not sealed. For who watches the air."""
         self._now = now
         self._rng = rng
         self._cookies = CookieJar(rng)
@@ -292,7 +294,7 @@ class Carriers(ABC):
         medium, one = self.media.get(cid), self.attachments.get(cid)
         if medium is None and one is None:
             raise CarrierClosed("the carrier is detached")
-        self._now = now
+        self._now, self.latest = now, []
         self._settle()
         if medium is not None:
             frame = self._next_shared(medium, now)
@@ -316,6 +318,7 @@ class Carriers(ABC):
             self._fill_broadcast(medium, packer)
             self._settle()
             if packer.items:
+                self.latest = packer.items
                 return medium.seal(encode_items(packer.items), now)
         for one in medium.turns():
             frame = self._frame_of(one, now)
@@ -336,6 +339,7 @@ class Carriers(ABC):
             self._fill(one, link.peer, packer)
             self._settle()  # what was just loaded may have been sealed again
             if packer.items or link.must_send:
+                self.latest = packer.items
                 frame = link.seal(packer.items, now)
                 if any(kind == ItemKind.CLOSE for kind, _ in packer.items):
                     link.closed = "this node is stopping"

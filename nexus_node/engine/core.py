@@ -189,12 +189,13 @@ class NodeCore(Carriers):
             self.courier.fill(peer, packer, now)
 
     def _fill_broadcast(self, medium: Medium, packer: ItemPacker) -> None:
-        if self.router.fill_broadcast(medium, packer, self._now):
-            self._stir(medium)
+        self.router.fill_broadcast(medium, packer, self._now)
+        self._stir(medium)
 
     def _stir(self, medium: Medium) -> None:
-        """There is something for all neighbours on a medium."""
-        self._arm(medium.stir(self._now))
+        """See whether there is something for all neighbours on a medium."""
+        if not medium.stirring and self.router.has_broadcasts(medium, self._now):
+            self._arm(medium.stir(self._now))
 
     def _take(self, one: Attachment, kind: int, body: bytes, now: float) -> None:
         self._dispatcher.take(one, kind, body, now)
@@ -244,14 +245,13 @@ class NodeCore(Carriers):
             self.router.relays_changed = False
             self.planner.relays_changed(self._now)
             self.courier.look_around(self._now)
-        for address in self.router.take_changed():
+        for address in sorted(self.router.take_changed()):  # a set's own order differs from run to run
             self.planner.route_changed(address, self._now)
             self.relay.route_changed(address, self._now)
             self.relay.hand_slips(address, self._now)
         self._wake_all(self.router.waiting())
         for medium in self.media.values():
-            if self.router.has_broadcasts(medium, self._now):
-                self._stir(medium)
+            self._stir(medium)
 
     # --- time and durability --------------------------------------------------------------------
     def expire(self, now: float) -> None:

@@ -161,7 +161,7 @@ class Courier:
             if announce is not None and self._carries_with(peer, link, announce.serve)
         }
         self._declined.clear()
-        for peer in self._meetings.keys() - here.keys():
+        for peer in [one for one in self._meetings if one not in here]:
             self._end(peer, now)
         for peer, link in here.items():
             meeting = self._meetings.get(peer)

@@ -260,9 +260,8 @@ class Delivery:
             self._finish(row)
         else:
             on_the_way = not direct and mailbox.way.relay is None
-            until = self._wait(
-                flight, now, _ON_THE_WAY_S if on_the_way else _REFUSED_RETRY_S, refusal.retry_s
-            )
+            soon = max(_ON_THE_WAY_S, 4 * mailbox.way.latency_s)
+            until = self._wait(flight, now, soon if on_the_way else _REFUSED_RETRY_S, refusal.retry_s)
             if mailbox.way.relay is not None and refusal.reason in (Reason.NOT_HERE, Reason.NOT_SERVED):
                 until = self._turned_away(mailbox.way.relay, mailbox.to, now)
             elif on_the_way:

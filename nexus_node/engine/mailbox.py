@@ -57,6 +57,7 @@ class Flight:
         "mailbox",
         "packet",
         "refused",
+        "rounds",
         "row",
         "sent",
         "transfer",
@@ -73,6 +74,8 @@ class Flight:
         self.transfer: OutgoingTransfer | None = None
         self.due = float("inf")
         self.tries = 0
+        self.rounds = 0
+        """How often it has crossed the first link, which acknowledged it, in vain."""
         self.unacknowledged = 0
         """Bytes of it counted in the link's window."""
         self.refused = 0
@@ -231,10 +234,12 @@ class Mailbox:
         return first
 
     def _await(self, flight: Flight, now: float) -> None:
-        patience = self.way.link.retry_after(flight.tries)
-        if not self.way.direct:  # several links, of which any may lose it
-            far = (_FAR_PATIENCE_S + 4 * self.way.latency_s) * 2.0 ** min(flight.tries, 10)
-            drain = 16 * len(flight.packet) / self.way.link.profile.bps
+        link, transfer = self.way.link, flight.transfer
+        patience = link.retry_after(flight.tries)
+        crossed = transfer is None or transfer.finished or not link.acknowledges
+        if crossed and not self.way.direct:  # several links, of which any may lose it
+            far = (_FAR_PATIENCE_S + 4 * self.way.latency_s) * 2.0 ** min(flight.tries + flight.rounds, 10)
+            drain = 16 * len(flight.packet) / link.profile.bps
             patience = min(far, _PATIENCE_MAX_S) + drain
         flight.due = now + patience
         self._arm(flight.due)
@@ -319,6 +324,7 @@ class Mailbox:
             self._sending.append(flight)
             return True
         if link.profile.ordered or (transfer.finished and (flight.tries > 1 or not self.way.direct)):
+            flight.rounds += transfer.finished
             self._cut(flight)  # the far end has let go of what it had
         else:
             transfer.timed_out()

@@ -34,7 +34,7 @@ from nexus_node.wire.frames import (
     sealed_header,
 )
 
-LINKS_WANTED = 4
+LINKS_WANTED = 8
 """Who has fewer opens links to those it hears: so many chosen at random by each node connect them all, and a
 handshake costs the air of two messages."""
 _HELLO_FIRST_S, _HELLO_MAX_S = 30.0, 1800.0
@@ -46,12 +46,15 @@ _ENOUGH_HELLOS = 3
 """Others that a newcomer has heard: who was about to answer its HELLO as well need not."""
 _HELLO_SIZE, _OPENING_SIZE, _ANNOUNCE_SIZE = 35, 123, 133
 _CONTENDERS = 8.0
-"""Frames that fit into the random wait before something that many may say at once."""
+"""Frames that fit into the random wait before something that many may say at once; twice as many as are
+heard, where those are more."""
 _HEARD_S = 2 * _HELLO_MAX_S
 _REOPEN_S = 600.0
 """So long a node that did not answer an opening is not tried again."""
-_GOSSIP_SHARE, _GOSSIP_ALL = 0.0135, 0.08
-"""Of the medium for one node's announces, and for those of all it hears together (N5)."""
+_GOSSIP_SHARE, _GOSSIP_ALL = 0.02, 0.07
+_REQUESTS = 0.25
+"""Of the medium for one node's announces, and for those of all it hears together; and for requests for paths
+that part of it again, since announces serve everybody (N5)."""
 _GOSSIP_BURST_S = 300.0
 
 
@@ -91,7 +94,9 @@ class Medium:
         self.airtime_s = 0.0
         self.links: dict[NodeId, Attachment] = {}
         """By peer, up or under way."""
-        self.gossip = TokenBucket(0.0, 0.0, now)
+        saved = profile.bps / 8 * _GOSSIP_SHARE * _GOSSIP_BURST_S
+        self.gossip, self.requests = TokenBucket(0.0, saved, now), TokenBucket(0.0, _REQUESTS * saved, now)
+        """The bytes of announces, and of requests for paths, that this node may broadcast."""
         self._identity = identity
         self._rng = rng
         self._budget = budget
@@ -144,13 +149,14 @@ class Medium:
     def _share_gossip(self, now: float) -> None:
         share = min(_GOSSIP_SHARE, _GOSSIP_ALL / max(1, len(self._heard)))
         rate = self.profile.bps / 8 * share
-        if rate != self.gossip.rate:
-            self.gossip = TokenBucket(rate, rate * _GOSSIP_BURST_S, now)
+        self.gossip.change(rate, rate * _GOSSIP_BURST_S, now)
+        self.requests.change(_REQUESTS * rate, _REQUESTS * rate * _GOSSIP_BURST_S, now)
 
     def _wait(self, size: int, rounds: float = 0.0) -> float:
         """A random time, long enough for some others to say as much; after so many rounds of that."""
         number = int.from_bytes(self._rng.random_bytes(2), "little")
-        return (rounds + number / 65536) * _CONTENDERS * 8 * size / self.profile.bps
+        contenders = max(_CONTENDERS, 2 * len(self._heard))
+        return (rounds + number / 65536) * contenders * 8 * size / self.profile.bps
 
     # --- links ----------------------------------------------------------------------------------
     def _link_with(self, peer: NodeId, *, dialed: bool, now: float) -> Attachment:
@@ -267,10 +273,14 @@ class Medium:
         """That link may have something to send."""
         self._waiting[one.cid] = one
 
+    @property
+    def stirring(self) -> bool:
+        """Whether a broadcast is to go."""
+        return self.broadcast_due or self._broadcast_at != float("inf")
+
     def stir(self, now: float) -> float:
         """There is something for all neighbours; returns when it goes."""
-        if not self.broadcast_due and self._broadcast_at == float("inf"):
-            self._broadcast_at = now + self._wait(_ANNOUNCE_SIZE)
+        self._broadcast_at = now + self._wait(_ANNOUNCE_SIZE)
         return self._broadcast_at
 
     def poll_hello(self, now: float) -> bytes | None:
@@ -281,13 +291,15 @@ class Medium:
         return Hello(self._sender.share(now).index, self._identity.node_id).encode()
 
     def take_broadcast(self) -> bool:
-        """Whether to broadcast now; what is left then asks again by `stir`."""
+        """Whether to broadcast now."""
         due, self.broadcast_due = self.broadcast_due, False
         return due
 
     def seal(self, plaintext: bytes, now: float) -> bytes:
-        """A frame for all neighbours."""
-        return self._sender.seal(plaintext, now)
+        """A frame for all neighbours, itself paid for as its items are."""
+        frame = self._sender.seal(plaintext, now)
+        self.gossip.take(len(frame) - len(plaintext), now, credit=float("inf"))
+        return frame
 
     @property
     def room(self) -> int:

@@ -8,7 +8,7 @@ from nexus_node.ports.driver import LinkProfile, Signal
 from nexus_node.proto.fragment import Reassembly, ReassemblyBudget
 from nexus_node.proto.link import Link
 
-_DEAD_TRIES, _DEAD_S = 3, 30.0
+_DEAD_TRIES, _DEAD_S = 5, 30.0
 """On a shared medium nothing else shows soon that a neighbour has gone."""
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class Attachment:
 
     def is_dead(self, tries: int, now: float) -> bool:
         """Whether so many repeats in vain mean that nobody is there any more."""
-        silent = now - self.link.last_heard
+        silent = now - self.link.last_answered
         return self.medium is not None and tries >= _DEAD_TRIES and silent >= _DEAD_S
 
     def answered(self, size: int) -> None:

@@ -94,7 +94,7 @@ class Planner:
         self._turned_away = {pair: until for pair, until in self._turned_away.items() if now < until}
         for until in (*self._silent.values(), *self._turned_away.values()):
             self._arm(until)
-        for to in over:
+        for to in sorted(over):
             self._plan(to, now)
 
     def why(self, to: NodeId) -> str:

@@ -51,16 +51,21 @@ _BUMPS, _BUMPS_PER_S = 10, 0.1
 """New sequences because somebody asks: a failure of links needs one, a liar could have them without end."""
 _SEQUENCE_LAST = 0xFFFF0000
 """Nobody comes near it who does not want to end the count."""
-_ASK_AGAIN_S, _ASK_AGAIN_MAX_S = 1.0, 300.0
+_ASK_AGAIN_S, _ASK_AGAIN_MAX_S, _ASK_AGAIN_SHARED_S = 1.0, 300.0, 3600.0
 _ASK_SOON = 8
 """Requests and answers may get lost: so often it is asked again without waiting longer each time."""
-_ASKED_S = 300.0
-"""An answer to a neighbour's request may take that long, over radio."""
+_ASKED_S, _ASKED_SHARED_S = 300.0, 3600.0
+"""An answer to a neighbour's request may take that long, over radio; where the air is shared, it is asked for
+seldom, and the next announce answers it."""
+_TELLERS = 3
+"""Neighbours that have told of a path on a shared medium: the others there have heard one of them."""
 _REMEMBERED_S = 60.0
 """A neighbour remembers longer what it was asked for; it is asked again after that all the same."""
+_ROUND_SHARED = 60
+"""What goes from radio to radio takes its turn at each, and waits before that."""
 _PASSED_S, _BROKEN_S = 0.8, 60.0
-"""A request for what was just asked for is not passed on; one after that finds no answer that way, and goes
-every way."""
+"""A request for what was just asked for, as a share of the time after which it is repeated, is not passed on;
+one after that finds no answer that way, and goes every way."""
 _IN_USE_S = 60.0
 """A path used that recently is looked for at once when it breaks, and for as long."""
 _SEQUENCES_RESERVED = 256
@@ -432,6 +437,8 @@ class Router:
         if known is None:
             return
         if announce.sequence < known.announce.sequence:
+            if neighbour.link.medium is not None and announce.node_id != neighbour.peer:
+                return  # it will hear of the newest: only who made it may not
             behind = [neighbour]
         else:
             behind = [self._neighbours[via] for via, path in known.paths.items() if path.announce != announce]
@@ -457,9 +464,9 @@ class Router:
         if self._answer(neighbour, address, now) or hops <= 1:
             return
         onward_request = replace(request, rank=(0, 0))  # what is near enough here may not be for who asks
-        passed_at, demand = self._passed.get(address, (float("-inf"), (0, False)))
-        if now < passed_at + _PASSED_S and demand >= _demand(onward_request):
+        if self._soon_again(address, now, _demand(onward_request)):
             return
+        passed_at, _ = self._passed.get(address, (float("-inf"), (0, False)))
         best = self.paths.best(address)
         onward: Iterable[_Neighbour] = self._neighbours.values()
         if address in self._by_address:
@@ -477,7 +484,7 @@ class Router:
         path = self.paths.best(address)
         if request is None or path is None or path.via == neighbour.peer:
             return False
-        if now >= at + _ASKED_S:
+        if now >= at + (_ASKED_SHARED_S if neighbour.link.medium is not None else _ASKED_S):
             del neighbour.asked[address]
             return False
         newer = path.announce.sequence > request.sequence
@@ -488,20 +495,32 @@ class Router:
 
     # --- telling --------------------------------------------------------------------------------
     def has_broadcasts(self, medium: Medium, now: float) -> bool:
-        """Whether there is something for all neighbours on that medium, and the budget for it."""
+        """Whether there is something for all neighbours on that medium, and the budget for all of it or for a
+        frame full: each frame costs air of its own."""
         here = self._on(medium)
-        if any(one.own_due or one.requests for one in here):
-            return True
-        return any(one.news for one in here) and medium.gossip.has(_ANNOUNCE_ITEM, now)
+        asking = max((sum(len(request) + ITEM_HEAD for request in one.requests) for one in here), default=0)
+        telling = max((len(one.news) for one in here), default=0) * _ANNOUNCE_ITEM
+        own = _ANNOUNCE_ITEM if any(one.own_due for one in here) else 0
+        most = max(_ANNOUNCE_ITEM, medium.room - _ANNOUNCE_ITEM)  # what comes last may not fit
+        due = float("inf")
+        for bucket, size, credit in (
+            (medium.requests, asking, 0.0),
+            (medium.gossip, telling, 0.0),
+            (medium.gossip, own, medium.gossip.burst),
+        ):
+            if size > 0:
+                due = min(due, bucket.ready_at(min(size, most), now, credit=credit))
+        if due > now:
+            self._arm(due)
+        return due <= now
 
     def _on(self, medium: Medium) -> list[_Neighbour]:
         links = (self._neighbours.get(peer) for peer in medium.links)
         return [one for one in links if one is not None and one.link.medium is medium]
 
-    def fill_broadcast(self, medium: Medium, packer: ItemPacker, now: float) -> bool:
-        """Put what all neighbours on a medium should know into a frame, once; True if some is left, for want
-        of room but not of budget. That there is no path any more is told only to who still sends that way:
-        it cannot be proved."""
+    def fill_broadcast(self, medium: Medium, packer: ItemPacker, now: float) -> None:
+        """Put what all neighbours on a medium should know into a frame, once, within the budget for it. That
+        there is no path any more is told only to who still sends that way: it cannot be proved."""
         here = self._on(medium)
         for one in here:
             one.gossip = medium.gossip
@@ -509,8 +528,8 @@ class Router:
             while one.requests:
                 request = one.requests[0]
                 if packer.left < len(request):
-                    return True
-                if not self._afford(one, len(request), now, urgent=True):
+                    return
+                if not medium.requests.take(len(request) + ITEM_HEAD, now):
                     break
                 packer.add(ItemKind.PACKET, request)
                 for other in here:
@@ -518,23 +537,21 @@ class Router:
                         other.requests.remove(request)
         if any(one.own_due for one in here):
             body = Packet(Context.ANNOUNCE, self._announce.encode(PathCost())).encode()
-            if packer.left < len(body):
-                return True
-            if self._fill_announce(here[0], body, packer, now, urgent=True):
-                for one in here:
-                    one.own_due = False
+            if not self._fill_announce(here[0], body, packer, now, urgent=True):
+                return
+            for one in here:
+                one.own_due = False
         for one in here:
             while one.news:
                 address = next(iter(one.news))
                 before = len(packer.items)
                 if not self._fill_news(one, address, packer, now):
-                    return packer.left < _ANNOUNCE_ITEM
+                    return
                 if len(packer.items) > before:
                     for other in here:
                         other.news.pop(address, None)
                         other.asked.pop(address, None)
                         other.behind.discard(address)
-        return False
 
     def fill(self, peer: NodeId, packer: ItemPacker, now: float) -> None:
         """Add to a frame what that neighbour should know, within the budget for gossip (N5)."""
@@ -586,7 +603,7 @@ class Router:
         known = self.paths.known(address)
         path = known.best if known is not None else None
         body = b""
-        if path is not None and path.hops_left > 0 and self._lacks(neighbour, known, path):
+        if known is not None and path is not None and self._lacks(neighbour, known, path):
             body = Packet(
                 Context.ANNOUNCE, path.announce.encode(path.cost), hops=path.hops_left, tlvs=path.tlvs
             ).encode()
@@ -601,16 +618,25 @@ class Router:
         del neighbour.news[address]
         return True
 
-    @staticmethod
-    def _lacks(neighbour: _Neighbour, known: Destination | None, path: Path) -> bool:
-        """Whether that path is news to a neighbour; where the air is shared, whether it is better news than
-        what it has told itself."""
-        if neighbour.peer in (path.via, path.announce.node_id):
+    def _lacks(self, neighbour: _Neighbour, known: Destination, path: Path) -> bool:
+        """Whether that path is news to a neighbour; where the air is shared, not if it or enough others have
+        told one there that is as good as over this node (as in Trickle, RFC 6206)."""
+        peer, medium = neighbour.peer, neighbour.link.medium
+        if path.hops_left <= 0 or peer in (path.via, path.announce.node_id):
             return False
-        theirs = known.paths.get(neighbour.peer) if known is not None else None
-        if theirs is None or neighbour.link.medium is None:
+        if medium is None or address_of(path.announce.node_id) in neighbour.asked:
             return True
-        return theirs.announce != path.announce or theirs.reported.rank > path.cost.rank
+        over = path.cost.after(neighbour.hop).rank
+        tellers = [
+            one.via
+            for one in known.paths.values()
+            if one.announce == path.announce and one.reported.rank <= over and self._hears(medium, one.via)
+        ]
+        return peer not in tellers and len(tellers) < _TELLERS
+
+    def _hears(self, medium: Medium, peer: NodeId) -> bool:
+        neighbour = self._neighbours.get(peer)
+        return neighbour is not None and neighbour.link.medium is medium
 
     def _fill_announce(
         self, neighbour: _Neighbour, body: bytes, packer: ItemPacker, now: float, *, urgent: bool
@@ -626,7 +652,7 @@ class Router:
 
     def _spread(self, now: float) -> None:
         """Queue for every neighbour what has changed."""
-        for address in self.paths.to_tell:
+        for address in sorted(self.paths.to_tell):  # a set's own order differs from run to run
             path = self.paths.best(address)
             if path is None:
                 self.paths.told_lost(address)
@@ -640,13 +666,29 @@ class Router:
         self.paths.to_tell.clear()
 
     def _patience(self) -> float:
-        """Seconds until a request is repeated: 10,000 bits, where that is longer."""
-        fastest = max((one.link.profile.bps for one in self._neighbours.values()), default=NARROW_BPS)
-        return max(_ASK_AGAIN_S, NARROW_BPS / fastest)
+        """Seconds until a request is repeated: the time of 10,000 bits, or of so many announces where the air
+        is shared with everybody the request goes to; of the quickest link."""
+        rounds = (
+            (_ROUND_SHARED * 8 * _ANNOUNCE_ITEM if one.link.medium is not None else NARROW_BPS)
+            / one.link.profile.bps
+            for one in self._neighbours.values()
+        )
+        return max(_ASK_AGAIN_S, min(rounds, default=1.0))
+
+    @property
+    def _only_shared(self) -> bool:
+        """Whether whoever is asked has to share the air for it with many others."""
+        return all(one.link.medium is not None for one in self._neighbours.values())
+
+    def _soon_again(self, address: Address, now: float, demand: tuple[int, bool]) -> bool:
+        """Whether others were asked for no less a moment ago, and may still answer."""
+        passed_at, passed = self._passed.get(address, (float("-inf"), (0, False)))
+        patience = self._patience()
+        return passed >= demand and now < passed_at + _PASSED_S * patience
 
     def _look_for_broken(self, now: float) -> None:
         """Ask at once for what is in use."""
-        for address in self.paths.starved:
+        for address in sorted(self.paths.starved):
             known = self.paths.known(address)
             if known is not None and now < known.used + _IN_USE_S:
                 self.want(address, now, most_s=_IN_USE_S)
@@ -692,8 +734,11 @@ class Router:
                     del self._wanted[address]
                     continue
                 search.tries += 1
-                patience = self._patience() * 2.0 ** min(max(0, search.tries - _ASK_SOON), 9)
-                search.due = now + min(patience, _ASK_AGAIN_MAX_S)
+                soon, most_s = (
+                    (2, _ASK_AGAIN_SHARED_S) if self._only_shared else (_ASK_SOON, _ASK_AGAIN_MAX_S)
+                )
+                patience = self._patience() * 2.0 ** min(max(0, search.tries - soon), 9)
+                search.due = now + min(patience, most_s)
                 self._ask(address, self._neighbours.values(), now)
             self._arm(search.due)
         for neighbour in self._neighbours.values():

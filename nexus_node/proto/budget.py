@@ -10,6 +10,12 @@ class TokenBucket:
         self._tokens = burst
         self._at = now
 
+    def change(self, rate: float, burst: float, now: float) -> None:
+        """Go on at another rate, with what there is, or as much of it as may be saved up."""
+        self.has(0.0, now)
+        self.rate, self.burst = rate, burst
+        self._tokens = min(self._tokens, burst)
+
     def has(self, count: float, now: float, *, credit: float = 0.0) -> bool:
         """Whether `count` tokens may be taken now, going into debt by at most `credit`. More than `burst`
         may once it is full."""

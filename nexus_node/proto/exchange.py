@@ -32,6 +32,8 @@ LARGEST_HANDSHAKE = 123
 """Bytes of an IK opening on a shared medium, the largest frame that goes in the clear; with a cookie 118."""
 _TURNS_SHARED = 16
 """Frame times until an answer is missed where others send as well, and wait a random while before that."""
+_ANSWERS = 4
+"""How often, at most, an opening is answered there: who opened shows that it heard one."""
 _RECOVER_EVERY_S = 5.0
 _IK_PATIENCE = 8
 """IK openings go unanswered with gaps of 1, 2, 4 and 8 rto before XX is tried, or on shared media nothing."""
@@ -72,6 +74,8 @@ class Exchange:
         frame_time = LARGEST_HANDSHAKE * 8 / profile.bps
         self.rto = max(1.0, (_TURNS_SHARED if profile.shared else 4) * frame_time)
         self.timeout = max(HANDSHAKE_TIMEOUT_S, 20 * frame_time)
+        if profile.shared:
+            self.timeout = max(self.timeout, _ANSWERS * 2 * self.rto)
         self.known = known
         self.frames: deque[bytes] = deque(maxlen=HANDSHAKE_FRAMES)
         """What is to go in the clear."""

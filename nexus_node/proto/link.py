@@ -39,6 +39,8 @@ KEEPALIVE_SHARED_S = 2250.0
 SILENT_ROUNDS = 3
 """A neighbour that has said nothing for three rounds is gone (N4)."""
 _REKEY_TRIES = 12
+_PROOFS_ASKED = 3
+"""After so many more questions in vain whether a link on a shared medium is up there too, it is not."""
 _LOST_EVERY_S = 1.0
 CLOSE_WORDS = 64
 """Bytes of a reason for leaving."""
@@ -112,7 +114,10 @@ class Link:
         self.mtu = self._peer_mtu = profile.mtu
         self.closed: str | None = None
         """Why this carrier is to be closed, once it is."""
-        self.last_heard = now
+        self.last_heard = self.last_answered = now
+        """When a frame of the peer came; and one for this link alone, which shows that it has it too."""
+        self._asked = 0
+        """How often the peer was asked whether the link is up there too; 0 once it has shown that."""
         self._last_sealed = now
         self.rtt: float | None = None
         self._items: deque[Item] = deque(maxlen=LINK_ITEMS)
@@ -223,7 +228,9 @@ class Link:
         if frame.index is not None and frame.index != self._exchange.index:
             return []
         plaintext = self._decrypt(frame, now)
-        self.last_heard = now
+        self.last_heard = self.last_answered = now
+        if self._asked:
+            self._asked, self._alive_due = 0, now + self.keepalive
         items = list(parse_items_untrusted(plaintext))
         return [item for item in items if not self._take_own(item, now)]
 
@@ -309,8 +316,11 @@ class Link:
         self._confirm = outcome.confirm
         if outcome.rtt is not None:
             self._measured(outcome.rtt)
-        self.last_heard = now
+        self.last_heard = self.last_answered = now
         self._alive_due = now + self.keepalive
+        self._asked = 0
+        if outcome.confirm and self._profile.shared:  # much gets lost there, and who answered must hear it
+            self._ask_whether_up(now)
         self._events.append(LinkUp(agreed.peer))
 
     def _drop(self, why: str, now: float) -> None:
@@ -398,7 +408,18 @@ class Link:
         session = self._session
         return session is not None and self._used(session) and now >= session.keyed_at + REKEY_AFTER_S
 
+    def _ask_whether_up(self, now: float) -> None:
+        self._asked += 1
+        self.ping(now)
+        self._alive_due = now + self.rto * 2.0**self._asked
+
     def _check_alive(self, now: float) -> None:
+        if 0 < self._asked <= _PROOFS_ASKED:
+            self._ask_whether_up(now)
+            return
+        if self._asked:
+            self._drop("it does not answer", now)
+            return
         silent = now - self.last_heard
         if silent >= SILENT_ROUNDS * self.keepalive:
             self._drop(f"nothing heard for {silent:.0f} s", now)

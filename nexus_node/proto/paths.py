@@ -18,8 +18,8 @@ from nexus_node.wire.pathcost import Hop, PathCost
 from nexus_node.wire.tlv import Tlvs
 
 ANNOUNCE_EVERY_S = 30 * 60.0
-STALE_AFTER_S = 3 * ANNOUNCE_EVERY_S
-GONE_AFTER_S = 4 * ANNOUNCE_EVERY_S
+STALE_AFTER_S = 6 * ANNOUNCE_EVERY_S
+GONE_AFTER_S = 8 * ANNOUNCE_EVERY_S
 """A path is stale after three intervals without a new sequence and gone after one more (N4)."""
 _BOUND_AFTER_S = GONE_AFTER_S + ANNOUNCE_EVERY_S
 """What was told is remembered until no neighbour can use it any more, and their clocks' half interval."""
@@ -258,7 +258,7 @@ class PathTable:
             known.told = None
 
     def expire(self, now: float) -> None:
-        """Drop what has had no new sequence for four intervals."""
+        """Drop what has had no new sequence for eight intervals."""
         for address, known in list(self._destinations.items()):
             for via in [path.via for path in known.paths.values() if now >= path.heard + GONE_AFTER_S]:
                 del known.paths[via]

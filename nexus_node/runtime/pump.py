@@ -60,8 +60,9 @@ class Pump:
         self._bells: dict[int, Bell] = {}
         self._scopes: dict[int, trio.CancelScope] = {}
         """Around each driver's use of a carrier."""
-        self._timer = Bell()
-        self._armed = float("inf")
+        self._sleep = trio.CancelScope()
+        """Of the timer, until the engine wants to be called."""
+        self._rest_until = 0.0
         self._flush = Bell()
         self.recent: deque[Event] = deque(maxlen=EVENTS_RECENT)
         """What `nexus events` shows of the time before it was called."""
@@ -99,9 +100,8 @@ class Pump:
             if core.closed(cid) is not None:
                 scope = self._scopes[cid]
                 scope.deadline = min(scope.deadline, trio.current_time() + GIVEN_UP_S)
-        if core.wake_at < self._armed:
-            self._armed = core.wake_at
-            self._timer.ring()
+        if core.wake_at < self._sleep.deadline:
+            self._sleep.deadline = max(core.wake_at, self._rest_until)
         if core.has_events or core.store.dirty:
             self._flush.ring()
 
@@ -117,10 +117,9 @@ class Pump:
             if now >= self.core.wake_at:
                 self.core.expire(now)
                 self.after()
-            await trio.lowlevel.checkpoint()  # a bell that has rung returns at once
-            self._armed = self.core.wake_at
-            with trio.move_on_at(max(self._armed, now + _TIMER_STEP_S)):
-                await self._timer.wait()
+            self._rest_until = now + _TIMER_STEP_S
+            with trio.CancelScope(deadline=max(self.core.wake_at, self._rest_until)) as self._sleep:
+                await trio.sleep_forever()
 
     async def _run_flush(self) -> None:
         while True:

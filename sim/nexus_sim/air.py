@@ -48,7 +48,8 @@ class Air:
         self._carriers: dict[int, Carrier] = {}
         self._ends: list[tuple[float, int, Transmission, trio.Event]] = []
         self._count = 0
-        self._bell = trio.Event()
+        self._sleep = trio.CancelScope()
+        """Of `run`, until the next packet ends."""
 
     def join(self, node: int, carrier: Carrier) -> None:
         """A radio is on from now."""
@@ -64,16 +65,16 @@ class Air:
         ended = trio.Event()
         self._count += 1
         heappush(self._ends, (end, self._count, packet, ended))
-        self._bell.set()
+        if end < self._sleep.deadline:
+            self._sleep.deadline = end
         return ended
 
     async def run(self) -> Never:
         """End what is on the air, until cancelled."""
         while True:
-            self._bell = trio.Event()
             due = self._ends[0][0] if self._ends else float("inf")
-            with trio.move_on_at(due):
-                await self._bell.wait()
+            with trio.CancelScope(deadline=due) as self._sleep:
+                await trio.sleep_forever()
             while self._ends and self._ends[0][0] <= trio.current_time():
                 end, _, packet, ended = heappop(self._ends)
                 self._finish(packet, end)
@@ -111,13 +112,16 @@ class SimRadio:
         mtu: int,
         duty_cycle: float | None,
         dice: random.Random,
+        pulled: Callable[[int, bytes], None] = lambda node, frame: None,
     ) -> None:
+        """`pulled` is told of every frame at the instant in which the node gave it."""
         self._air = air
         self._node = node
         self._modem = modem
         self._tx_dbm = tx_dbm
         self._duty_cycle = duty_cycle
         self._dice = dice
+        self._pulled = pulled
         self._slot_s = _SLOT_SYMBOLS * modem.symbol_s + _SLOT_S
         self.profile = LinkProfile(
             mtu=mtu,
@@ -136,17 +140,19 @@ class SimRadio:
         air, node = self._air, self._node
         async with port.attach(self.profile, self.label, dialed=True) as carrier:
             air.join(node, carrier)
-            air.channel.tune(node, self._modem, trio.current_time())
+            ready_at = trio.current_time()
+            air.channel.tune(node, self._modem, ready_at)
             try:
                 while True:
                     frame = await carrier.next_frame()
+                    self._pulled(node, frame)
                     airtime_s = self._modem.airtime(len(frame))
                     await self._wait_for_duty(airtime_s)
-                    await self._wait_for_air()
+                    await self._wait_for_air(ready_at)
                     packet = Transmission(node, self._modem, self._tx_dbm, airtime_s, frame)
                     await air.send(packet).wait()
                     carrier.billed(airtime_s)
-                    await trio.sleep(_TURNAROUND_S)
+                    ready_at = trio.current_time() + _TURNAROUND_S
             finally:
                 air.leave(node)
                 air.channel.tune(node, Listening.OFF, trio.current_time())
@@ -159,12 +165,17 @@ class SimRadio:
             if free_at > now:
                 await trio.sleep_until(free_at)
 
-    async def _wait_for_air(self) -> None:
-        """Listen before talking: a random number of turns, more of them the oftener the medium is in use."""
+    async def _wait_for_air(self, ready_at: float) -> None:
+        """Listen before talking: a random number of turns, more of them the oftener the medium is in use.
+        What is being received is in use until its end: in that time nothing needs to be looked at."""
         channel, window = self._air.channel, _WINDOW_MIN
+        at = max(ready_at, trio.current_time())
+        in_use_until = 0.0
         while True:
-            await trio.sleep(self._slot_s * (1 + self._dice.randrange(2**window)))
-            now = trio.current_time()
-            if not (channel.busy(self._node, now) or channel.receiving(self._node, now)):
-                return
+            at += self._slot_s * (1 + self._dice.randrange(2**window))
+            if at >= in_use_until:
+                await trio.sleep_until(at)
+                in_use_until = channel.receiving_until(self._node, at)
+                if at >= in_use_until and not channel.busy(self._node, at):
+                    return
             window = min(window + 1, _WINDOW_MAX)

@@ -191,10 +191,18 @@ class Channel:
 
     def receiving(self, node: int, now: float) -> bool:
         """Whether the radio is following a packet and knows it: it has had enough of the preamble."""
+        return self.receiving_until(node, now) > now
+
+    def receiving_until(self, node: int, now: float) -> float:
+        """The end of all it is following now and knows of; `now` if there is nothing."""
         locked = self._sensing.lock_symbols
-        return any(
-            one.followed and one.begin + locked * one.modem.symbol_s < now
-            for one in self._stations[node].ear.on_air(now)
+        return max(
+            (
+                one.end
+                for one in self._stations[node].ear.on_air(now)
+                if one.followed and one.begin + locked * one.modem.symbol_s < now
+            ),
+            default=now,
         )
 
     def noise_floor(self, modem: Modem) -> float:

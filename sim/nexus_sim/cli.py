@@ -1,6 +1,7 @@
 """The `nexus-sim` program."""
 
 import json
+import shlex
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -11,13 +12,13 @@ import click
 
 from nexus_node import __version__
 from nexus_node.base.errors import ConfigError, InputError
-from nexus_sim import report
 from nexus_sim.clock import virtual_run
 from nexus_sim.contacts import replay
 from nexus_sim.flooding import figures, flood
 from nexus_sim.play import play
 from nexus_sim.radio import simulate
-from nexus_sim.scenario import read_scenario
+from nexus_sim.report import run_figures, write_report
+from nexus_sim.scenario_file import read_scenario
 from nexus_sim.settings import read_flood, read_radio
 from nexus_sim.shipped import find, shipped
 from nexus_sim.traced import TraceFile
@@ -40,18 +41,22 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Write one JSON obj
 @cli.command()
 @click.argument("scenario", metavar="SCENARIO.toml")
 @click.option("--seed", metavar="N", type=click.IntRange(0), help="Instead of the scenario's.")
+@click.option("--short", is_flag=True, help="Its short form, for a look.")
+@click.option("--report", metavar="DIR", type=click.Path(path_type=Path), help="A page and its figures.")
 @click.option("--trace", metavar="FILE", type=click.Path(path_type=Path), help="Every packet on the air.")
 @_JSON
-def run(scenario: str, seed: int | None, trace: Path | None, as_json: bool) -> None:
+def run(
+    scenario: str, seed: int | None, short: bool, report: Path | None, trace: Path | None, as_json: bool
+) -> None:
     """Play a scenario with real nodes: a file, or one that `nexus-sim list` names.
 
     Exit code 1 when something that must hold did not: what, and how to see it again, is on standard error.
     """
     path = find(scenario)
     with _usage():
-        read = read_scenario(path)
+        read = read_scenario(path, short=short)
     chosen = read.seed if seed is None else seed
-    begin = time.perf_counter()
+    begin, cpu_begin = time.perf_counter(), time.process_time()
     with ExitStack() as stack:
         try:
             heard = stack.enter_context(TraceFile(trace)) if trace is not None else None
@@ -60,12 +65,18 @@ def run(scenario: str, seed: int | None, trace: Path | None, as_json: bool) -> N
         with _usage():
             main = play(read, chosen, heard=heard)
         outcome = virtual_run(main, chosen)
-    result = report.figures(outcome, time.perf_counter() - begin)
-    _answer(result, begin, as_json)
+    result = run_figures(outcome, time.perf_counter() - begin, time.process_time() - cpu_begin)
+    again = f"nexus-sim run {shlex.quote(scenario)}{' --short' if short else ''} --seed {chosen}"
+    if report is not None:
+        try:
+            write_report(report, outcome, result, again)
+        except OSError as error:
+            raise click.ClickException(f"{report} cannot be written: {error.strerror}") from error
+    _answer(result if as_json else _without(result, "by_node"), begin, as_json)
     if outcome.record.breaches:
         for breach in outcome.record.breaches[:_BREACHES_SHOWN]:
             click.echo(f"must not happen: {breach}", err=True)
-        click.echo(f"repeat it with: nexus-sim run {scenario} --seed {chosen}", err=True)
+        click.echo(f"repeat it with: {again}", err=True)
         raise SystemExit(1)
 
 
@@ -196,6 +207,10 @@ def _usage() -> Iterator[None]:
         yield
     except (InputError, ConfigError) as error:
         raise click.UsageError(str(error)) from error
+
+
+def _without(figures: dict[str, Any], name: str) -> dict[str, Any]:
+    return {key: value for key, value in figures.items() if key != name}
 
 
 def _answer(figures: dict[str, Any], begin: float, as_json: bool) -> None:

@@ -13,11 +13,10 @@ def places_of(scenario: Scenario, dice: random.Random) -> dict[str, Place]:
     found = {one.name: one for one in scenario.nodes}
     if len(found) < len(scenario.nodes):
         raise ConfigError("two [[node]] have the same name; names must differ")
-    rule = scenario.places
-    if rule is not None:
+    for rule in scenario.places:
         for one in _file(scenario, rule) if rule.kind == "file" else _by_rule(rule, dice):
             if one.name in found:
-                raise ConfigError(f'"{one.name}" stands in [places] and in [[node]]; names must differ')
+                raise ConfigError(f'there are two nodes "{one.name}"; give each [[places]] its own prefix')
             found[one.name] = one
     if scenario.contacts is not None:
         for meeting in scenario.contacts.meetings:
@@ -51,7 +50,7 @@ def _by_rule(rule: Places, dice: random.Random) -> list[Place]:
             (dice.gauss(x, rule.spread_m), dice.gauss(y, rule.spread_m))
             for x, y in (middles[number % rule.clusters] for number in range(rule.count))
         ]
-    return [Place(f"n{number}", x, y) for number, (x, y) in enumerate(spots, 1)]
+    return [Place(f"{rule.prefix}{number}", rule.x + x, rule.y + y) for number, (x, y) in enumerate(spots, 1)]
 
 
 class Walk:

@@ -3,14 +3,13 @@
 import gc
 import math
 import random
-import string
-from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import trio
 
+from nexus_node.base.errors import ConfigError, InputError
 from nexus_node.base.states import State
 from nexus_node.engine.events import Event
 from nexus_node.engine.relay import RelayPolicy
@@ -18,50 +17,32 @@ from nexus_node.wire.announce import Serve
 from nexus_sim.air import Air, OnAir, SimRadio
 from nexus_sim.channel import Channel, Sensing
 from nexus_sim.duty import ANYWHERE, EU868
+from nexus_sim.failures import noted_failures
 from nexus_sim.invariants import check_air, check_custody, check_duty, check_stores, explain
+from nexus_sim.joins import Joins
 from nexus_sim.links import Links, Plane
 from nexus_sim.modem import Modem
+from nexus_sim.names import resolve, resolved
+from nexus_sim.outcome import Outcome
 from nexus_sim.places import Walk, box_of, places_of
+from nexus_sim.power import Power
 from nexus_sim.propagation import LogDistance, Shadowing, loss_of_snr, snr_sensitivity
-from nexus_sim.reception import GOURSAUD, Fate, Listening, Rules
+from nexus_sim.reception import GOURSAUD, Listening, Rules
 from nexus_sim.record import Record
-from nexus_sim.scenario import Outage, Partition, Place, Radio, Scenario, Texts, WireSetting, resolve
+from nexus_sim.scenario import Battery, Outage, Partition, Place, Radio, Scenario, WireSetting
 from nexus_sim.traces import read_matrix
+from nexus_sim.traffic import Traffic
 from nexus_sim.wires import Plug, Rate, Wire
-from nexus_sim.world import SimNode, open_world
+from nexus_sim.world import open_world
+from nexus_sim.writing import Writer
 
 _START_S = 30.0
 """Nodes are switched on within so long of the beginning."""
+_DRAIN_S = 60.0
+"""How often batteries are looked at."""
 _MANY = 1 << 40
 _REACH_SPARE_DB = 3.0
 """A carrier sense notices what is so much too weak to be received (channel.py)."""
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What came of a run."""
-
-    scenario: Scenario
-    seed: int
-    places: dict[str, Place]
-    virtual_s: float
-    record: Record
-    frames: int = 0
-    bytes_on_air: int = 0
-    airtime_s: float = 0.0
-    fates: Counter[Fate] = field(default_factory=Counter)
-    airtime_of: dict[str, float] = field(default_factory=dict)
-    """Seconds on air, by node."""
-    duty_of: dict[str, float] = field(default_factory=dict)
-    """The largest share of an hour that a node was on air, of what its band allows."""
-    duty_violations: int = 0
-    wire_bytes: int = 0
-    reach: list[tuple[str, str, float]] = field(default_factory=list)
-    """Who could hear whom at the end, with the signal-to-noise ratio in dB."""
-    wires: list[tuple[str, str]] = field(default_factory=list)
-    counters: Counter[str] = field(default_factory=Counter)
-    log_hash: str = ""
-    events: int = 0
 
 
 class Player:
@@ -71,10 +52,12 @@ class Player:
         self, scenario: Scenario, seed: int, *, heard: Callable[[OnAir, dict[int, str]], None] | None = None
     ) -> None:
         """`heard` is told of each packet on the air, with the names of its numbers. Raises ConfigError."""
-        self.scenario = scenario
         self.seed = seed
         self.record = Record()
         self.places = places_of(scenario, self._dice("places"))
+        self.scenario = resolved(scenario, self.places)
+        self._matrix = self._read_matrix()
+        self._traffic = Traffic(scenario.duration_s)
         self._heard = heard
         self._channel: Channel | None = None
         self._air: Air | None = None
@@ -83,38 +66,11 @@ class Player:
         self._numbers = {name: number for number, name in enumerate(self.places, 1)}
         self._names = {number: name for name, number in self._numbers.items()}
         self._plugs: dict[str, Plug] = {name: Plug() for name in self.places}
-        self._wires: list[tuple[Wire, str, str]] = []
-        self._joined: dict[Wire, trio.CancelScope] = {}
-        self._wanted: dict[Wire, bool] = {}
-        self._off: Counter[str] = Counter()
-        """By how many outages each node is off."""
         self._by_address: dict[str, str] = {}
         self._modem: Modem | None = None
-        self._check(scenario)
 
     def _dice(self, what: str) -> random.Random:
         return random.Random(f"{self.seed} {what}")
-
-    def _resolve(self, names: Iterable[str], where: str) -> list[str]:
-        return resolve(names, self.places, where)
-
-    def _check(self, scenario: Scenario) -> None:
-        """Every name must be that of a node. Raises ConfigError."""
-        if scenario.radio is not None:
-            self._resolve(scenario.radio.nodes, " in [radio]")
-        self._resolve(scenario.relays.nodes, " in [relays]")
-        if scenario.mobility is not None:
-            self._resolve(scenario.mobility.nodes, " in [mobility]")
-        for wire in scenario.wires:
-            self._resolve(wire.between, " in [[wire]]")
-        for texts in scenario.texts:
-            self._resolve((*texts.senders, *texts.recipients), " in [[texts]]")
-        for outage in scenario.outages:
-            self._resolve(outage.nodes, " in [[outage]]")
-        for partition in scenario.partitions:
-            self._resolve((name for group in partition.groups for name in group), " in [[partition]]")
-        for clocks in scenario.clocks:
-            self._resolve(clocks.nodes, " in [[clock]]")
 
     # --- building -------------------------------------------------------------------------------
     async def play(self) -> Outcome:
@@ -123,9 +79,12 @@ class Player:
             self.world = world
             self._by_address = {one.identity.address.hex(): name for name, one in world.nodes.items()}
             async with trio.open_nursery() as nursery:
-                self._nursery = nursery
-                self._build()
                 begin = trio.current_time()
+                self._nursery = nursery
+                self._joins = Joins(nursery, self._plugs, self._dice)
+                self._power = Power(self._start, world.stop, lambda: trio.current_time() - begin)
+                self._writer = Writer(self.scenario, world, self.record, self._dice, begin)
+                self._build()
                 nursery.start_soon(self._start_nodes)
                 for task in self._tasks():
                     nursery.start_soon(task)
@@ -164,7 +123,9 @@ class Player:
         self._nursery.start_soon(self._air.run)
         names = radio.nodes or tuple(self.places)
         if radio.matrix:
-            self._set_matrix(radio, links)
+            for a, b, snr_db in self._matrix:
+                loss_db = loss_of_snr(snr_db, radio.tx_dbm, radio.bandwidth)
+                links.set(self._numbers[a], self._numbers[b], loss_db)
         else:
             loss = radio.pathloss
             model = LogDistance(loss.model == "ln", loss.d0, loss.pl0, loss.gamma)
@@ -183,34 +144,38 @@ class Player:
                 mtu=radio.mtu,
                 duty_cycle=band.duty_cycle if band is not None and band.duty_cycle < 1 else None,
                 dice=self._dice(f"radio {name}"),
+                pulled=self._pulled,
             )
             self.world.nodes[name].drivers.append(driver)
 
-    def _set_matrix(self, radio: Radio, links: Links) -> None:
-        for sender, receiver, snr_db in read_matrix(self.scenario.folder / radio.matrix):
-            a, b = self._resolve((sender, receiver), " in the matrix")
-            links.set(self._numbers[a], self._numbers[b], loss_of_snr(snr_db, radio.tx_dbm, radio.bandwidth))
+    def _read_matrix(self) -> list[tuple[str, str, float]]:
+        """The measured links, if there are any. Raises ConfigError."""
+        radio = self.scenario.radio
+        if radio is None or not radio.matrix:
+            return []
+        try:
+            measured = read_matrix(self.scenario.folder / radio.matrix)
+        except InputError as error:
+            raise ConfigError(f"matrix in [radio]: {error}") from error
+        resolve([name for a, b, _ in measured for name in (a, b)], self.places, f" in {radio.matrix}")
+        return measured
 
     def _build_wires(self, setting: WireSetting) -> None:
         rate = Rate(setting.bps, setting.delay_s, setting.loss)
         names = setting.between
         for at, a in enumerate(names):
             for b in names[at + 1 :]:
-                wire = self._wire(a, b, rate)
-                self._nursery.start_soon(self._keep_times, wire, setting.up)
+                wire = self._joins.wire(a, b, rate)
+                self._nursery.start_soon(self._keep_times, wire, setting)
 
-    def _wire(self, a: str, b: str, rate: Rate) -> Wire:
-        wire = Wire(self._plugs[a], self._plugs[b], (a, b), rate, self._dice(f"wire {a} {b}"))
-        self._wires.append((wire, a, b))
-        self._wanted[wire] = False
-        return wire
+    def _is_relay(self, name: str) -> bool:
+        relays = self.scenario.relays
+        return name in relays.nodes or self._numbers[name] <= relays.count
 
     def _options(self, name: str) -> dict[str, Any]:
-        relays = self.scenario.relays
-        first = list(self.places)[: relays.count]
-        if name not in relays.nodes and name not in first:
+        if not self._is_relay(name):
             return {}
-        serve = Serve[relays.serve.upper()]
+        serve = Serve[self.scenario.relays.serve.upper()]
         return {"relay": RelayPolicy(serve, interval_s=0.0, per_day=(_MANY, _MANY))}
 
     async def _start_nodes(self) -> None:
@@ -219,108 +184,72 @@ class Player:
         begin = trio.current_time()
         for at, name in order:
             await trio.sleep_until(begin + at)
-            if not self._off[name]:
-                await self._switch_on(name)
+            await self._power.begin(name)
 
-    # --- who is on, and who is joined -----------------------------------------------------------
-    async def _switch_on(self, name: str) -> None:
-        node = self.world.nodes[name]
-        if node.running is None:
-            await self.world.start(name, self._options(name))
-            self._join_again(name)
+    async def _start(self, name: str) -> None:
+        await self.world.start(name, self._options(name))
+        self._joins.switched_on(name)
+        self._writer.started(name)
 
-    async def _switch_off(self, name: str) -> None:
-        await self.world.stop(name)
-
-    def _join_again(self, name: str) -> None:
-        for wire, a, b in self._wires:
-            if name in (a, b) and self._wanted[wire]:
-                self._join(wire)
-
-    def _join(self, wire: Wire) -> None:
-        """Put a wire in, once both its nodes are on."""
-        old = self._joined.pop(wire, None)
-        if old is not None:
-            old.cancel()
-        scope = self._joined[wire] = trio.CancelScope()
-        self._nursery.start_soon(wire.last, scope)
-
-    def _cut(self, wire: Wire) -> None:
-        scope = self._joined.pop(wire, None)
-        if scope is not None:
-            scope.cancel()
-
-    async def _keep_times(self, wire: Wire, times: Iterable[tuple[float, float]]) -> None:
-        """Have a wire up at these times; while a partition lasts it is cut all the same."""
+    async def _keep_times(self, wire: Wire, setting: WireSetting) -> None:
+        """Have a wire in at its times."""
         begin = trio.current_time()
-        for up, down in times:
-            await trio.sleep_until(begin + up)
-            self._wanted[wire] = True
-            self._join(wire)
-            if math.isinf(down):
+        while True:
+            for up, down in setting.up:
+                await trio.sleep_until(begin + up)
+                self._joins.put_in(wire)
+                await trio.sleep_until(begin + down)
+                self._joins.take_out(wire)
+            if not setting.every_s:
                 return
-            await trio.sleep_until(begin + down)
-            self._wanted[wire] = False
-            self._cut(wire)
+            begin += setting.every_s
 
     # --- what happens meanwhile -----------------------------------------------------------------
     def _tasks(self) -> list[Callable[[], Awaitable[None]]]:
         scenario = self.scenario
         tasks: list[Callable[[], Awaitable[None]]] = []
         for number, texts in enumerate(scenario.texts):
-            tasks.append(lambda texts=texts, number=number: self._write(texts, self._dice(f"texts {number}")))  # type: ignore[misc]
-        tasks += [lambda outage=outage: self._fail(outage) for outage in scenario.outages]  # type: ignore[misc]
-        tasks += [lambda one=one: self._part(one) for one in scenario.partitions]  # type: ignore[misc]
+            if not texts.at_start:
+                tasks.append(partial(self._writer.now_and_then, number))
+        for number, outage in enumerate(scenario.outages):
+            dice = self._dice(f"outage {number}")
+            tasks += [
+                partial(self._fail, outage, name, dice.uniform(0, outage.spread_s)) for name in outage.nodes
+            ]
+        tasks += [partial(self._drain, one, name) for one in scenario.batteries for name in one.nodes]
+        tasks += [partial(self._part, one) for one in scenario.partitions]
         if scenario.contacts is not None:
             tasks.append(self._meet)
         if scenario.mobility is not None:
             tasks.append(self._move)
         return tasks
 
-    async def _write(self, texts: Texts, dice: random.Random) -> None:
-        """Send texts at random times; each has letters that no other text has."""
-        if not texts.per_hour:
-            return
-        senders = list(texts.senders or self.places)
-        recipients = list(texts.recipients or self.places)
-        begin = trio.current_time()
-        end = min(texts.end_s, self.scenario.duration_s - self.scenario.settle_s)
-        at = texts.start_s
-        while True:
-            at += dice.expovariate(texts.per_hour * len(senders) / 3600)
-            if at >= end:
-                return
-            await trio.sleep_until(begin + at)
-            sender = self.world.nodes[dice.choice(senders)]
-            others = [name for name in recipients if name != sender.name]
-            size = dice.randint(*texts.size)
-            letters = "".join(dice.choices(string.ascii_lowercase + "     ", k=size))
-            if others and sender.running is not None:
-                self._send(sender, self.world.nodes[dice.choice(others)], letters, texts.min_bandwidth)
-
-    def _send(self, sender: SimNode, recipient: SimNode, text: str, min_bandwidth: int) -> None:
-        self.record.expect(sender.name, recipient.name, text, trio.current_time(), min_bandwidth)
-        message_id = sender.send(recipient, text, min_bandwidth=min_bandwidth).hex()
-        self.record.accepted(message_id)
-
-    async def _fail(self, outage: Outage) -> None:
-        begin = trio.current_time()
+    async def _fail(self, outage: Outage, name: str, later_s: float) -> None:
+        """Have a node off at the times of an outage."""
+        begin = trio.current_time() + later_s
         at = outage.at_s
         while True:
             await trio.sleep_until(begin + at)
-            for name in outage.nodes:
-                self._off[name] += 1
-                await self._switch_off(name)
+            await self._power.cut(name)
             if not outage.for_s:
                 return
             await trio.sleep_until(begin + at + outage.for_s)
-            for name in outage.nodes:
-                self._off[name] -= 1
-                if not self._off[name]:
-                    await self._switch_on(name)
+            await self._power.restore(name)
             if not outage.every_s:
                 return
-            at += max(outage.every_s, outage.for_s)
+            at += outage.every_s
+
+    async def _drain(self, battery: Battery, name: str) -> None:
+        """Have a node off for good when its battery is empty."""
+        while self._power.used_mah(name, battery, self._airtime(name)) < battery.mah:
+            await trio.sleep(_DRAIN_S)
+        await self._power.cut(name)
+
+    def _airtime(self, name: str) -> float:
+        radio = self.scenario.radio
+        if self._channel is None or radio is None or name not in (radio.nodes or self.places):
+            return 0.0
+        return self._channel.duty(self._numbers[name]).airtime_s
 
     async def _part(self, partition: Partition) -> None:
         """Cut everything between the groups, and mend it afterwards."""
@@ -328,9 +257,7 @@ class Player:
         group = {name: number for number, names in enumerate(partition.groups) for name in names}
         await trio.sleep_until(begin + partition.from_s)
         apart = [(a, b) for a in group for b in group if group[a] != group[b] and a < b]
-        for wire, a, b in self._wires:
-            if a in group and b in group and group[a] != group[b]:
-                self._cut(wire)
+        self._joins.part(apart)
         before: list[tuple[int, int, float]] = []
         links = self._links
         if links is not None:
@@ -345,9 +272,7 @@ class Player:
         if links is not None:
             for number, far, loss in before:
                 links.set(number, far, loss)
-        for wire, a, b in self._wires:
-            if a in group and b in group and group[a] != group[b] and self._wanted[wire]:
-                self._join(wire)
+        self._joins.mend(apart)
 
     async def _meet(self) -> None:
         """Wires for as long as the contacts of a trace last."""
@@ -360,20 +285,13 @@ class Player:
             if meeting.start >= self.scenario.duration_s:
                 return
             await trio.sleep_until(begin + meeting.start)
-            wire = self._wire(meeting.a, meeting.b, rate)
+            wire = self._joins.wire(meeting.a, meeting.b, rate)
             self._nursery.start_soon(self._meeting, wire, begin + meeting.end)
 
     async def _meeting(self, wire: Wire, until: float) -> None:
-        self._wanted[wire] = True
-        self._join(wire)
+        self._joins.put_in(wire)
         await trio.sleep_until(until)
-        self._cut(wire)
-        self._wanted[wire] = False
-        self._wires = [one for one in self._wires if one[0] is not wire]
-        self._passed_bytes += wire.bytes
-
-    _passed_bytes = 0
-    """Over wires that are no more."""
+        self._joins.forget(wire)
 
     async def _move(self) -> None:
         rule, plane = self.scenario.mobility, self._plane
@@ -412,19 +330,30 @@ class Player:
                     f"message {message.id} needs {message.min_bandwidth} bps and was sent at {bps:.0f}"
                 )
 
+    def _pulled(self, number: int, frame: bytes) -> None:
+        node = self.world.nodes[self._names[number]].running
+        if node is not None:
+            self._traffic.pulled(number, frame, node.core.latest)
+
     def _on_air(self, packet: OnAir) -> None:
         check_air(packet.frame, self.record, packet.end)
+        self._traffic.heard(packet)
         if self._heard is not None:
             self._heard(packet, self._names)
 
     # --- what came of it ------------------------------------------------------------------------
     def _outcome(self, virtual_s: float) -> Outcome:
         nodes, record = self.world.nodes, self.record
-        outcome = Outcome(self.scenario, self.seed, self.places, virtual_s, record)
+        outcome = Outcome(self.scenario, self.seed, self.places, virtual_s, record, self._traffic)
         if self._air is not None and self._channel is not None and self._links is not None:
             self._look_at_air(outcome, self._air, self._channel, self._links)
-        outcome.wire_bytes = self._passed_bytes + sum(wire.bytes for wire, _, _ in self._wires)
-        outcome.wires = [(a, b) for _, a, b in self._wires]
+        outcome.wire_bytes, outcome.wires = self._joins.bytes, list(self._joins.met)
+        outcome.names = self._names
+        outcome.relays = {name for name in nodes if self._is_relay(name)}
+        outcome.off = {name for name, node in nodes.items() if node.running is None}
+        for battery in self.scenario.batteries:
+            for name in battery.nodes:
+                outcome.charges[name] = self._power.charge(name, battery, self._airtime(name))
         for message in record.messages.values():
             if message.received_s is None:
                 message.why = explain(message, nodes[message.sender].running)
@@ -463,7 +392,8 @@ def play(
     async def main() -> Outcome:
         gc.freeze()  # the nodes stay; to look through them for garbage takes a tenth of the time
         try:
-            return await player.play()
+            with noted_failures(player.record.breaches):
+                return await player.play()
         finally:
             gc.unfreeze()
 

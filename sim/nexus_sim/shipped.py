@@ -4,7 +4,8 @@ from pathlib import Path
 
 import click
 
-from nexus_sim.scenario import Scenario, read_scenario
+from nexus_sim.scenario import Scenario
+from nexus_sim.scenario_file import read_scenario
 
 FOLDER = Path(__file__).parent / "scenarios"
 

@@ -89,10 +89,15 @@ def read_places(path: Path) -> list[tuple[str, float, float]]:
 
 def read_matrix(path: Path) -> list[tuple[str, str, float]]:
     """(from, to, signal-to-noise ratio in dB) of measured links. Raises InputError."""
-    return [
-        (row.text("from"), row.text("to"), row.number("snr_db", "decibels"))
-        for row in _rows(path, MATRIX_COLUMNS)
-    ]
+    found: dict[tuple[str, str], float] = {}
+    for row in _rows(path, MATRIX_COLUMNS):
+        sender, receiver = row.text("from"), row.text("to")
+        if sender == receiver:
+            raise row.wrong(f"{sender} cannot hear itself; from and to must differ")
+        if (sender, receiver) in found:
+            raise row.wrong(f"there is a link from {sender} to {receiver} already; give it once")
+        found[sender, receiver] = row.number("snr_db", "decibels")
+    return [(*pair, snr_db) for pair, snr_db in found.items()]
 
 
 def read_trace(contacts: Path, messages: Path) -> Trace:

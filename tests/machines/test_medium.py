@@ -75,7 +75,7 @@ def test_n4_a_line_of_six_delivers_over_five_hops_and_back() -> None:
 def test_n3_a_dense_cell_is_connected_with_few_links_each() -> None:
     count = 14
     air = air_of(count)
-    now = air.run(0.0, FOUND_S)
+    now = air.run(0.0, 1.5 * FOUND_S)
     assert all(len(links(host)) >= LINKS_WANTED for host in air.hosts)
     assert sum(len(links(host)) for host in air.hosts) <= 2 * count * (LINKS_WANTED + 1)
     spent = air.bytes * 8 / LORA.bps / now

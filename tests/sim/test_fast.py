@@ -31,7 +31,8 @@ from nexus_sim.links import Links, Plane
 from nexus_sim.modem import Modem
 from nexus_sim.propagation import LogDistance, snr_sensitivity
 from nexus_sim.reception import Fate, Rules
-from nexus_sim.scenario import Scenario, read_scenario
+from nexus_sim.scenario import Scenario
+from nexus_sim.scenario_file import read_scenario
 
 SCALE = Path(__file__).parents[2] / "examples" / "scenarios" / "scale"
 MODEM = Modem(869.5e6, 8, 125_000, 5, 16)
@@ -274,7 +275,7 @@ def test_what_the_model_lacks_is_said() -> None:
     with pytest.raises(ConfigError, match="--backbone needs"):
         backbone(scenario, 3, 0)
     with pytest.raises(ConfigError, match="in reach and the fast model takes"):
-        Model(larger(replace(scenario, places=replace(scenario.places, side_m=10.0)), 250), 0)  # type: ignore[type-var]
+        Model(larger(replace(scenario, places=(replace(scenario.places[0], side_m=10.0),)), 250), 0)
 
 
 def test_without_numpy_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,7 +33,8 @@ class Letter:
     received_s: float | None = None
     answered: bool = False
     tries: int = 0
-    under_way: bool = False
+    rounds: int = 0
+    """How often it has crossed the first link in vain."""
     back: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
     """By node, whom it came from: the neighbour, and the edge to it or -1 for a wire."""
 
@@ -69,7 +70,7 @@ class Carry:
         self._searches: dict[tuple[int, int], _Search] = {}
         self._of: dict[int, set[int]] = {}
         """What each node looks for."""
-        self.patience_s = max(router._ASK_AGAIN_S, router.NARROW_BPS / bps)
+        self._soon_s = max(router._SOON_S, 80 * sizes.ANNOUNCE_ITEM / bps)
         gossip.found = self.found
 
     def send(self, edge: int, size: int, arrived: Callable[[], None]) -> None:
@@ -85,11 +86,10 @@ class Carry:
     def gone(self, edge: int, tries: int) -> bool:
         """As `Attachment.is_dead`: whether the link's other end has gone; then the link ends."""
         now = self._agenda.now
-        if tries < peers._DEAD_TRIES or now - self._meeting.heard_at[edge] < peers._DEAD_S:
+        if tries < peers._DEAD_TRIES or now - self._meeting.answered_at[edge] < peers._DEAD_S:
             return False
         if self._meeting.state[edge] == UP:
             self._meeting.end(edge)
-            self._gossip.cut(edge, now)
         return True
 
     # --- texts ----------------------------------------------------------------------------------
@@ -178,26 +178,33 @@ class Carry:
         hop = self._over(
             letter.sender, way, letter.packet, partial(self._come, letter, way[0], letter.sender)
         )
-        letter.tries = 0
+        letter.rounds = 0
         self._await(letter, hop, way, direct)
 
     def _await(self, letter: Letter, hop: Hop | None, way: tuple[int, int], direct: bool) -> None:
-        latency = 0.0 if direct else self._latency_s(letter.sender, letter.recipient)
-        far = (mailbox._FAR_PATIENCE_S + 4 * latency) * 2.0 ** min(letter.tries, 10)
-        wait = min(far, mailbox._PATIENCE_MAX_S) + 16 * letter.packet / self._bps
-        if direct:
-            wait = self._retry_after(way[1], letter.tries)
+        """As `Mailbox._await`."""
+        if hop is not None and (direct or not hop.crossed):
+            wait = self._retry_after(way[1], hop.tries)
+        else:
+            latency = self._latency_s(letter.sender, letter.recipient)
+            far = (mailbox._FAR_PATIENCE_S + 4 * latency) * 2.0 ** min(letter.rounds, 10)
+            wait = min(far, mailbox._PATIENCE_MAX_S) + 16 * letter.packet / self._bps
         self._agenda.at(self._agenda.now + wait, partial(self._late, letter, hop, way, direct))
 
     def _late(self, letter: Letter, hop: Hop | None, way: tuple[int, int], direct: bool) -> None:
         if letter.answered:
             return
-        letter.tries += 1
-        if hop is not None and self.gone(way[1], letter.tries):
-            self._go(letter)
+        if hop is not None and hop.done and not hop.crossed:
+            hop.crossed = True  # from now on it is the receipt that is waited for
+            self._await(letter, hop, way, direct)
             return
+        if hop is not None:
+            hop.tries += 1
+            if self.gone(way[1], hop.tries):
+                self._go(letter)
+                return
         if hop is None or hop.done:
-            tries = letter.tries
+            letter.rounds += 1
             other = self._way(letter.sender, letter.recipient)
             if other is None:
                 self._go(letter)
@@ -206,7 +213,6 @@ class Carry:
             hop = self._over(
                 letter.sender, way, letter.packet, partial(self._come, letter, way[0], letter.sender)
             )
-            letter.tries = tries
         else:
             hop.repeat()
         self._await(letter, hop, way, direct)
@@ -321,7 +327,8 @@ class Carry:
         self._of.setdefault(me, set()).add(to)
         self._gossip.searching[me] += 1
         self._gossip.ask(me, to, self._agenda.now)
-        self._agenda.at(self._agenda.now + self.patience_s, partial(self._ask_again, me, to))
+        wait = float(self._gossip.patience_s[me])
+        self._agenda.at(self._agenda.now + wait, partial(self._ask_again, me, to))
         return search
 
     def _ask_again(self, me: int, to: int) -> None:
@@ -332,9 +339,12 @@ class Carry:
             self._end(me, to)
             return
         search.tries += 1
-        patience = self.patience_s * 2.0 ** min(max(0, search.tries - router._ASK_SOON), 9)
+        soon, most_s = router._ASK_SOON, router._ASK_AGAIN_MAX_S
+        if not self._gossip.wired[me]:
+            soon, most_s = 2, router._ASK_AGAIN_SHARED_S
+        patience = float(self._gossip.patience_s[me]) * 2.0 ** min(max(0, search.tries - soon), 9)
         self._gossip.ask(me, to, self._agenda.now)
-        wait = min(patience, router._ASK_AGAIN_MAX_S)
+        wait = min(patience, most_s)
         self._agenda.at(self._agenda.now + wait, partial(self._ask_again, me, to))
 
     def found(self, me: int, to: int) -> None:
@@ -355,8 +365,8 @@ class Carry:
             self.found(me, peer)
             for dest in self._wanted(me):
                 self._gossip.ask(me, dest, self._agenda.now)
-            soon = max(2 * self.patience_s, 80 * sizes.ANNOUNCE_ITEM / self._bps)
-            self._agenda.at(self._agenda.now + soon, partial(self._greet, edge, 1))
+            wait = 2 * max(float(self._gossip.patience_s[me]), self._soon_s)
+            self._agenda.at(self._agenda.now + wait, partial(self._greet, edge, 1))
 
     def _wanted(self, me: int) -> Iterator[int]:
         yield from sorted(self._of.get(me, ()))
@@ -368,7 +378,8 @@ class Carry:
         if slot >= 0 and self._gossip.tables.entries["lora"][slot] == 1:
             return
         self.send(edge, sizes.GREETING, partial(self._greeted, peer))
-        wait = min(2 * self.patience_s * 2.0 ** min(times, 9), router._ASK_AGAIN_MAX_S)
+        wait = max(2 * float(self._gossip.patience_s[me]), self._soon_s) * 2.0 ** min(times, 9)
+        wait = min(wait, router._ASK_AGAIN_MAX_S)
         self._agenda.at(self._agenda.now + wait, partial(self._greet, edge, times + 1))
 
     def _greeted(self, peer: int) -> None:

@@ -2,7 +2,8 @@
 air (docs/protocol/announce.md, routing.md). Shares, bursts and times are those of the code.
 
 Left out: second paths, losses of paths that are told, announces that only show a sequence, what announces say
-of custody. A node whose table is full takes in nobody new. Times are seconds.
+of custody, and that a request may ask for more than the one passed on before it. A node whose table is full
+takes in nobody new. Times are seconds.
 """
 
 from collections.abc import Callable
@@ -45,9 +46,16 @@ class Gossip:
         self.tables = tables
         self._graph, self._meeting, self._dice, self._bps = graph, meeting, dice, bps
         self._room = room + ITEM_HEAD - 1
+        self._most = max(sizes.ANNOUNCE_ITEM, room - sizes.ANNOUNCE_ITEM)
+        """What the budget must have before a frame is begun, as `Router.has_broadcasts`."""
         self._rate = np.zeros(count)
-        self._tokens = np.zeros(count)
+        self._tokens = np.full(count, bps / 8 * medium._GOSSIP_SHARE * medium._GOSSIP_BURST_S)
+        self._asking_tokens = medium._REQUESTS * self._tokens
         self.share(np.arange(count))
+        round_s = router._ROUND_SHARED * 8 * sizes.ANNOUNCE_ITEM / bps
+        self.patience_s = np.full(count, max(router._ASK_AGAIN_S, round_s))
+        """As `Router._patience`."""
+        meeting.ended = self.cut
         self.sequence = np.zeros(count, dtype=np.int32)
         self.own_due = np.zeros(count, dtype=bool)
         self._own_at = np.full(count, np.inf)
@@ -77,10 +85,9 @@ class Gossip:
         """How many these hear has changed; as `Medium._share_gossip`."""
         heard = np.maximum(1, self._meeting.heard_count[nodes])
         rate = self._bps / 8 * np.minimum(medium._GOSSIP_SHARE, medium._GOSSIP_ALL / heard)
-        other = rate != self._rate[nodes]
-        changed = nodes[other]
-        self._rate[changed] = rate[other]
-        self._tokens[changed] = rate[other] * medium._GOSSIP_BURST_S
+        self._rate[nodes], burst = rate, rate * medium._GOSSIP_BURST_S
+        self._tokens[nodes] = np.minimum(self._tokens[nodes], burst)
+        self._asking_tokens[nodes] = np.minimum(self._asking_tokens[nodes], medium._REQUESTS * burst)
 
     def spread_out(self) -> None:
         """Everybody's next announce is somewhere in the next interval, as in a mesh that has run for long."""
@@ -105,6 +112,8 @@ class Gossip:
         """Make new sequences, fill the buckets, and see who is to broadcast."""
         burst = self._rate * medium._GOSSIP_BURST_S
         np.minimum(self._tokens + step_s * self._rate, burst, out=self._tokens)
+        asking = self._asking_tokens + step_s * medium._REQUESTS * self._rate
+        np.minimum(asking, medium._REQUESTS * burst, out=self._asking_tokens)
         due = np.flatnonzero(self._own_at <= now)
         if len(due):
             self.sequence[due] += 1
@@ -114,11 +123,14 @@ class Gossip:
             wired = due[self.wired[due]]
             if len(wired):
                 self.to_wire.append((wired, wired))
-        something = self.own_due | (self.requests.waiting > 0)
-        something |= self.news & (self._tokens >= np.minimum(sizes.ANNOUNCE_ITEM, burst))
+        something = self.own_due & (self._tokens + burst >= np.minimum(sizes.ANNOUNCE_ITEM, burst))
+        asking = np.minimum(self.requests.waiting * sizes.REQUEST_ITEM, self._most)
+        asking = np.minimum(asking, medium._REQUESTS * burst)
+        something |= (self.requests.waiting > 0) & (self._asking_tokens >= asking)
+        something |= self.news & (self._tokens >= np.minimum(self._most, burst))
         something &= np.isinf(self._broadcast_at) & ~self.broadcast_due & (self._meeting.up > 0)
         stirred = np.flatnonzero(something)
-        wait = medium._CONTENDERS * 8 * medium._ANNOUNCE_SIZE / self._bps
+        wait = self._meeting.round_s(medium._ANNOUNCE_SIZE, stirred)
         self._broadcast_at[stirred] = now + self._dice.random(len(stirred)) * wait
         due = np.flatnonzero(self._broadcast_at <= now)
         self._broadcast_at[due] = np.inf
@@ -142,18 +154,21 @@ class Gossip:
             if len(some):
                 told = self._fill_news(nodes[some], burst[some], now)
                 left[some[told]] -= sizes.ANNOUNCE_ITEM
-        return np.where(left == self._room, 0, sizes.SEALED + self._room - left - sizes.SAVED)
+        said = left < self._room
+        self._tokens[nodes[said]] -= sizes.SEALED
+        return np.where(said, sizes.SEALED + self._room - left - sizes.SAVED, 0)
 
     def _affords(self, nodes: Array, burst: Array, credit: Any) -> Array:
         return np.asarray(self._tokens[nodes] + credit >= np.minimum(sizes.ANNOUNCE_ITEM, burst))
 
     def _fill_requests(self, nodes: Array, left: Array, burst: Array) -> None:
         size = sizes.REQUEST_ITEM
-        payable = np.floor((self._tokens[nodes] + burst - np.minimum(size, burst)) / size) + 1
+        burst = medium._REQUESTS * burst
+        payable = np.floor((self._asking_tokens[nodes] - np.minimum(size, burst)) / size) + 1
         count = np.minimum(self.requests.waiting[nodes], self._questions)
         count = np.maximum(0, np.minimum(count, payable)).astype(np.int32)
         self.requests.pull(nodes, count, self._asking)
-        self._tokens[nodes] -= size * count
+        self._asking_tokens[nodes] -= size * count
         left -= size * count
         self._asking_count[nodes] = count
         self.requests_sent += int(count.sum())
@@ -184,7 +199,7 @@ class Gossip:
             looking, best = looking[~none], best[~none]
             node, slot = nodes[looking], best & (1 << 40) - 1
             row = entries[slot]
-            wanted = self._lacked(node, row)
+            wanted = self._lacked(node, row, now)
             skip = slot[~wanted]
             entries["queued"][skip] = 0
             credit = np.where(row["queued"] == _URGENT, burst[looking], 0.0)
@@ -199,7 +214,7 @@ class Gossip:
             looking = looking[~wanted]
         return told
 
-    def _lacked(self, nodes: Array, row: Array) -> Array:
+    def _lacked(self, nodes: Array, row: Array, now: float) -> Array:
         """Whether any neighbour on the air lacks that, as `Router._lacks`."""
         over_air = row["via"] < WIRED
         edge = self._graph.first[nodes] + np.where(over_air, row["via"], 0)
@@ -207,7 +222,9 @@ class Gossip:
         over = np.where(over_air, self._meeting.bit[edge], 0)
         lacking = self._meeting.mask[nodes] & ~row["told_by"] & ~over
         far = row["lora"].astype(np.int32) + row["ip"] >= MAX_HOPS  # or dead
-        return np.asarray((lacking != 0) & ~far)
+        few = np.bitwise_count(self._meeting.mask[nodes] & row["told_by"]) < router._TELLERS
+        asked = self.requests.open_for(nodes, row["dest"] - 1, row["via"], now, wires=WIRED)
+        return np.asarray(((lacking != 0) & few | asked) & ~far)
 
     # --- hearing --------------------------------------------------------------------------------
     def hear(self, edges: Array, now: float) -> None:
@@ -215,7 +232,6 @@ class Gossip:
         back = self._graph.back[edges]
         linked = self._meeting.state[back] == UP
         edges, back = edges[linked], back[linked]
-        self._meeting.heard_at[back] = now
         sender, me = self._graph.start[edges], self._graph.start[back]
         via = back - self._graph.first[me]
         count = self._said_count[sender]
@@ -274,18 +290,18 @@ class Gossip:
         row["told_by"][anew] = 0
         for name, value in (("seq", seq), ("via", via), ("lora", lora), ("ip", ip)):
             row[name][take] = value[take]
-        also = ~older & (row["seq"] == seq) & (cost - _AIR <= _cost(row["lora"], row["ip"]))
+        row["told_by"][take & same & (cost + _AIR < known)] = 0  # what was as good is not any more
+        also = ~older & (row["seq"] == seq) & (cost - 2 * _AIR <= _cost(row["lora"], row["ip"]))
         row["told_by"][also] |= bit[also]
-        row["told_by"][older] &= ~bit[older]
         cost = row["lora"].astype(np.int32)
         changed = np.maximum(cost, told) > paths._CHANGE * np.minimum(cost, told)
-        tell = (take & ((row["told_lora"] == UNTOLD) | changed) | older) & (row["queued"] == 0)
+        tell = take & ((row["told_lora"] == UNTOLD) | changed) & (row["queued"] == 0)
         row["queued"][tell] = _second(now)
-        answer = take & self.requests.open_for(me, dest, now)
+        answer = take & self.requests.open_for(me, dest, via, now, wires=WIRED)
         row["queued"][answer] = _URGENT
         entries[slots] = row
         self.news[me[tell | answer]] = True
-        wire = (tell | answer) & self.wired[me]
+        wire = (tell | answer | older & (via >= WIRED)) & self.wired[me]
         if wire.any():
             self.to_wire.append((me[wire], dest[wire]))
         for at in np.flatnonzero(self.searching[me] > 0).tolist():
@@ -302,9 +318,10 @@ class Gossip:
             row = self.tables.entries[slot]
             untold = row["told_lora"] == UNTOLD
             least = (int(row["seq"]) - untold) & 255, 0 if untold else int(row["told_lora"])
-        self._pass_on(np.array([node]), self.requests.make(node, dest, *least))
+        self._pass_on(np.array([node]), self.requests.make(node, dest, *least), now)
 
-    def _pass_on(self, me: Array, value: Array) -> None:
+    def _pass_on(self, me: Array, value: Array, now: float) -> None:
+        self.requests.passed(me, self.requests.goals(value), now)
         self.requests.queue(me, value)
         wire = self.wired[me]
         if wire.any():
@@ -331,6 +348,7 @@ class Gossip:
         if len(wired):
             self.to_wire.append((wired, wired))
         me, via, value, dest, least = me[~here], via[~here], value[~here], dest[~here], least[~here]
+        self.requests.note(me, dest, via, now)
         hops = value & (1 << HOP_BITS) - 1
         slots = self.tables.find(me, dest)
         entries = self.tables.entries
@@ -345,9 +363,9 @@ class Gossip:
         if wired_known.any():
             self.to_wire.append((me[wired_known], dest[wired_known]))
         me, value, hops, dest = me[~known], value[~known], hops[~known], dest[~known]
-        on = ~self.requests.note(me, dest, now) & (hops > 0)
+        on = ~self.requests.soon_again(me, dest, self.patience_s[me], now) & (hops > 0)
         if on.any():
-            self._pass_on(me[on], value[on] - 1)
+            self._pass_on(me[on], value[on] - 1, now)
 
     # --- figures --------------------------------------------------------------------------------
     def knows(self, node: int, dest: int) -> int:

@@ -21,14 +21,15 @@ class Sender(Protocol):
 class Hop:
     """A packet on its way to one neighbour over the air, in fragments that are acknowledged."""
 
-    __slots__ = ("_edge", "_here", "_lacking", "_parts", "_sender", "_taken", "done", "tries")
+    __slots__ = ("_edge", "_here", "_lacking", "_parts", "_sender", "_taken", "crossed", "done", "tries")
 
     def __init__(self, sender: Sender, edge: int, packet: int, taken: Callable[[], None]) -> None:
         self._sender, self._edge, self._taken = sender, edge, taken
         self._parts = sizes.fragments(packet, sender.room)
         self._lacking = set(range(len(self._parts)))
         self._here: set[int] = set()
-        self.done = False
+        self.done = self.crossed = False
+        """Whether it has been acknowledged; and whether who waits has seen that."""
         self.tries = 0
         for number in range(len(self._parts)):
             self._send(number, ask=number == len(self._parts) - 1)

@@ -1,10 +1,12 @@
 """How nodes on one channel find each other: HELLOs, and handshakes that make links (docs/protocol/link.md).
 
-A link is up at the side that opened it once it is answered, and at the other once that is confirmed; when
-the confirmation gets lost it is so at one side only. Left out: cookies, keys, restarts.
+A link is up at the side that opened it once it is answered, and at the other once that is confirmed. Who
+opened asks until it hears something for itself, and ends the link otherwise. Left out: cookies, keys,
+restarts.
 """
 
 from collections import Counter
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -12,14 +14,14 @@ import numpy as np
 
 from nexus_node.base.limits import HANDSHAKE_TIMEOUT_S, LINKS_PER_CARRIER
 from nexus_node.engine import medium
-from nexus_node.proto import exchange
+from nexus_node.proto import exchange, link
 from nexus_sim.events import Agenda
 from nexus_sim.fast import sizes
 from nexus_sim.fast.graph import Array, Graph
 from nexus_sim.fast.outbox import Frame, Outbox
 
 NONE, UNDER_WAY, UP = 0, 1, 2
-_LINK_BITS = 16
+_LINK_BITS = 32
 _OPENINGS = 4
 """Times that one is sent if nobody answers (docs/protocol/link.md)."""
 
@@ -32,21 +34,23 @@ class Meeting:
         self._graph, self._agenda, self._outbox, self._bps, self._dice = graph, agenda, outbox, bps, dice
         frame_s = exchange.LARGEST_HANDSHAKE * 8 / bps  # as Exchange has it
         self.rto_s = max(1.0, exchange._TURNS_SHARED * frame_s)
-        self._timeout_s = max(HANDSHAKE_TIMEOUT_S, 20 * frame_s)
+        self._timeout_s = max(HANDSHAKE_TIMEOUT_S, 20 * frame_s, exchange._ANSWERS * 2 * self.rto_s)
         self.rtt = np.full(edges, np.nan, dtype=np.float32)
         self.state = np.zeros(edges, dtype=np.uint8)
-        self.bit = np.zeros(edges, dtype=np.uint16)
+        self.bit = np.zeros(edges, dtype=np.uint32)
         """Of a link that is up, its bit at its node."""
-        self.mask = np.zeros(count, dtype=np.uint16)
+        self.mask = np.zeros(count, dtype=np.uint32)
         self.links = np.zeros(count, dtype=np.int32)
         """Up or under way."""
         self.up = np.zeros(count, dtype=np.int32)
-        self.heard_at = np.full(edges, -np.inf, dtype=np.float32)
-        """When something was last heard over each link."""
+        self.answered_at = np.full(edges, -np.inf, dtype=np.float32)
+        """When something for that link alone was last heard over each."""
         self.heard = np.zeros(edges, dtype=bool)
         self.heard_count = np.zeros(count, dtype=np.int32)
         self.came: list[int] = []
         """Edges whose links have come up since somebody looked."""
+        self.ended: Callable[[int, float], None] = lambda edge, now: None
+        """Told of links that have ended."""
         self.started = np.full(count, np.inf)
         self.hello_due = np.zeros(count, dtype=bool)
         self._hello_at = np.full(count, np.inf)
@@ -67,6 +71,8 @@ class Meeting:
         """The opening answered last that nothing has confirmed, and the answer's number."""
         self._completed: dict[int, int] = {}
         """The number of the answer that made the link of who opened it."""
+        self._unproven: set[int] = set()
+        """Links of who opened them, over which nothing has come for that link alone."""
         self._number = 0
         self._first = graph.first.tolist()
         self._rank = dice.permutation(count)
@@ -75,7 +81,7 @@ class Meeting:
     def start(self, nodes: Array, at: Array) -> None:
         """These are switched on then."""
         self.started[nodes] = at
-        self._hello_at[nodes] = at + self._wait(sizes.HELLO, len(nodes))
+        self._hello_at[nodes] = at + self._wait(sizes.HELLO, nodes)
 
     def meet(self) -> None:
         """Everybody has heard everybody in reach and has opened links to some, as happens in time; nobody has
@@ -83,23 +89,26 @@ class Meeting:
         graph = self._graph
         clear = np.flatnonzero(graph.decodable)
         self._note(clear)
-        order = clear[np.lexsort((self._dice.random(len(clear)), graph.start[clear]))]
-        begin = np.searchsorted(graph.start[order], graph.start[order])
-        chosen = order[np.arange(len(order)) - begin < medium.LINKS_WANTED]
-        for edge in np.union1d(chosen, graph.back[chosen]).tolist():
-            self.links[graph.start[edge]] += 1
-            self._pending[int(graph.start[edge])] += 1
-            self._come(edge)
+        for edge in self._dice.permutation(clear).tolist():
+            if self.state[edge] == NONE and self.links[graph.start[edge]] < medium.LINKS_WANTED:
+                for one in (edge, int(graph.back[edge])):
+                    self._claim(one)
+                    self._come(one)
         self.came.clear()
         self._gap[:] = medium._HELLO_MAX_S
         self._hello_at[:] = self._dice.random(graph.nodes) * medium._HELLO_MAX_S
 
-    def _wait(self, size: int, count: int) -> Array:
+    def _wait(self, size: int, nodes: Array) -> Array:
         """As `Medium._wait`."""
-        return np.asarray(self._dice.random(count) * medium._CONTENDERS * 8 * size / self._bps)
+        return np.asarray(self._dice.random(len(nodes)) * self.round_s(size, nodes))
 
-    def _wait_once(self, size: int, rounds: float) -> float:
-        return (rounds + float(self._dice.random())) * medium._CONTENDERS * 8 * size / self._bps
+    def round_s(self, size: int, nodes: Array) -> Array:
+        """The longest wait of nodes before something of that size that others may say as well."""
+        contenders = np.maximum(medium._CONTENDERS, 2 * self.heard_count[nodes])
+        return np.asarray(contenders * 8 * size / self._bps)
+
+    def _wait_once(self, size: int, rounds: float, node: int) -> float:
+        return (rounds + float(self._dice.random())) * float(self.round_s(size, np.array([node]))[0])
 
     # --- HELLO ----------------------------------------------------------------------------------
     def expire(self, now: float) -> None:
@@ -121,7 +130,7 @@ class Meeting:
         self._note(back[fresh])
         new = np.unique(me[fresh])
         quiet = new[np.isinf(self._answer_at[new])]
-        self._answer_at[quiet] = now + self._wait(sizes.HELLO, len(quiet))
+        self._answer_at[quiet] = now + self._wait(sizes.HELLO, quiet)
         self._hellos[quiet] = 0
         few = (self.state[back] == NONE) & (self.links[me] < medium.LINKS_WANTED)
         for edge in back[few].tolist():
@@ -140,7 +149,7 @@ class Meeting:
         self._noted.add(edge)
         self._noted_of[me] += 1
         rounds = 0.0 if self._rank[me] < self._rank[peer] else 1.0
-        self._agenda.at(now + self._wait_once(sizes.OPENING, rounds), partial(self._begin, edge))
+        self._agenda.at(now + self._wait_once(sizes.OPENING, rounds, me), partial(self._begin, edge))
 
     def _begin(self, edge: int) -> None:
         me = int(self._graph.start[edge])
@@ -156,7 +165,7 @@ class Meeting:
         """One link less is under way: others have their turn."""
         self._pending[me] -= 1
         for edge in self._queued.pop(me, ()):
-            wait = self._wait_once(sizes.OPENING, 0.0)
+            wait = self._wait_once(sizes.OPENING, 0.0, me)
             self._agenda.at(self._agenda.now + wait, partial(self._begin, edge))
 
     # --- handshakes -----------------------------------------------------------------------------
@@ -206,7 +215,7 @@ class Meeting:
 
     def _opened(self, edge: int, attempt: int) -> None:
         """An opening has come from the other end of this edge."""
-        me, peer = int(self._graph.start[edge]), int(self._graph.to[edge])
+        now, me, peer = self._agenda.now, int(self._graph.start[edge]), int(self._graph.to[edge])
         if not self.heard[edge]:
             self._note(np.array([edge]))
         if self._answered.get(edge, (0, 0))[0] == attempt:
@@ -223,21 +232,20 @@ class Meeting:
         self._number += 1
         self._answered[edge] = attempt, self._number
         self._answer(edge)
-        for wait in (2 * self.rto_s, self._timeout_s):
-            last = wait >= self._timeout_s
-            again = partial(self._unconfirmed, edge, self._number, last)
-            self._agenda.at(self._agenda.now + wait, again)
+        self._agenda.at(now + 2 * self.rto_s, partial(self._unconfirmed, edge, self._number, now))
 
     def _answer(self, edge: int) -> None:
         back = int(self._graph.back[edge])
         self._send(edge, sizes.REPLY, partial(self._replied, back, *self._answered[edge]))
 
-    def _unconfirmed(self, edge: int, answer: int, last: bool) -> None:
-        """Nothing has confirmed what was answered: it is said again, and then forgotten."""
+    def _unconfirmed(self, edge: int, answer: int, since: float) -> None:
+        """Nothing has confirmed what was answered: it is said again, and in the end forgotten."""
         if self._answered.get(edge, (0, 0))[1] != answer:
             return
-        if not last:
+        now = self._agenda.now
+        if now < since + self._timeout_s - 0.001:
             self._answer(edge)
+            self._agenda.at(now + 2 * self.rto_s, partial(self._unconfirmed, edge, answer, since))
             return
         del self._answered[edge]
         if self.state[edge] == UNDER_WAY and edge in self._dialed:
@@ -250,10 +258,30 @@ class Meeting:
             self.rtt[edge] = self._agenda.now - self._asked_at.pop(edge)
             self._completed[edge] = answer
             self._come(edge)
-        if self.state[edge] == UP and self._completed.get(edge) == answer:
+            self._unproven.add(edge)
+            self._ask_whether_up(edge, answer, 1)
+        elif self.state[edge] == UP and self._completed.get(edge) == answer:
             back = int(self._graph.back[edge])
             frame = Frame(edge, sizes.SEALED, "sealed", partial(self._confirm, back))
             self._outbox.put(int(self._graph.start[edge]), frame, once=True)
+
+    def _ask_whether_up(self, edge: int, answer: int, times: int) -> None:
+        """As `Link._ask_whether_up`, until something has come."""
+        if edge not in self._unproven or self._completed.get(edge) != answer:
+            return
+        if times > link._PROOFS_ASKED + 1:
+            self.end(edge)
+            return
+        pinged = partial(self._pinged, int(self._graph.back[edge]))
+        self._outbox.put(int(self._graph.start[edge]), Frame(edge, sizes.PING, "sealed", pinged))
+        wait = self.rto_s * 2.0**times
+        self._agenda.at(self._agenda.now + wait, partial(self._ask_whether_up, edge, answer, times + 1))
+
+    def _pinged(self, edge: int) -> None:
+        if self.confirmed(edge):
+            back = int(self._graph.back[edge])
+            frame = Frame(edge, sizes.PING, "sealed", partial(self._confirm, back))
+            self._outbox.put(int(self._graph.start[edge]), frame)
 
     def _confirm(self, edge: int) -> None:
         self.confirmed(edge)
@@ -267,7 +295,8 @@ class Meeting:
                 self._come(edge)
             else:
                 self.came.append(edge)  # a new session of a link that was up
-        self.heard_at[edge] = self._agenda.now
+        self.answered_at[edge] = self._agenda.now
+        self._unproven.discard(edge)
         return bool(self.state[edge] == UP)
 
     def end(self, edge: int) -> None:
@@ -279,7 +308,9 @@ class Meeting:
         self.up[me] -= 1
         self.mask[me] &= ~self.bit[edge]
         self.bit[edge] = 0
-        self._avoid.pop(edge, None)
+        self._unproven.discard(edge)
+        self._avoid[edge] = self._agenda.now + medium._REOPEN_S
+        self.ended(edge, self._agenda.now)
 
     def _come(self, edge: int) -> None:
         me = int(self._graph.start[edge])
@@ -289,7 +320,7 @@ class Meeting:
         self.bit[edge] = 1 << next(free, _LINK_BITS - 1)
         self.mask[me] |= self.bit[edge]
         self.up[me] += 1
-        self.heard_at[edge] = self._agenda.now
+        self.answered_at[edge] = self._agenda.now
         self.came.append(edge)
 
     def edge_between(self, node: int, other: int) -> int:

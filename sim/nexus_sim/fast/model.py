@@ -27,6 +27,7 @@ from nexus_sim.fast.outbox import Frame, Outbox
 from nexus_sim.fast.tables import Tables
 from nexus_sim.fast.wires import Wires
 from nexus_sim.modem import Modem
+from nexus_sim.names import resolved
 from nexus_sim.places import places_of
 from nexus_sim.play import _START_S
 from nexus_sim.propagation import LogDistance, snr_sensitivity
@@ -44,8 +45,8 @@ class Model:
         """`met`: begin with links made, for the time after. Raises ConfigError for what the model does not
         have."""
         self._modem, radio = modem_of(scenario)
-        self.scenario, self.seed = scenario, seed
         places = places_of(scenario, random.Random(f"{seed} places"))
+        self.scenario, self.seed = resolved(scenario, places), seed
         self._names = list(places)
         x = np.array([one.x for one in places.values()])
         y = np.array([one.y for one in places.values()])
@@ -77,7 +78,7 @@ class Model:
         self.tables = Tables(count)
         self.gossip = Gossip(graph, self.meeting, self.tables, bps, room, dice)
         self.carry = Carry(graph, self.meeting, self.gossip, self._outbox, self.agenda, bps, room, radio.mtu)
-        self.wires = Wires(self.gossip, self.carry, scenario, self._names)
+        self.wires = Wires(self.gossip, self.carry, self.scenario, self._names)
         self._single: dict[int, Frame] = {}
         """The frames to single neighbours on air, by sender."""
         self._hello = np.zeros(count, dtype=bool)
@@ -253,6 +254,10 @@ def modem_of(scenario: Scenario) -> tuple[Modem, Radio]:
         "[contacts]": scenario.contacts,
         "[mobility]": scenario.mobility,
         "[[outage]]": scenario.outages,
+        "[[battery]]": scenario.batteries,
+        "at_start, to_all or circle in [[texts]]": any(
+            one.at_start or one.to_all or one.circle for one in scenario.texts
+        ),
         "[[partition]]": scenario.partitions,
     }
     for what, there in unknown.items():

@@ -27,6 +27,9 @@ class Requests:
         self._seen = np.zeros((nodes, _SEEN), dtype=np.int32)
         self._asked = np.full((nodes, _ASKED), -1, dtype=np.int32)
         self._asked_at = np.full((nodes, _ASKED), -np.inf, dtype=np.float32)
+        self._asked_by = np.zeros((nodes, _ASKED), dtype=np.uint8)
+        self._passed = np.full((nodes, _ASKED), -1, dtype=np.int32)
+        self._passed_at = np.full((nodes, _ASKED), -np.inf, dtype=np.float32)
         self._goal = np.zeros(1024, dtype=np.int32)
         self._least = np.full((1024, 2), -1, dtype=np.int16)
 
@@ -76,19 +79,30 @@ class Requests:
         self.waiting[nodes] -= count
 
     # --- who is to be answered ------------------------------------------------------------------
-    def note(self, nodes: Array, dests: Array, now: float) -> Array:
-        """Somebody asks these nodes; whether the same was passed on a moment ago."""
+    def note(self, nodes: Array, dests: Array, via: Array, now: float) -> None:
+        """Neighbours ask these nodes; of several that ask for the same, the last is remembered."""
         where = dests % _ASKED
-        again = self._asked[nodes, where] == dests
-        again &= now < self._asked_at[nodes, where] + router._PASSED_S
         self._asked[nodes, where], self._asked_at[nodes, where] = dests, now
-        return np.asarray(again)
+        self._asked_by[nodes, where] = via
 
-    def open_for(self, nodes: Array, dests: Array, now: float) -> Array:
-        """Whether somebody waits for an answer about these."""
+    def passed(self, nodes: Array, dests: Array, now: float) -> None:
+        """They ask others."""
         where = dests % _ASKED
-        asked = self._asked[nodes, where] == dests
-        return np.asarray(asked & (self._asked_at[nodes, where] > now - router._ASKED_S))
+        self._passed[nodes, where], self._passed_at[nodes, where] = dests, now
+
+    def soon_again(self, nodes: Array, dests: Array, patience_s: Array, now: float) -> Array:
+        """Whether they asked others a moment ago, as `Router._soon_again`."""
+        where = dests % _ASKED
+        again = self._passed[nodes, where] == dests
+        return np.asarray(again & (now < self._passed_at[nodes, where] + router._PASSED_S * patience_s))
+
+    def open_for(self, nodes: Array, dests: Array, via: Array, now: float, *, wires: int) -> Array:
+        """Whether a neighbour on the air, but not `via`, waits for an answer about these; edges from `wires`
+        on are no air."""
+        where = dests % _ASKED
+        by = self._asked_by[nodes, where]
+        asked = (self._asked[nodes, where] == dests) & (by != via) & (by < wires)
+        return np.asarray(asked & (self._asked_at[nodes, where] > now - router._ASKED_SHARED_S))
 
     def answered(self, nodes: Array, dests: Array) -> None:
         """Now they have it."""

@@ -20,6 +20,8 @@ REPLY = 76
 ANNOUNCE_ITEM = router._ANNOUNCE_ITEM
 REQUEST_ITEM = HEADER_SIZE + len(PathRequest(0, b"\0" * ADDRESS_SIZE, 0, (0, 0)).encode()) + ITEM_HEAD  # type: ignore[arg-type]
 GREETING = SEALED + REQUEST_ITEM - SAVED
+PING = SEALED + ITEM_HEAD + 1 - SAVED
+"""And its answer."""
 ACK = SEALED + ITEM_HEAD + len(FragmentAck(0, 1).encode()) - SAVED
 RECEIPT = SEALED + ITEM_HEAD + HEADER_SIZE + RECEIPT_SIZE - SAVED
 DELIVERED = HEADER_SIZE + ADDRESS_SIZE + len(Delivered(b"\0" * PREFIX_SIZE, b"\0" * RECEIPT_SIZE).encode())

@@ -1,4 +1,4 @@
-"""Path tables of very many nodes: hash tables in one arena, 16 bytes a destination.
+"""Path tables of very many nodes: hash tables in one arena, 20 bytes a destination.
 
 Each node has a block that grows when three quarters are full, up to what a real node remembers. A
 destination has one path, the best; a real node keeps up to four.
@@ -13,20 +13,21 @@ from nexus_sim.fast.graph import Array, spans
 ENTRY = np.dtype(
     [
         ("dest", "<i4"),
+        ("told_by", "<u4"),
         ("heard", "<u2"),
         ("queued", "<u2"),
-        ("told_by", "<u2"),
         ("seq", "u1"),
         ("via", "u1"),
         ("lora", "u1"),
         ("ip", "u1"),
         ("told_lora", "u1"),
         ("newest", "u1"),
-    ]
+    ],
+    align=True,
 )
 """dest: its number and one, 0 for none. heard: when its sequence was, seconds. queued: 0 or what goes first;
-1 for answers, else two and the second since when. told_by: bit i when the neighbour of link i tells it as
-well. via: the edge's number at its node. seq: of that path. lora, ip: hops. told_lora: UNTOLD under this
+1 for answers, else two and the second since when. told_by: bit i when the neighbour of link i has told one as
+good. via: the edge's number at its node. seq: of that path. lora, ip: hops. told_lora: UNTOLD under this
 sequence. newest: the newest sequence heard from anybody."""
 UNTOLD = 255
 _FIRST, _GROWTH, _FULL = 32, 4, 0.75

@@ -32,8 +32,7 @@ def play(
     Raises ConfigError."""
     chosen = scenario.seed if seed is None else seed
     if closed:
-        rule = scenario.places
-        count = nodes or (rule.count if rule is not None else len(scenario.nodes))
+        count = nodes or sum(rule.count for rule in scenario.places) + len(scenario.nodes)
         return formulas(scenario, count, neighbours, island)
     if nodes is not None:
         scenario = larger(scenario, nodes)

@@ -10,7 +10,7 @@ from nexus_sim.fast import sizes
 from nexus_sim.fast.carry import Carry
 from nexus_sim.fast.gossip import WIRE_ITEMS_BURST, WIRE_ITEMS_PER_S, WIRED, Gossip
 from nexus_sim.fast.graph import Array, spans
-from nexus_sim.scenario import Scenario, resolve
+from nexus_sim.scenario import Scenario
 
 _WIRES_MAX = 255 - WIRED
 _UNKNOWN = 255
@@ -30,12 +30,11 @@ class Wires:
         ends: list[tuple[int, int]] = []
         slowest = float("inf")
         for wire in scenario.wires:
-            between = resolve(wire.between, number, " in [[wire]]")
             if wire.loss or wire.up != ((0.0, float("inf")),):
                 raise ConfigError("the fast model has no loss and no times in [[wire]]; use nexus-sim run")
             slowest = min(slowest, wire.bps)
-            for at, a in enumerate(between):
-                for b in between[at + 1 :]:
+            for at, a in enumerate(wire.between):
+                for b in wire.between[at + 1 :]:
                     for one, other in ((number[a], number[b]), (number[b], number[a])):
                         carry.wires.setdefault(one, []).append((other, wire.bps, wire.delay_s))
                         ends.append((one, other))
@@ -52,6 +51,10 @@ class Wires:
         for at, (one, other) in enumerate(ends):
             self._via[at] = WIRED + [node for node, _, _ in carry.wires[other]].index(one)
         gossip.wired[self.start] = True
+        for one, there in carry.wires.items():  # the quickest link counts, as `Router._patience`
+            quickest = max(bps for _, bps, _ in there)
+            wait_s = max(router._ASK_AGAIN_S, router.NARROW_BPS / quickest)
+            gossip.patience_s[one] = min(gossip.patience_s[one], wait_s)
         share = router._SHARE * slowest / 8 / sizes.ANNOUNCE_ITEM if ends else 0.0
         self._announces = _Budget(nodes, min(share, WIRE_ITEMS_PER_S), WIRE_ITEMS_BURST)
         self._requests = _Budget(
@@ -117,7 +120,7 @@ class Wires:
         self.announces += len(wires)
         self.bytes += len(wires) * sizes.ANNOUNCE_ITEM
         told = (dest[which], seq[which], lora[which], ip[which])
-        none = np.zeros(len(wires), dtype=np.uint16)
+        none = np.zeros(len(wires), dtype=np.uint32)
         gossip.learn(self.to[wires], self._via[wires], none, *told, now)
 
     def _ask(self, node: Array, value: Array, now: float) -> None:
