@@ -25,7 +25,9 @@ from nexus_sim.fast.tables import UNTOLD, Tables
 
 WIRED = 200
 """`via` of the first wire; below it are a node's edges on the air."""
-_URGENT = 1
+_URGENT, _LATER = 1, 0x8000
+"""`queued` of answers to the neighbour whose link is the oldest, whose news the router tells first; and what
+is added to that of what only others lack, which waits for that. Answers to others are the first of it."""
 DEAD = 254
 """`lora` of a path whose link has ended."""
 _LOOKS = 6
@@ -105,7 +107,7 @@ class Gossip:
         self.schedule(nodes, now + max(router._SOON_S, 80 * sizes.ANNOUNCE_ITEM / self._bps))
         slots, _ = self.tables.of(nodes)
         quiet = slots[self.tables.entries["queued"][slots] == 0]
-        self.tables.entries["queued"][quiet] = _second(now)
+        self.tables.entries["queued"][quiet] = _LATER + _second(now)
         self.news[nodes] = True
 
     def expire(self, now: float, step_s: float) -> None:
@@ -202,7 +204,8 @@ class Gossip:
             wanted = self._lacked(node, row, now)
             skip = slot[~wanted]
             entries["queued"][skip] = 0
-            credit = np.where(row["queued"] == _URGENT, burst[looking], 0.0)
+            answer = (row["queued"] == _URGENT) | (row["queued"] == _LATER)
+            credit = np.where(answer, burst[looking], 0.0)
             paid = wanted & self._affords(node, burst[looking], credit)
             going, row = slot[paid], row[paid]
             entries["queued"][going] = 0
@@ -295,10 +298,12 @@ class Gossip:
         row["told_by"][also] |= bit[also]
         cost = row["lora"].astype(np.int32)
         changed = np.maximum(cost, told) > paths._CHANGE * np.minimum(cost, told)
-        tell = take & ((row["told_lora"] == UNTOLD) | changed) & (row["queued"] == 0)
+        tell = take & ((row["told_lora"] == UNTOLD) | changed)
+        tell &= (row["queued"] == 0) | (row["queued"] >= _LATER)
         row["queued"][tell] = _second(now)
         answer = take & self.requests.open_for(me, dest, via, now, wires=WIRED)
-        row["queued"][answer] = _URGENT
+        row["queued"][answer & (row["queued"] == 0)] = _second(now)
+        row["queued"][answer & self._meeting.is_first(me, self.requests.asked_by(me, dest))] = _URGENT
         entries[slots] = row
         self.news[me[tell | answer]] = True
         wire = (tell | answer | older & (via >= WIRED)) & self.wired[me]
@@ -357,8 +362,12 @@ class Gossip:
         known[known] = (
             (row["via"] != via[known]) & (row["lora"] != DEAD) & _good(row, least[known], hops[known])
         )
-        entries["queued"][slots[known]] = _URGENT
-        self.news[me[known]] = True
+        asked = known & (via < WIRED)
+        slots, first = slots[asked], self._meeting.is_first(me[asked], via[asked])
+        entries["queued"][slots[first]] = _URGENT
+        idle = ~first & ((entries["queued"][slots] == 0) | (entries["queued"][slots] > _LATER))
+        entries["queued"][slots[idle]] = _LATER
+        self.news[me[asked]] = True
         wired_known = known & self.wired[me] & (via >= WIRED)
         if wired_known.any():
             self.to_wire.append((me[wired_known], dest[wired_known]))
@@ -400,4 +409,4 @@ def _good(row: Array, least: Array, hops: Array) -> Array:
 
 
 def _second(now: float) -> int:
-    return min(0xFFFF, 2 + int(now))
+    return min(_LATER - 1, 2 + int(now))

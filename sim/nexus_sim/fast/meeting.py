@@ -323,6 +323,12 @@ class Meeting:
         self.answered_at[edge] = self._agenda.now
         self.came.append(edge)
 
+    def is_first(self, nodes: Array, via: Array) -> Array:
+        """Whether those of their edges are the links that have been up for longest."""
+        edges = np.minimum(self._graph.first[nodes] + via, len(self._graph.to) - 1)
+        mask = self.mask[nodes]
+        return np.asarray((mask > 0) & (self.bit[edges] == mask & (~mask + 1)))
+
     def edge_between(self, node: int, other: int) -> int:
         """The edge of one node to another in reach; -1 if it is none."""
         low, high = self._first[node], self._first[node + 1]

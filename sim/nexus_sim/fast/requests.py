@@ -104,6 +104,10 @@ class Requests:
         asked = (self._asked[nodes, where] == dests) & (by != via) & (by < wires)
         return np.asarray(asked & (self._asked_at[nodes, where] > now - router._ASKED_SHARED_S))
 
+    def asked_by(self, nodes: Array, dests: Array) -> Array:
+        """Who asked these nodes last for something like that, as `via`."""
+        return np.asarray(self._asked_by[nodes, dests % _ASKED])
+
     def answered(self, nodes: Array, dests: Array) -> None:
         """Now they have it."""
         where = dests % _ASKED

@@ -26,9 +26,9 @@ ENTRY = np.dtype(
     align=True,
 )
 """dest: its number and one, 0 for none. heard: when its sequence was, seconds. queued: 0 or what goes first;
-1 for answers, else two and the second since when. told_by: bit i when the neighbour of link i has told one as
-good. via: the edge's number at its node. seq: of that path. lora, ip: hops. told_lora: UNTOLD under this
-sequence. newest: the newest sequence heard from anybody."""
+1 for answers, else two and the second since when (gossip.py). told_by: bit i when the neighbour of link i has
+told one as good. via: the edge's number at its node. seq: of that path. lora, ip: hops. told_lora: UNTOLD
+under this sequence. newest: the newest sequence heard from anybody."""
 UNTOLD = 255
 _FIRST, _GROWTH, _FULL = 32, 4, 0.75
 _ARENA_MAX = 1 << 27
