@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 HOME_FLAG := $(if $(HOME_DIR),--home "$(HOME_DIR)",)
 
-.PHONY: setup dev run test check demo bench sim-full soak fuzz vectors lock clean
+.PHONY: setup dev run test check demo bench sim-full soak fuzz peers vectors lock clean
 
 setup: $(VENV)/.installed
 dev: $(VENV)/.dev-installed
@@ -54,6 +54,10 @@ soak: dev
 fuzz: dev
 	$(BIN)/python -m pytest -n 2 -m fuzz --timeout 3600 tests
 
+# Programs of others against our emulators; PEER_PY names a Python that has them (docs/firmware.md).
+peers: dev
+	$(BIN)/python -m pytest -m peer -rs --timeout 300 tests/peers
+
 vectors: dev
 	$(BIN)/python tests/vectors/make_vectors.py
 	$(BIN)/python tests/vectors/make_routing.py
@@ -62,7 +66,7 @@ vectors: dev
 
 # Re-pins every dependency; needs pip-tools.
 lock:
-	pip-compile -q --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --strip-extras -o requirements.lock pyproject.toml
+	pip-compile -q --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --strip-extras --extra radio -o requirements.lock pyproject.toml
 	pip-compile -q --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --strip-extras -c requirements.lock -o dev-requirements.lock dev-requirements.in
 	echo 'hatchling\neditables' | pip-compile -q --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --strip-extras -c requirements.lock -o build-requirements.lock -
 

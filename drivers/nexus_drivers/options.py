@@ -68,6 +68,13 @@ class Options:
         """The error for a value that cannot be used; `why` continues the sentence and names the cure."""
         return ConfigError(f"{self._scheme}: {key} = {_shown(self._table.get(key))} {why}")
 
+    def missing(self, key: str, example: str) -> ConfigError:
+        """The error for a key that must be there."""
+        return ConfigError(f"{self._scheme}: {key} is missing; write {example}")
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._table
+
     def text(self, key: str) -> str | None:
         """A text that is not empty, or None when the key is absent."""
         value = self._table.get(key)

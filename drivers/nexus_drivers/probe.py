@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import trio
 
+from nexus_node.base.duty import AirBudget
 from nexus_node.base.errors import CarrierClosed, CarrierLost
 from nexus_node.base.limits import MTU_MAX, MTU_MIN
 from nexus_node.ports.driver import Carrier, Driver, LinkProfile, Signal
@@ -47,6 +48,11 @@ class ProbeCarrier:
         """Offer frames to the driver."""
         self._queue.extend(frames)
         self._bell.set()
+
+    @property
+    def offered(self) -> int:
+        """How many frames the driver has not taken yet."""
+        return len(self._queue)
 
     def send_from(self, source: Iterator[bytes]) -> None:
         """Offer whatever `source` yields, made only when the driver asks."""
@@ -108,6 +114,8 @@ class ProbePort:
         self.reports: list[tuple[str, str | None]] = []
         self.counts: Counter[str] = Counter()
         self.faults: list[str] = []
+        self.budgets: dict[str, AirBudget] = {}
+        """Airtime by sub-band."""
         self._knock = knock
         self._gate = trio.Event()
         self._gate.set()
@@ -139,6 +147,9 @@ class ProbePort:
 
     def report(self, state: str, why: str | None = None) -> None:
         self.reports.append((state, why))
+
+    def airtime(self, band: str, duty_cycle: float) -> AirBudget:
+        return self.budgets.setdefault(band, AirBudget(duty_cycle))
 
 
 @dataclass
@@ -205,6 +216,7 @@ async def meet(near: ProbePort, far: ProbePort) -> tuple[ProbeCarrier, ProbeCarr
             if len(ends) == 2 and all(end.hellos for end in ends):
                 return ends[0], ends[1]
             for end in ends:
-                end.send(_HELLO)
+                if not end.offered:  # a slow medium takes one when it can
+                    end.send(_HELLO)
             await trio.sleep(TICK_S * 2)
     raise ContractBroken(f"no frame crossed between the two drivers within {PATIENCE_S:.0f} s")

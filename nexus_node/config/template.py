@@ -41,7 +41,7 @@ name = {name}
 # level = "info"
 
 # Carriers: the media and connections this node has. Remove the leading "# " of one to use it, copy it for
-# more. Each also takes:
+# more. docs/drivers.md has every key, docs/radio.md those of radios. Each also takes:
 #   label = "roof"              what `nexus status` calls it
 #   bps = 1200                  bits per second; the node then paces itself to it
 #   mtu = 484                   largest frame in bytes
@@ -57,6 +57,35 @@ name = {name}
 # bind = "0.0.0.0:5001"
 # peers = ["192.0.2.7:5001"]    # who to talk to ...
 # lan = true                    # ... and whether to look for nodes on the local network
+
+# [[carrier]]
+# driver = "rnode"
+# port = "/dev/ttyUSB0"         # or "tcp://192.0.2.7"
+# frequency = 869525000         # Hz
+# bandwidth = 125000            # Hz
+# spreading_factor = 8
+# coding_rate = 5               # 5 to 8 for 4/5 to 4/8
+# tx_power = 14                 # dBm
+# region = "EU868"
+
+# [[carrier]]
+# driver = "meshtastic"
+# port = "/dev/ttyACM0"         # or host = "127.0.0.1:4403"
+# channel = 0                   # index or name
+# portnum = 256
+
+# [[carrier]]
+# driver = "meshcore_kiss"
+# port = "/dev/ttyUSB0"
+# frequency = 869525000
+# region = "EU868"
+
+# [[carrier]]
+# driver = "uart_lora"
+# port = "/dev/serial0"
+# dialect = "e22"               # e22 | rylr998 | rak3172 | rn2483
+# frequency = 868125000
+# region = "EU868"
 """
 
 

@@ -9,10 +9,10 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 
 from nexus_node.base.errors import BadWire
-from nexus_node.base.ids import NodeId
+from nexus_node.base.ids import Address, NodeId
 from nexus_node.base.limits import HEARD_MAX, LINKS_PER_CARRIER
 from nexus_node.base.rng import Rng
-from nexus_node.crypto.identity import Identity
+from nexus_node.crypto.identity import Identity, agreement_key_of
 from nexus_node.engine.peers import Attachment
 from nexus_node.ports.driver import LinkProfile, Signal
 from nexus_node.proto.broadcast import BroadcastSender
@@ -33,6 +33,7 @@ from nexus_node.wire.frames import (
     SealedFrame,
     sealed_header,
 )
+from nexus_node.wire.routing import PathRequest
 
 LINKS_WANTED = 8
 """Who has fewer opens links to those it hears: so many chosen at random by each node connect them all, and a
@@ -97,6 +98,8 @@ class Medium:
         saved = profile.bps / 8 * _GOSSIP_SHARE * _GOSSIP_BURST_S
         self.gossip, self.requests = TokenBucket(0.0, saved, now), TokenBucket(0.0, _REQUESTS * saved, now)
         """The bytes of announces, and of requests for paths, that this node may broadcast."""
+        self.asking: OrderedDict[Address, tuple[PathRequest, int]] = OrderedDict()
+        """Destinations that all neighbours are to be asked for, each with the hops left."""
         self._identity = identity
         self._rng = rng
         self._budget = budget
@@ -219,6 +222,7 @@ class Medium:
         peer = hello.node_id
         if peer == self._identity.node_id:
             raise BadWire("own_hello")
+        agreement_key_of(peer)  # no link can be opened with what is no node id: BadWire
         self._hellos += 1
         if self._note(peer, now) and self._answer_at == float("inf"):
             self._answer_at, self._hellos = now + self._wait(_HELLO_SIZE), 0

@@ -29,6 +29,7 @@ from nexus_node.wire.frames import ITEM_HEAD, ItemKind, ItemPacker
 from nexus_node.wire.packet import HEADER_SIZE, MAX_HOPS, Context, Packet, Priority
 from nexus_node.wire.pathcost import UNREACHABLE, Hop, PathCost
 from nexus_node.wire.routing import (
+    PATH_REQUEST_SIZE,
     PATHS_LOST_MAX,
     PathRequest,
     parse_path_request_untrusted,
@@ -43,6 +44,7 @@ _GOSSIP_BURST_S = 300.0
 _PACE, _PACE_BURST = 0.8, 0.5
 """Of what a neighbour takes, so that its count and ours never meet."""
 _ANNOUNCE_ITEM = HEADER_SIZE + ANNOUNCE_SIZE + ITEM_HEAD
+_REQUEST_ITEM = HEADER_SIZE + PATH_REQUEST_SIZE + ITEM_HEAD
 _TURNS = 4
 _SOON_S = 0.2
 """Links that come up together share one new announce."""
@@ -498,7 +500,9 @@ class Router:
         """Whether there is something for all neighbours on that medium, and the budget for all of it or for a
         frame full: each frame costs air of its own."""
         here = self._on(medium)
-        asking = max((sum(len(request) + ITEM_HEAD for request in one.requests) for one in here), default=0)
+        if not here:
+            return False
+        asking = len(medium.asking) * _REQUEST_ITEM
         telling = max((len(one.news) for one in here), default=0) * _ANNOUNCE_ITEM
         own = _ANNOUNCE_ITEM if any(one.own_due for one in here) else 0
         most = max(_ANNOUNCE_ITEM, medium.room - _ANNOUNCE_ITEM)  # what comes last may not fit
@@ -524,17 +528,17 @@ class Router:
         here = self._on(medium)
         for one in here:
             one.gossip = medium.gossip
-        for one in here:
-            while one.requests:
-                request = one.requests[0]
-                if packer.left < len(request):
-                    return
-                if not medium.requests.take(len(request) + ITEM_HEAD, now):
-                    break
-                packer.add(ItemKind.PACKET, request)
-                for other in here:
-                    if request in other.requests:
-                        other.requests.remove(request)
+        while medium.asking:
+            address, (request, hops) = next(iter(medium.asking.items()))
+            if request.sequence == 0 and self.paths.best(address) is not None:
+                del medium.asking[address]  # found meanwhile
+                continue
+            if packer.left < _REQUEST_ITEM - ITEM_HEAD:
+                return
+            if not medium.requests.take(_REQUEST_ITEM, now):
+                break
+            packer.add(ItemKind.PACKET, _request(request, hops))
+            del medium.asking[address]
         if any(one.own_due for one in here):
             body = Packet(Context.ANNOUNCE, self._announce.encode(PathCost())).encode()
             if not self._fill_announce(here[0], body, packer, now, urgent=True):
@@ -705,11 +709,16 @@ class Router:
         self._passed.move_to_end(request.destination)
         if len(self._passed) > PATH_REQUESTS_SEEN:
             self._passed.popitem(last=False)
-        body = Packet(
-            Context.PATH_REQUEST, request.encode(), hops=hops, priority=Priority.INTERACTIVE
-        ).encode()
+        body = _request(request, hops)
         for neighbour in neighbours:
-            if neighbour.should_ask(request, now):
+            medium = neighbour.link.medium
+            if medium is not None:
+                waiting = medium.asking.get(request.destination)
+                if waiting is None or _demand(waiting[0]) < _demand(request):
+                    medium.asking[request.destination] = request, hops
+                if len(medium.asking) > PATHS_WANTED:
+                    medium.asking.popitem(last=False)
+            elif neighbour.should_ask(request, now):
                 neighbour.requests.append(body)
 
     def _remember(self, request: PathRequest) -> bool:
@@ -786,6 +795,10 @@ class Router:
             self._store.set_meta(_META_SEQUENCE, self._reserved.to_bytes(4, "little"))
             self.promised = True
         return Announce.make(self._identity, self._sequence, self._serve, memory_only=self._memory_only)
+
+
+def _request(request: PathRequest, hops: int) -> bytes:
+    return Packet(Context.PATH_REQUEST, request.encode(), hops=hops, priority=Priority.INTERACTIVE).encode()
 
 
 def _demand(request: PathRequest) -> tuple[int, bool]:

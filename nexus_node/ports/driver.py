@@ -9,6 +9,11 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, Self
 
+from nexus_node.base.duty import AirBudget
+
+HELD = "held"
+"""The state of a driver whose carrier is attached but may not send for now; `why` says until when."""
+
 
 @dataclass(frozen=True, slots=True)
 class LinkProfile:
@@ -32,10 +37,10 @@ class LinkProfile:
 
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """How well a frame was heard."""
+    """How well a frame was heard; `snr_db` is None where the radio does not say."""
 
     rssi_dbm: float
-    snr_db: float
+    snr_db: float | None
 
 
 class Carrier(Protocol):
@@ -93,7 +98,18 @@ class DriverPort(Protocol):
         ...
 
     def report(self, state: str, why: str | None = None) -> None:
-        """Set what `status` shows for this driver: `listening`, `connecting`, `waiting`, and why."""
+        """Set what `status` shows for this driver: `listening`, `connecting`, `waiting`, and why.
+
+        `HELD` is shown for the carrier that is attached, and so is the `why` of `up`; others stand beside it.
+        """
+        ...
+
+    def airtime(self, band: str, duty_cycle: float) -> AirBudget:
+        """What this driver's radio may still send in a sub-band, over the last hour and over restarts.
+
+        `band` names the sub-band, `duty_cycle` is what the law allows there; the owner's own counts instead
+        if it is set. What goes out is to be noted there before it goes.
+        """
         ...
 
 

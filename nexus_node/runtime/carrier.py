@@ -9,6 +9,7 @@ import trio
 from nexus_node.base.errors import CarrierClosed, NexusError, RemoteError
 from nexus_node.config.model import CarrierConfig
 from nexus_node.ports.driver import Driver, LinkProfile, Signal
+from nexus_node.runtime.airtime import KeptAirBudget
 from nexus_node.runtime.pump import Bell, Pump
 
 
@@ -76,6 +77,16 @@ class Slot:
         self.why: str | None = None
         self.cids: set[int] = set()
         """Carriers now attached."""
+        self.budget: KeptAirBudget | None = None
+        """Airtime of its radio in the sub-band it is in, if it has one."""
+
+    def airtime(self, band: str, duty_cycle: float) -> KeptAirBudget:
+        core = self._pump.core
+        share = self.config.duty_cycle or duty_cycle
+        key = f"{self.driver.label} {band}"
+        if self.budget is None or self.budget.key != key:
+            self.budget = KeptAirBudget(share, key, core.store, core.wall, self._pump.now())
+        return self.budget
 
     def report(self, state: str, why: str | None = None) -> None:
         self.state, self.why = state, why

@@ -7,13 +7,14 @@ from typing import Any
 
 import trio
 
+from nexus_node.base.duty import AirBudget
 from nexus_node.base.ids import NodeId
 from nexus_node.base.rng import Rng
 from nexus_node.config.model import CarrierConfig
 from nexus_node.crypto.identity import Identity
 from nexus_node.engine.core import NodeCore
 from nexus_node.engine.relay import NO_RELAY, RelayPolicy
-from nexus_node.ports.driver import Driver
+from nexus_node.ports.driver import HELD, Driver
 from nexus_node.ports.store import Store
 from nexus_node.proto.paths import Policy
 from nexus_node.runtime.carrier import Slot
@@ -78,9 +79,23 @@ class Node:
             if len(attached) != 1 or attached[0].label != slot.label:
                 rows.append(own | _figures(None))
             for one in attached:
-                row = own | {"label": one.label, "state": one.state, "why": one.why}
+                row = own | {"label": one.label}
+                if slot.state != HELD:
+                    note = slot.why if slot.state == "up" else None
+                    row |= {"state": one.state, "why": one.why or note}
                 rows.append(row | _figures(one))
+            if slot.budget is not None:
+                rows[-1] |= _airtime(slot.budget, self.now())
         return rows
+
+
+def _airtime(budget: AirBudget, now: float) -> dict[str, Any]:
+    """Of the last hour, where the law or the owner bounds it."""
+    limit = budget.limit_s
+    return {
+        "airtime_used_s": round(budget.used(now), 3),
+        "airtime_limit_s": round(limit, 3) if limit is not None else None,
+    }
 
 
 def _figures(attachment: Any) -> dict[str, Any]:

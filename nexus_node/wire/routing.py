@@ -10,6 +10,7 @@ PREFIX_SIZE = 8
 """Messages on their way are called by the first 8 bytes of their object's id."""
 
 _REQUEST = Struct("<I16sIHB")
+PATH_REQUEST_SIZE = _REQUEST.size
 _TOO_BIG = Struct("<8sI")
 _PRESSURE = Struct("<BH")
 PATHS_LOST_MAX = 64

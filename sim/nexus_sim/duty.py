@@ -1,13 +1,11 @@
 """How long a sender was on air in any hour, and whether that was allowed (radio.md section 5.3)."""
 
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf
 
-HOUR_S = 3600.0
-_ROUNDING_S = 1e-6
-"""What sums of floats may be out by."""
+from nexus_firmware.regions import REGIONS
+from nexus_node.base.duty import HOUR_S, Ledger
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,62 +17,12 @@ class Band:
     duty_cycle: float
 
 
-EU868 = (
-    Band(863.0e6, 865.0e6, 0.001),
-    Band(865.0e6, 868.0e6, 0.01),
-    Band(868.0e6, 868.6e6, 0.01),
-    Band(868.7e6, 869.2e6, 0.001),
-    Band(869.4e6, 869.65e6, 0.1),
-    Band(869.7e6, 870.0e6, 0.01),
+EU868 = tuple(
+    Band(rule.low, rule.high, rule.duty_cycle) for rule in REGIONS["EU868"].rules if rule.duty_cycle < 1
 )
-"""ETSI EN 300 220-2 V3.2.1, without polite access."""
+"""As a sender of more than 5 mW has them."""
 ANYWHERE = (Band(0.0, float("inf"), 1.0),)
 """One band without a limit."""
-
-
-class Ledger:
-    """Times on air of one sender in one band, over a sliding hour."""
-
-    def __init__(self) -> None:
-        self._spans: deque[tuple[float, float]] = deque()
-        self._sum = 0.0
-
-    def add(self, begin: float, end: float) -> None:
-        """Note a transmission, in order of time; it may still be going on."""
-        spans = self._spans
-        while spans and spans[0][1] <= begin - HOUR_S:
-            first, last = spans.popleft()
-            self._sum -= last - first
-        if not spans:
-            self._sum = 0.0  # what rounding left
-        spans.append((begin, end))
-        self._sum += end - begin
-
-    def used(self, now: float) -> float:
-        """Seconds on air within the hour before `now`, which is not before the last begin."""
-        since = now - HOUR_S
-        over = 0.0
-        for begin, end in self._spans:
-            if begin >= since:
-                break
-            over += min(end, since) - begin
-        if self._spans:
-            over += max(0.0, self._spans[-1][1] - now)
-        return self._sum - over
-
-    def free_at(self, airtime_s: float, most_s: float, now: float) -> float:
-        """From when on a transmission of that length leaves the hour that ends with it within `most_s`."""
-        excess = self.used(now + airtime_s) + airtime_s - most_s
-        if excess <= 0:
-            return now
-        for begin, end in self._spans:
-            begin = max(begin, now + airtime_s - HOUR_S)
-            if end <= begin:
-                continue
-            if end - begin >= excess:
-                return begin + excess + HOUR_S - airtime_s + _ROUNDING_S
-            excess -= end - begin
-        return now + HOUR_S
 
 
 class Duty:

@@ -14,6 +14,8 @@ from hypothesis.strategies import SearchStrategy
 
 from nexus_drivers.framing import FrameSplitter, join_frames
 from nexus_drivers.lan import Beacon, parse_beacon_untrusted
+from nexus_firmware.emulate.air import Channel, Transmission
+from nexus_firmware.emulate.local_air import Begun, parse_begun_untrusted
 from nexus_node.base.limits import KIB, MTU_MIN, OBJECT_MAX, RECEIPTS_PER_PACKET, RELAYS_MAX, TEXT_MAX
 from nexus_node.client.codec import encode_line, parse_line_untrusted
 from nexus_node.wire.announce import Announce, Serve, parse_announce_untrusted
@@ -498,6 +500,20 @@ TABLE: dict[str, Target] = {
         lambda data: list(FrameSplitter(STREAM_LIMIT).parse_frames_untrusted(data)),
         st.lists(st.binary(min_size=1, max_size=64), max_size=5).map(join_frames),
         join_frames,
+    ),
+    "nexus_firmware.emulate.local_air.parse_begun_untrusted": Target(
+        parse_begun_untrusted,
+        st.builds(
+            lambda at, frequency, modem, payload, word: Begun(
+                at, Transmission(Channel(frequency, *modem, word & 255), payload, 5 + word % 4, 1 + word)
+            ).encode(),
+            st.floats(),
+            _u32,
+            st.sampled_from([(125_000, 7), (62_500, 12), (500_000, 5)]),
+            _data,
+            st.integers(0, 0xFFFE),
+        ),
+        Begun.encode,
     ),
     "nexus_drivers.lan.parse_beacon_untrusted": Target(
         parse_beacon_untrusted,

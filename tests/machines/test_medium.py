@@ -178,3 +178,16 @@ def test_m5_openings_and_broadcasts_of_strangers_change_nothing() -> None:
     a.core.deliver(air.cids[0], Hello(1, a.identity.node_id).encode(), None, now)
     assert a.core.counters["own_hello"] == 1
     assert links(a) == {b.identity.node_id, c.identity.node_id}
+
+
+def test_a_hello_of_what_is_no_node_is_counted_and_no_more() -> None:
+    """Damaged on a line or forged: it would end in a handshake that cannot be made."""
+    host = Host(1)
+    air = Air([host, Host(2)], LORA, random.Random(0))
+    now = air.run(0.0, 1.0)
+    (cid,) = host.core.media
+    for node_id in (bytes(32), b"\xff" * 32, bytes([2]) + bytes(31)):
+        host.core.deliver(cid, Hello(7, node_id).encode(), None, now)
+    assert host.core.counters["bad_node_id"] == 3
+    air.run(now, 900.0)
+    assert len(links(host)) == 1

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nexus_node.base.duty import HOUR_S, Ledger
 from nexus_sim.channel import Channel, Transmission
-from nexus_sim.duty import EU868, HOUR_S, Duty, Ledger
+from nexus_sim.duty import EU868, Duty
 from nexus_sim.links import Links
 from nexus_sim.modem import Modem
 

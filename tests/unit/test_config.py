@@ -221,7 +221,10 @@ def test_the_templates_carriers_are_taken_by_their_drivers() -> None:
     both_ways = "\n".join(lines).replace("connect =", '[[carrier]]\ndriver = "tcp"\nconnect =')
     drivers = {entry.name: entry for entry in entry_points(group="nexus_node.drivers")}
     carriers = check_config(tomllib.loads(both_ways)).carriers
-    assert [carrier.driver for carrier in carriers] == ["tcp", "tcp", "udp"]
+    assert [carrier.driver for carrier in carriers] == [
+        *("tcp", "tcp", "udp"),
+        *("rnode", "meshtastic", "meshcore_kiss", "uart_lora"),
+    ]
     for carrier in carriers:
         assert drivers[carrier.driver].load().from_config(carrier.table) is not None
 

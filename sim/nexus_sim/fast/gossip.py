@@ -165,15 +165,30 @@ class Gossip:
 
     def _fill_requests(self, nodes: Array, left: Array, burst: Array) -> None:
         size = sizes.REQUEST_ITEM
-        burst = medium._REQUESTS * burst
-        payable = np.floor((self._asking_tokens[nodes] - np.minimum(size, burst)) / size) + 1
-        count = np.minimum(self.requests.waiting[nodes], self._questions)
-        count = np.maximum(0, np.minimum(count, payable)).astype(np.int32)
-        self.requests.pull(nodes, count, self._asking)
-        self._asking_tokens[nodes] -= size * count
-        left -= size * count
-        self._asking_count[nodes] = count
-        self.requests_sent += int(count.sum())
+        least = np.minimum(size, medium._REQUESTS * burst)
+        self._asking_count[nodes] = 0
+        going = np.arange(len(nodes))
+        for number in range(self._questions):
+            self._forget_found(nodes[going])
+            here = nodes[going]
+            going = going[(self.requests.waiting[here] > 0) & (self._asking_tokens[here] >= least[going])]
+            here = nodes[going]
+            self._asking[here, number] = self.requests.front(here)
+            self.requests.pop(here)
+            self._asking_tokens[here] -= size
+            left[going] -= size
+            self._asking_count[here] += 1
+            self.requests_sent += len(here)
+
+    def _forget_found(self, nodes: Array) -> None:
+        """What comes first of the requests, if a path has been found meanwhile and any will do."""
+        while len(nodes):
+            nodes = nodes[self.requests.waiting[nodes] > 0]
+            value = self.requests.front(nodes)
+            slots = self.tables.find(nodes, self.requests.goals(value))
+            found = (slots >= 0) & (self.tables.entries["lora"][slots] != DEAD)
+            nodes = nodes[found & (self.requests.least(value)[:, 0] < 0)]
+            self.requests.pop(nodes)
 
     def _say(self, nodes: Array, dests: Array, sequence: Array, lora: Array, ip: Array) -> None:
         place = self._said_count[nodes]

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from nexus_node.base.duty import HOUR_S
 from nexus_node.base.errors import ConfigError
 from nexus_sim import duty
 from nexus_sim.channel import Sensing
@@ -213,7 +214,7 @@ class Model:
             collided=self.ether.lost,
             curve=self.curve,
             delays=Delays(len(letters), late),
-            highest_duty=float(self._aired.max(initial=0)) / max(now, duty.HOUR_S) / self._duty(),
+            highest_duty=float(self._aired.max(initial=0)) / max(now, HOUR_S) / self._duty(),
             wire_bytes=self.carry.wire_bytes + self.wires.bytes,
         )
         return {

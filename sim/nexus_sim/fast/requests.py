@@ -24,6 +24,8 @@ class Requests:
         self.made = 0
         self._ring = np.zeros((nodes, PATHS_WANTED), dtype=np.int32)
         self._head = np.zeros(nodes, dtype=np.int32)
+        self._for = np.full((nodes, _ASKED), -1, dtype=np.int32)
+        """What they ask for, of which one waits for each destination."""
         self._seen = np.zeros((nodes, _SEEN), dtype=np.int32)
         self._asked = np.full((nodes, _ASKED), -1, dtype=np.int32)
         self._asked_at = np.full((nodes, _ASKED), -np.inf, dtype=np.float32)
@@ -64,19 +66,27 @@ class Requests:
 
     # --- what waits -----------------------------------------------------------------------------
     def queue(self, nodes: Array, value: Array) -> None:
-        """To be sent; where too many wait the oldest goes. No node twice."""
+        """To be sent, if none for the same destination waits; where too many do the oldest goes. No node
+        twice."""
+        dests = self.goals(value)
+        new = self._for[nodes, dests % _ASKED] != dests
+        nodes, value, dests = nodes[new], value[new], dests[new]
+        self._for[nodes, dests % _ASKED] = dests
+        self.pop(nodes[self.waiting[nodes] == PATHS_WANTED])
         self._ring[nodes, (self._head[nodes] + self.waiting[nodes]) % PATHS_WANTED] = value
-        full = self.waiting[nodes] == PATHS_WANTED
-        self._head[nodes[full]] = (self._head[nodes[full]] + 1) % PATHS_WANTED
-        self.waiting[nodes[~full]] += 1
+        self.waiting[nodes] += 1
 
-    def pull(self, nodes: Array, count: Array, into: Array) -> None:
-        """Move the first so many of each to its row of `into`."""
-        for number in range(int(count.max(initial=0))):
-            some = nodes[count > number]
-            into[some, number] = self._ring[some, (self._head[some] + number) % PATHS_WANTED]
-        self._head[nodes] = (self._head[nodes] + count) % PATHS_WANTED
-        self.waiting[nodes] -= count
+    def front(self, nodes: Array) -> Array:
+        """What waits longest, of nodes where something does."""
+        return np.asarray(self._ring[nodes, self._head[nodes]])
+
+    def pop(self, nodes: Array) -> None:
+        """That is done with."""
+        dests = self.goals(self.front(nodes))
+        done = self._for[nodes, dests % _ASKED] == dests
+        self._for[nodes[done], dests[done] % _ASKED] = -1
+        self._head[nodes] = (self._head[nodes] + 1) % PATHS_WANTED
+        self.waiting[nodes] -= 1
 
     # --- who is to be answered ------------------------------------------------------------------
     def note(self, nodes: Array, dests: Array, via: Array, now: float) -> None:

@@ -8,7 +8,7 @@ from nexus_node.wire.fragments import FRAGMENT_HEAD, FragmentAck
 from nexus_node.wire.frames import ITEM_HEAD, TAG_SIZE, sealed_header
 from nexus_node.wire.message import Payload, message_data
 from nexus_node.wire.packet import HEADER_SIZE, RECEIPT_SIZE
-from nexus_node.wire.routing import PREFIX_SIZE, PathRequest
+from nexus_node.wire.routing import PREFIX_SIZE
 from nexus_node.wire.text import compress_text
 
 SEALED = len(sealed_header(0, 0, 0)) + TAG_SIZE
@@ -18,7 +18,7 @@ HELLO, OPENING = medium._HELLO_SIZE, medium._OPENING_SIZE
 REPLY = 76
 """IK2 with a broadcast share (docs/protocol/link.md)."""
 ANNOUNCE_ITEM = router._ANNOUNCE_ITEM
-REQUEST_ITEM = HEADER_SIZE + len(PathRequest(0, b"\0" * ADDRESS_SIZE, 0, (0, 0)).encode()) + ITEM_HEAD  # type: ignore[arg-type]
+REQUEST_ITEM = router._REQUEST_ITEM
 GREETING = SEALED + REQUEST_ITEM - SAVED
 PING = SEALED + ITEM_HEAD + 1 - SAVED
 """And its answer."""

@@ -1,0 +1,176 @@
+"""Serial ports under trio: pyserial opens them, trio waits on the descriptor (radio.md section 8).
+
+Where there is none to wait on (Windows, and pyserial's URLs such as `rfc2217://`), one thread reads.
+"""
+
+import errno
+import os
+import threading
+from functools import partial
+from typing import Any
+
+import trio
+
+from nexus_node.base.errors import CarrierLost
+
+try:
+    import termios
+except ImportError:  # Windows
+    termios = None  # type: ignore[assignment]
+try:
+    import serial
+except ImportError:  # a radio on TCP does without
+    serial = None
+
+_READ_SIZE = 4096
+_FINISH_S = 0.3
+"""How long a write that has begun may go on when it is cancelled, so that no half frame is left."""
+_GONE = frozenset((errno.EIO, errno.ENXIO, errno.ENODEV, errno.EBADF))
+_THREAD_READ_S = 0.2
+
+
+async def open_serial(port: str, baud: int) -> trio.abc.Stream:
+    """Open a port for this program alone, 8N1 without flow control.
+
+    Raises `CarrierLost` in a sentence with the cure.
+    """
+    if serial is None:
+        raise CarrierLost(f"{port} needs the Python package pyserial: pip install 'nexus-node[radio]'")
+    has_descriptor = os.name == "posix" and "://" not in port
+    try:
+        if not has_descriptor:
+            # Opening may resolve a name or connect.
+            there = await trio.to_thread.run_sync(
+                partial(serial.serial_for_url, port, baud, timeout=_THREAD_READ_S, write_timeout=5)
+            )
+            return _ThreadStream(there, port)
+        there = serial.Serial(port, baud, timeout=0, write_timeout=0, exclusive=True)
+    except (OSError, ValueError) as error:
+        raise CarrierLost(_why(port, error)) from error
+    _keep_lines(there.fileno())
+    return _DescriptorStream(there, port)
+
+
+def _keep_lines(descriptor: int) -> None:
+    """Leave the modem lines alone when the port is closed: their change resets many boards."""
+    try:
+        settings = termios.tcgetattr(descriptor)
+        settings[2] &= ~termios.HUPCL
+        termios.tcsetattr(descriptor, termios.TCSANOW, settings)
+    except termios.error:
+        pass  # a port without modem lines
+
+
+def _why(port: str, error: BaseException) -> str:
+    number = error.errno if isinstance(error, OSError) else None
+    match number:
+        case errno.ENOENT | errno.ENXIO | errno.ENODEV:
+            return f"{port} is not there; plug the radio in, or name another port"
+        case errno.EACCES | errno.EPERM:
+            return f"{port} may not be opened by this account; add it to the group dialout and log in again"
+        case errno.EAGAIN | errno.EBUSY:
+            return f"{port} is busy: another program has it open; end that one"
+    words = os.strerror(number) if number else str(error)
+    return f"{port} cannot be opened: {words}"
+
+
+class _DescriptorStream(trio.abc.Stream):
+    """A stream on the descriptor of an open port."""
+
+    def __init__(self, port: Any, name: str) -> None:
+        self._port = port
+        self._name = name
+        self._descriptor: int = port.fileno()
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        while True:
+            await trio.lowlevel.wait_readable(self._descriptor)
+            try:
+                return os.read(self._descriptor, max_bytes or _READ_SIZE)
+            except BlockingIOError:
+                continue
+            except OSError as error:
+                if error.errno in _GONE:
+                    return b""
+                raise trio.BrokenResourceError(os.strerror(error.errno or 0)) from error
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        rest = memoryview(data)
+        await trio.lowlevel.wait_writable(self._descriptor)
+        rest = self._write(rest)
+        try:
+            await self._write_rest(rest)
+        except trio.Cancelled:
+            with trio.move_on_after(_FINISH_S, shield=True):
+                await self._write_rest(rest)
+            raise
+
+    async def _write_rest(self, rest: memoryview) -> None:
+        while rest:
+            await trio.lowlevel.wait_writable(self._descriptor)
+            rest = self._write(rest)
+
+    def _write(self, data: memoryview) -> memoryview:
+        try:
+            return data[os.write(self._descriptor, data) :]
+        except BlockingIOError:
+            return data
+        except OSError as error:
+            raise trio.BrokenResourceError(os.strerror(error.errno or 0)) from error
+
+    async def wait_send_all_might_not_block(self) -> None:
+        await trio.lowlevel.wait_writable(self._descriptor)
+
+    async def aclose(self) -> None:
+        if self._descriptor >= 0:
+            trio.lowlevel.notify_closing(self._descriptor)
+            self._descriptor = -1
+            self._port.close()
+        await trio.lowlevel.checkpoint()
+
+
+class _ThreadStream(trio.abc.Stream):
+    """A stream on a port that only blocks: one thread reads until it is closed, a write borrows one."""
+
+    def __init__(self, port: Any, name: str) -> None:
+        self._port = port
+        self._closed = False
+        self._send, self._receive = trio.open_memory_channel[bytes](1)
+        token = trio.lowlevel.current_trio_token()
+        thread = threading.Thread(target=self._read, args=(token,), name=f"read {name}", daemon=True)
+        thread.start()
+
+    def _read(self, token: trio.lowlevel.TrioToken) -> None:
+        try:
+            while not self._closed:
+                if data := self._port.read(self._port.in_waiting or 1):
+                    trio.from_thread.run(self._send.send, data, trio_token=token)
+        except (OSError, TypeError, trio.ClosedResourceError, trio.BrokenResourceError):
+            pass  # the port is gone or closed: TypeError is what pyserial says then
+        except (trio.RunFinishedError, trio.Cancelled):
+            return
+        try:
+            trio.from_thread.run_sync(self._send.close, trio_token=token)
+        except trio.RunFinishedError:
+            pass
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        try:
+            return await self._receive.receive()
+        except trio.EndOfChannel:
+            return b""
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        try:
+            await trio.to_thread.run_sync(self._port.write, bytes(data))
+        except (OSError, TypeError) as error:
+            raise trio.BrokenResourceError(str(error)) from error
+
+    async def wait_send_all_might_not_block(self) -> None:
+        await trio.lowlevel.checkpoint()
+
+    async def aclose(self) -> None:
+        self._closed = True
+        self._receive.close()
+        self._port.close()
+        await trio.lowlevel.checkpoint()

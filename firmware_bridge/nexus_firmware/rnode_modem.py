@@ -1,0 +1,264 @@
+"""An RNode as a modem: detected, set up, checked, and never given more than its queue can hold.
+
+Sans-IO, after radio.md sections 2.2 and 2.4.
+"""
+
+from enum import Enum
+from math import inf
+
+from nexus_firmware import rnode
+from nexus_firmware.kiss import encode_kiss
+from nexus_firmware.modem import Modem
+from nexus_firmware.radio import RadioSettings
+from nexus_firmware.rnode_events import (
+    DEVICE_ERRORS,
+    ChannelStats,
+    Command,
+    Detected,
+    DeviceError,
+    Echo,
+    Event,
+    Firmware,
+    Hardware,
+    Ready,
+    Received,
+    Restarted,
+)
+from nexus_node.base.errors import CarrierLost
+
+_ASK_EVERY_S, _ASK_FOR_S = 0.5, 6.0
+"""Boards that reset when their port is opened are deaf for some seconds."""
+_SET_EVERY_S, _SET_TRIES = 1.0, 3
+_READY_S, _ASK_AGAIN_S = 0.5, 5.0
+_ALIVE_S, _ANSWER_S = 15.0, 5.0
+"""With the radio on most boards report once a second; one that is silent for so long is asked."""
+_IS_IT_ON = encode_kiss(Command.RADIO_STATE, b"\xff")
+_LOAD_MAX = 0.9
+_AVR = 0x90
+_NAMES = {
+    Command.FREQUENCY: "frequency",
+    Command.BANDWIDTH: "bandwidth",
+    Command.TX_POWER: "tx_power",
+    Command.SPREADING_FACTOR: "spreading_factor",
+    Command.CODING_RATE: "coding_rate",
+    Command.RADIO_STATE: "radio state",
+    Command.SHORT_AIRTIME_LIMIT: "airtime limit of 15 s",
+    Command.LONG_AIRTIME_LIMIT: "airtime limit of an hour",
+}
+
+
+class _Phase(Enum):
+    ASKING = "asking"
+    SETTING = "setting"
+    ON = "on"
+
+
+class RNodeModem(Modem):
+    """`airtime_limit` is the share of an hour at which the device holds packets back by itself."""
+
+    kind = "RNode"
+    mtu = rnode.MTU
+    farewell = b"\xc0" + rnode.DETACH
+
+    def __init__(self, settings: RadioSettings, airtime_limit: float | None = None) -> None:
+        super().__init__()
+        self.settings: RadioSettings = settings
+        self._limit = airtime_limit
+        self._decoder = rnode.RNodeDecoder()
+        self._queue = rnode.QueueAccount(packets=3, octets=1500)
+        self._start(0.0)
+
+    def _start(self, now: float) -> None:
+        self._phase = _Phase.ASKING
+        self.ready = False
+        self._asked = False
+        self._detected = False
+        self._version: tuple[int, int] | None = None
+        self._platform: int | None = None
+        self._echoes: dict[Command, int] = {}
+        self._tries = 0
+        self._due = now
+        self._until = now + _ASK_FOR_S
+        self._error: str | None = None
+        self._answers_ready = True
+        self._ready_asked: float | None = None
+        self._full = False
+        self._why_full = "the RNode's queue is full"
+        self._has_answered = False
+        self._locked = False
+        self._others = 0.0
+        self._alive = inf
+        self._doubted = False
+        self._queue.forget()
+
+    # --- in -------------------------------------------------------------------------------------
+    def begin(self, now: float) -> None:
+        self._start(now)
+        self.expire(now)
+
+    def receive(self, data: bytes, now: float) -> None:
+        for event in self._decoder.feed(data):
+            self._take(event, now)
+        if self._phase is _Phase.ON:
+            self._alive, self._doubted = now + _ALIVE_S, False
+
+    def _take(self, event: Event, now: float) -> None:
+        match event:
+            case Received(packet, rssi, snr):
+                if self.ready:
+                    self.hear(packet, rssi, snr)
+            case Restarted():
+                self._start(now)
+                self.expire(now)
+            case Detected():
+                self._detected = True
+                self._set_up(now)
+            case Firmware(major, minor):
+                self._version = (major, minor)
+                self._set_up(now)
+            case Hardware(Command.PLATFORM, value):
+                self._platform = value
+                self._set_up(now)
+            case Echo(Command.RADIO_STATE, 0) if self._phase is _Phase.ON:
+                self._start(now)
+                self.expire(now)
+            case Echo(setting, value):
+                self._echoes[setting] = value
+                self._check(now)
+            case Ready(room):
+                self._has_answered = True
+                self._full, self._why_full = not room, "the RNode's queue is full"
+                self._ready_asked = None
+                self._queue.answered(event)
+                self._due = now + _READY_S if self._full else inf
+            case DeviceError(code):
+                self._failed(code)
+            case ChannelStats():
+                self._note_air(event)
+
+    def _failed(self, code: int) -> None:
+        words = DEVICE_ERRORS.get(code, f"error {code:02x}")
+        self._error = f"the RNode reports that {words}"
+        if code == 0x01:
+            raise CarrierLost(f"{self._error}; check the board, its antenna and the frequency")
+        if code in (0x04, 0x05):
+            self._full = True
+            self._due = min(self._due, self._until)
+
+    def _note_air(self, stats: ChannelStats) -> None:
+        """While a limit holds its queue back it takes nothing more; others' packets make it wait longer."""
+        self._locked = self._limit is not None and stats.airtime_long >= self._limit
+        self._others = min(max(stats.load_short - stats.airtime_short, 0.0), _LOAD_MAX)
+
+    # --- setting up -----------------------------------------------------------------------------
+    def _set_up(self, now: float) -> None:
+        if self._phase is not _Phase.ASKING or not self._detected:
+            return
+        if self._version is None or self._platform is None:
+            return
+        if self._version < rnode.OLDEST_FIRMWARE:
+            version, oldest = (".".join(map(str, one)) for one in (self._version, rnode.OLDEST_FIRMWARE))
+            raise CarrierLost(
+                f"the RNode has firmware {version}, which is too old; bring it to {oldest} or newer with"
+                " rnodeconf --update"
+            )
+        self._phase = _Phase.SETTING
+        self._tries = 0
+        self._due = now
+        self.expire(now)
+
+    @property
+    def _wanted(self) -> dict[Command, int]:
+        limit = None if self._platform == _AVR else self._limit
+        return rnode.wanted(self.settings, limit)
+
+    def _check(self, now: float) -> None:
+        if self._phase is _Phase.SETTING and not list(rnode.mismatches(self._wanted, self._echoes)):
+            self._phase = _Phase.ON
+            self.ready = True
+            self._due = inf
+            self._alive = now + _ALIVE_S
+
+    def _refused(self) -> CarrierLost:
+        which, wanted, has = next(rnode.mismatches(self._wanted, self._echoes))
+        name = _NAMES.get(which, which.name.lower())
+        if has is None:
+            return CarrierLost(f"the RNode did not confirm {name} = {wanted}; reset it, or try another cable")
+        return CarrierLost(f"the RNode has {name} = {has}, not {wanted}; set {name} to what the board can do")
+
+    # --- time -----------------------------------------------------------------------------------
+    def expire(self, now: float) -> None:
+        if now >= self._alive:
+            self._doubt(now)
+        if now < self._due:
+            return
+        match self._phase:
+            case _Phase.ASKING if now >= self._until:
+                raise CarrierLost(
+                    "no RNode answers on this port; check that it is the right one, and that the board has"
+                    " RNode firmware"
+                )
+            case _Phase.ASKING:
+                # The first FEND ends what a program before us may have left half said.
+                self.write(b"\xc0" + rnode.DETECTION)
+                self._due = now + _ASK_EVERY_S
+            case _Phase.SETTING if self._tries >= _SET_TRIES:
+                raise self._refused()
+            case _Phase.SETTING:
+                self._tries += 1
+                for frame in rnode.configuration(self._wanted):
+                    self.write(frame)
+                self._due = now + _SET_EVERY_S
+            case _Phase.ON:
+                self._ask_ready(now)
+
+    def _doubt(self, now: float) -> None:
+        if self._doubted:
+            raise CarrierLost("the RNode has fallen silent; reset it if it does not come back by itself")
+        self.write(_IS_IT_ON)
+        self._alive, self._doubted = now + _ANSWER_S, True
+
+    def _ask_ready(self, now: float) -> None:
+        """Whether the queue has room; old firmware does not say, and is trusted to send in time."""
+        if self._ready_asked is not None and not self._has_answered:
+            self._answers_ready, self._full, self._ready_asked = False, False, None
+            self._queue.answered(Ready(True))
+            self._due = inf
+            return
+        if self._ready_asked is not None:
+            # It used to answer, so it does not read now: nothing more until it does.
+            self._full, self._why_full = True, "the RNode does not take what it is sent"
+            self.write(rnode.READY_QUERY)
+            self._due = now + _ASK_AGAIN_S
+            return
+        self.write(rnode.READY_QUERY)
+        self._ready_asked = now
+        self._due = now + _READY_S
+
+    def next_deadline(self) -> float:
+        return min(self._due, self._alive)
+
+    # --- out ------------------------------------------------------------------------------------
+    def room_at(self, now: float) -> float:
+        if not self.ready or self._locked or self._full:
+            return inf
+        if self._queue.room(self.mtu, now):
+            return now
+        return self._queue.next_room(now) or inf
+
+    def send(self, frame: bytes, now: float) -> None:
+        self._queue.took(len(frame), self.airtime(len(frame)) / (1 - self._others), now)
+        self.write(rnode.encode_packet(frame))
+        if self._answers_ready and self._ready_asked is None:
+            self._ask_ready(now)
+
+    def airtime(self, size: int) -> float:
+        return rnode.packet_airtime(size, self.settings)
+
+    @property
+    def trouble(self) -> str | None:
+        if self._locked:
+            return "the RNode itself holds packets back: the airtime of this hour is used up"
+        if self._full:
+            return self._why_full
+        return self._error if not self.ready else None

@@ -1,0 +1,125 @@
+"""Our drivers on one emulated board, programs of others on another: bytes exact both ways (R2, K2, M2)."""
+
+import os
+import random
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+import trio
+
+from nexus_drivers.meshcore import MeshcoreDriver
+from nexus_drivers.meshcore_kiss import MeshcoreKissDriver
+from nexus_drivers.meshtastic import MeshtasticDriver
+from nexus_drivers.probe import ProbePort, running
+from nexus_drivers.rnode import RNodeDriver
+from nexus_firmware.meshtastic_modem import PREFIX
+
+from .conftest import SCRIPTS
+
+ALIKE = {
+    "frequency": 867_200_000,
+    "bandwidth": 500_000,
+    "spreading_factor": 7,
+    "region": "NZ865",
+    "tx_power": 7,
+}
+KISS_DEFAULT = {
+    "frequency": 869_618_000,
+    "bandwidth": 62_500,
+    "spreading_factor": 8,
+    "coding_rate": 8,
+    "region": "EU868",
+}
+KEY = "nexus=AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+MESH = ("--preset", "SHORT_TURBO", "--region", "US", "--channel", KEY)
+
+
+@pytest.fixture
+def echo(peer_python, tmp_path) -> Iterator:
+    """Starts a peer that sends back what it hears."""
+    running_now = []
+
+    def start(kind: str, port: str) -> None:
+        process = subprocess.Popen(
+            [peer_python, SCRIPTS / "echo.py", kind, port],
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=tmp_path,
+            env={**os.environ, "HOME": str(tmp_path)},
+        )
+        running_now.append(process)
+        while (line := process.stdout.readline()) != "up\n":
+            assert line, f"{kind} ended"
+
+    yield start
+    for process in running_now:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+async def exchange(driver, sizes: list[int]) -> int:
+    """Send packets of these sizes, one at a time; how many came back exact. Nothing else may come."""
+    port, dice, exact = ProbePort(), random.Random(1), 0
+    async with running(driver, port):
+        with trio.fail_after(15):
+            while not port.carriers:
+                await trio.sleep(0.01)
+        (carrier,) = port.carriers
+        sent = set()
+        for size in sizes:
+            packet = dice.randbytes(size)
+            sent.add(packet)
+            before = len(carrier.received)
+            carrier.send(packet)
+            with trio.move_on_after(3 + 5 * carrier.profile.mtu * 8 / carrier.profile.bps):
+                while len(carrier.received) == before:
+                    await trio.sleep(0.005)
+            exact += carrier.received[before:] == [packet]
+        assert set(carrier.received) <= sent
+    return exact
+
+
+def sizes(most: int, count: int) -> list[int]:
+    dice = random.Random(2)
+    return [2, most, *(dice.randint(2, most) for _ in range(count - 2))]
+
+
+def test_r2_rnode_and_rns(emulator, echo) -> None:
+    ours, theirs = emulator("rnode"), emulator("rnode")
+    echo("rnode", theirs)
+    driver = RNodeDriver.from_config({"port": ours, **ALIKE})
+    assert trio.run(exchange, driver, sizes(500, 100)) == 100
+
+
+def test_k2_meshcore_kiss_and_rns(emulator, echo) -> None:
+    """RNS does not set the radio of a KISS modem, so ours is set as MeshCore's firmware is by default."""
+    ours, theirs = emulator("meshcore"), emulator("meshcore")
+    echo("kiss", theirs)
+    driver = MeshcoreKissDriver.from_config({"port": ours, **KISS_DEFAULT})
+    assert trio.run(exchange, driver, sizes(255, 10)) == 10
+
+
+def test_k2_meshcore_kiss_and_pymc_core(emulator, echo) -> None:
+    ours, theirs = emulator("meshcore"), emulator("meshcore")
+    echo("pymc", theirs)
+    driver = MeshcoreKissDriver.from_config({"port": ours, **ALIKE})
+    assert trio.run(exchange, driver, sizes(255, 50)) >= 49  # its client does not wait for the air
+
+
+def test_c1_c2_meshcore_companion_and_its_client(emulator, echo) -> None:
+    """Over TCP on both sides: that client cannot open a pty."""
+    radio = ("--radio", "915000000,500000,7,5", "--tcp", "127.0.0.1:0")
+    ours, theirs = emulator("companion", *radio), emulator("companion", *radio)
+    echo("meshcore", theirs)
+    driver = MeshcoreDriver.from_config({"port": f"tcp://{ours}", "channel": "nexus"})
+    assert trio.run(exchange, driver, sizes(161, 40)) == 40
+
+
+def test_m2_meshtastic_and_the_stock_client(emulator, echo) -> None:
+    ours = emulator("meshtastic", "--node", "0a0a0a0a", *MESH)
+    theirs = emulator("meshtastic", "--node", "0b0b0b0b", *MESH)
+    echo("meshtastic", theirs)
+    driver = MeshtasticDriver.from_config({"port": ours, "channel": "nexus"})
+    assert trio.run(exchange, driver, sizes(219 - len(PREFIX), 30)) == 30
