@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from nexus_node.base.errors import ConfigError
-from nexus_node.engine import medium
+from nexus_node.engine import medium, router
 from nexus_node.wire.packet import MAX_HOPS
 from nexus_sim.channel import Channel, Sensing, Transmission
 from nexus_sim.cli import cli
@@ -189,6 +189,21 @@ def test_shares_are_those_of_the_code(monkeypatch: pytest.MonkeyPatch) -> None:
     assert after["announces_sent"] < 0.7 * before["announces_sent"]
 
 
+def test_who_has_heard_enough_tell_it_does_not_tell_it_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    scenario = plain(60, 600.0)
+    before = Model(scenario, 0, met=True).run()
+    monkeypatch.setattr(router, "_TELLERS", 1)
+    after = Model(scenario, 0, met=True).run()
+    assert after["announces_sent"] < 0.9 * before["announces_sent"]
+
+
+def test_links_are_up_at_both_ends() -> None:
+    model = Model(plain(60, 400.0), 1)
+    figures = model.run()
+    assert figures["links"] > 4
+    assert figures["one_sided"] < 0.02
+
+
 def test_texts_and_places_are_those_of_the_real_run() -> None:
     both = play(plain(12, 400.0, per_hour=20.0), 5, beside=True)
     assert both["messages_sent"]["fast"] == both["messages_sent"]["real"] > 10
@@ -200,16 +215,16 @@ def test_thirty_nodes_are_as_real_ones() -> None:
     both = play(plain(30, 900.0, per_hour=2.0), 0, beside=True)
     fast, real = ({name: one[who] for name, one in both.items()} for who in ("fast", "real"))
     assert fast["neighbours"] == real["neighbours"]
-    assert fast["links"] == pytest.approx(real["links"], rel=0.15)
+    assert fast["links"] == pytest.approx(real["links"], rel=0.1)
     assert fast["receptions"] == pytest.approx(real["receptions"], rel=0.15)
-    assert fast["air_share"] == pytest.approx(real["air_share"], rel=0.15)
+    assert fast["air_share"] == pytest.approx(real["air_share"], rel=0.1)
     assert fast["lost_share"] == pytest.approx(real["lost_share"], abs=0.03)
-    for kind, spare in (("hello", 0.15), ("handshake", 0.25), ("broadcast", 0.3)):
+    for kind, spare in (("hello", 0.1), ("handshake", 0.15), ("broadcast", 0.15), ("sealed", 0.25)):
         assert fast["frames"][kind] == pytest.approx(real["frames"][kind], rel=spare), kind
         assert fast["airtime_s"][kind] == pytest.approx(real["airtime_s"][kind], rel=spare), kind
     for at_s in (120.0, 300.0, 600.0):
         modelled, seen = (dict(who["curve"])[at_s] for who in (fast, real))
-        assert modelled == pytest.approx(seen, abs=0.15), at_s
+        assert modelled == pytest.approx(seen, abs=0.12), at_s
 
 
 def test_a_flood_goes_as_far_as_the_formula_says() -> None:
@@ -241,7 +256,7 @@ def test_the_formulas_add_up() -> None:
 
 def test_wires_join_islands() -> None:
     scenario = larger(read_scenario(SCALE / "islands.toml"), 50)
-    scenario = replace(scenario, duration_s=600.0, settle_s=0.0, texts=())
+    scenario = replace(scenario, duration_s=1200.0, settle_s=0.0, texts=())
     apart = Model(scenario, 0).run()
     joined = Model(backbone(scenario, 2, 0), 0).run()
     assert apart["reachable_share"] < 0.6 < 0.9 < joined["reachable_share"]
@@ -270,6 +285,8 @@ def test_what_the_model_lacks_is_said() -> None:
     assert radio is not None
     with pytest.raises(ConfigError, match=r"no shadowing_db in \[radio\]; take it out, or use nexus-sim run"):
         Model(replace(scenario, radio=replace(radio, shadowing_db=3.0)), 0)
+    with pytest.raises(ConfigError, match=r"no at_start, to_all or circle in \[\[texts\]\]; take it out"):
+        Model(replace(scenario, texts=(replace(scenario.texts[0], circle=3),)), 0)
     with pytest.raises(ConfigError, match=r"needs a \[radio\]"):
         Model(replace(scenario, radio=None), 0)
     with pytest.raises(ConfigError, match="--backbone needs"):

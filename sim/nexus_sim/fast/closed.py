@@ -21,7 +21,7 @@ from nexus_sim.scenario import Scenario
 
 _TEXT = bytes(range(97, 123)) * 4
 """104 letters: a text that does not compress below five bits a letter."""
-_HOP = 0.64
+_HOP = 0.68
 """A flood of h hops reaches neighbours * (_HOP * h)**2 nodes, where each has some eight in reach: counted in
 the model's links (docs/scale.md), and the one figure here that is not of the code."""
 _WIDE_BPS = 1e7
