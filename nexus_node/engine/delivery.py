@@ -88,7 +88,8 @@ class Delivery:
         kept: list[Mailbox] = []
         for mailbox in self._mailboxes.pop(to, ()):
             way = next((way for way in ways if way.same(mailbox.way)), None)
-            if way is not None and not again:
+            if way is not None and not again and way.bps <= mailbox.way.bps:
+                mailbox.holding = mailbox.holding or way.bps < mailbox.way.bps
                 mailbox.way = way
                 kept.append(mailbox)
             else:
@@ -154,7 +155,7 @@ class Delivery:
             mailbox.to,
             since_seq=mailbox.cursor,
             limit=LOAD_ROWS,
-            bps=way.link.profile.bps,
+            bps=way.bps,
             not_by=address_of(way.relay).hex() if way.relay is not None else "",
         )
         mailbox.backlog = len(rows) == LOAD_ROWS
@@ -172,7 +173,7 @@ class Delivery:
     def _hold(self, mailbox: Mailbox, now: float) -> None:
         """Say of what needs a wider link than this that it is held (N13)."""
         mailbox.holding = False
-        for row in self._store.to_hold(mailbox.to, bps=mailbox.way.link.profile.bps):
+        for row in self._store.to_hold(mailbox.to, bps=mailbox.way.bps):
             self._fact(row, State.HELD, f"needs {row.min_bandwidth} bps", now)
 
     def _sent(self, flights: Iterator[Flight], now: float) -> None:

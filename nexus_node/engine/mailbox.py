@@ -6,6 +6,7 @@ Everything here is bounded: only a window of the outbox is in memory.
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from math import inf
 
 from nexus_node.base.ids import Address, MessageId, NodeId
 from nexus_node.base.limits import IN_FLIGHT_MESSAGES, TRANSFERS_OUT
@@ -39,6 +40,13 @@ class Way:
     """Of a relay that is not the neighbour itself."""
     latency_s: float = 0.0
     """The worst time one way beyond the first link."""
+    slowest_bps: float = inf
+    """Of the links beyond the first, as far as is known."""
+
+    @property
+    def bps(self) -> float:
+        """Bits per second of the slowest link, for what is not to cross slower ones (N13)."""
+        return min(self.link.profile.bps, self.slowest_bps)
 
     @property
     def direct(self) -> bool:
@@ -124,7 +132,7 @@ class Mailbox:
 
     def submit(self, row: Outgoing) -> None:
         """A new row of the outbox."""
-        if row.min_bandwidth > self.way.link.profile.bps:
+        if row.min_bandwidth > self.way.bps:
             self.holding = True
         elif not self.backlog and len(self.ready) < IN_FLIGHT_MESSAGES:
             self.ready.append(row)

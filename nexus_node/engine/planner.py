@@ -125,7 +125,7 @@ class Planner:
         self._far[address] = to
         ways = []
         if route is not None:
-            ways.append(Way(route.link, address, latency_s=route.latency_s))
+            ways.append(Way(route.link, address, latency_s=route.latency_s, slowest_bps=route.bps))
         else:
             self._router.want(address, now)
         if route is None or now < self._silent.get(to, float("-inf")):
@@ -145,7 +145,7 @@ class Planner:
             self._named.add(relay_address)
             route = self._router.route(relay_address, now)
             if route is not None:
-                ways.append(Way(route.link, address, relay, relay_address, route.latency_s))
+                ways.append(Way(route.link, address, relay, relay_address, route.latency_s, route.bps))
             else:
                 self._router.want(relay_address, now)
         neighbours = sorted(

@@ -87,6 +87,13 @@ class Route:
         """The worst time one way beyond the first link."""
         return self.path.cost.latency_ms / 1000 if self.path is not None else 0.0
 
+    @property
+    def bps(self) -> float:
+        """Bits per second of the slowest link, which path costs tell to within a twentieth: the benefit of
+        the doubt."""
+        own = self.link.profile.bps
+        return min(own, 1.05 * self.path.cost.bps) if self.path is not None else own
+
 
 @dataclass(slots=True)
 class _Search:

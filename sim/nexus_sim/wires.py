@@ -27,6 +27,8 @@ class Plug:
     def __init__(self) -> None:
         self.port: DriverPort | None = None
         """While the node runs."""
+        self.wires: dict[trio.CancelScope, None] = {}
+        """The scopes of those that are in; a node that stops takes its end out of each."""
 
     @classmethod
     def from_config(cls, table: Mapping[str, Any]) -> Self:
@@ -38,6 +40,8 @@ class Plug:
             await trio.sleep_forever()
         finally:
             self.port = None
+            for scope in self.wires:
+                scope.cancel()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,8 @@ class Wire:
             return
         profile = self._rate.profile
         dialed = self._rate.loss > 0  # as peers of a datagram socket, both
+        for plug in self._plugs:
+            plug.wires[scope] = None
         with scope:
             try:
                 async with (
@@ -90,6 +96,8 @@ class Wire:
                         await until_lost(lambda: self._move(ours, theirs), lambda: self._move(theirs, ours))
             except CarrierLost:
                 pass
+        for plug in self._plugs:
+            plug.wires.pop(scope, None)
 
     async def _next(self, source: Carrier, free_at: float) -> tuple[bytes, float]:
         """The next frame, once it is out of its sender, and when that was."""

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from nexus_node.base.states import State
 from nexus_sim.clock import virtual_run
 from nexus_sim.outcome import Outcome
 from nexus_sim.play import play
@@ -24,7 +25,7 @@ LEAST = {
     "valley": 1.0,
     "village": 0.9,
 }
-"""So much of what is sent in the short form must arrive."""
+"""So much of what is sent in the short form must arrive, but for what is held for want of bandwidth."""
 
 
 def short_run(name: str) -> Outcome:
@@ -34,7 +35,7 @@ def short_run(name: str) -> Outcome:
 @pytest.mark.parametrize("name", NAMES)
 def test_the_short_form_runs_and_nothing_happens_that_must_not(name: str) -> None:
     outcome = short_run(name)
-    messages = outcome.record.messages.values()
+    messages = [one for one in outcome.record.messages.values() if one.state is not State.HELD]
     arrived = sum(one.received_s is not None for one in messages)
     assert outcome.record.breaches == []
     assert len(messages) >= 10 and arrived / len(messages) >= LEAST[name]
@@ -69,10 +70,7 @@ def test_the_timetable_of_the_ring_road() -> None:
     assert lines[0] == "start,end,a,b" and set(lines[1:]) == rows and len(lines) == len(rows) + 1
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a node looks at its own link only, not at the slowest on the way (N13)"
-)
-def test_what_needs_bandwidth_never_crosses_the_radio_behind_a_bridge() -> None:
+def test_n13_what_needs_bandwidth_never_crosses_the_radio_behind_a_bridge() -> None:
     outcome = short_run("bridge")
     wide = [one for one in outcome.record.messages.values() if one.min_bandwidth]
     assert [one for one in wide if one.recipient.startswith("house") and one.received_s is not None]
