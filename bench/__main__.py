@@ -8,7 +8,7 @@ import os
 import platform
 from pathlib import Path
 
-from bench import ceiling, contacts, hop, links, meshbytes, process, reconcile, relay, wirebytes
+from bench import ceiling, contacts, hop, links, meshbytes, process, reconcile, relay, simulator, wirebytes
 from bench.peers import Peer, find_peer
 from bench.report import Section
 
@@ -23,6 +23,7 @@ _MEASUREMENTS = {
     "links": links.run,
     "relay": relay.run,
     "contacts": contacts.run,
+    "simulator": simulator.run,
 }
 _CORES = os.cpu_count() or 1
 _PYTHON = platform.python_version()

@@ -146,7 +146,7 @@ class _Neighbour:
     @property
     def hop(self) -> Hop:
         hop = hop_of(self.link)
-        return replace(hop, cost=hop.cost * (1 + self.load**2))
+        return replace(hop, cost=hop.cost * (1 + self.load**2)) if self.load else hop
 
     def should_ask(self, request: PathRequest, now: float) -> bool:
         """Whether it is to be asked, which is then noted."""
