@@ -169,6 +169,37 @@ def flood_verb(setting: Path, seeds: int, as_json: bool) -> None:
     _answer(figures(runs), begin, as_json)
 
 
+@cli.command("fast")
+@click.argument("scenario", metavar="SCENARIO.toml")
+@click.option("--seed", metavar="N", type=click.IntRange(0), help="Instead of the scenario's.")
+@click.option("--nodes", metavar="N", type=click.IntRange(2, 10**10), help="So many, as dense.")
+@click.option("--duration", metavar="S", type=click.FloatRange(1), help="Instead of the scenario's.")
+@click.option("--per-hour", metavar="N", type=click.FloatRange(0), help="Texts of each sender, likewise.")
+@click.option("--backbone", metavar="N", type=click.IntRange(1, 50), help="Join clusters by N wires each.")
+@click.option("--met", is_flag=True, help="Begin with links made.")
+@click.option("--closed", is_flag=True, help="Only what the budgets allow, by formula: for any number.")
+@click.option("--neighbours", metavar="N", default=8.0, help="With --closed: others in reach.  [default: 8]")
+@click.option("--island", metavar="N", default=0, help="With --closed: nodes on one air; 0 for all.")
+@click.option("--beside", is_flag=True, help="Play it with real nodes too.")
+@_JSON
+def fast_verb(scenario: str, seed: int | None, beside: bool, as_json: bool, **changes: Any) -> None:
+    """A model of channel and routing, for more nodes than can be real ones (docs/scale.md).
+
+    Takes a scenario of `nexus-sim run`: a file, or one that `nexus-sim list` names.
+    """
+    try:
+        from nexus_sim.fast import verb  # noqa: PLC0415 - numpy, which nothing else needs
+    except ModuleNotFoundError as error:
+        raise click.ClickException(
+            "nexus-sim fast needs numpy; get it with: pip install 'nexus-node[sim]'"
+        ) from error
+    path = find(scenario)
+    begin = time.perf_counter()
+    with _usage():
+        result = verb.play(read_scenario(path), seed, beside=beside, curves=as_json, **changes)
+    _answer(result, begin, as_json)
+
+
 @contextmanager
 def _usage() -> Iterator[None]:
     """A file that cannot be used is a usage error."""
