@@ -268,7 +268,9 @@ class Mailbox:
             arrived = min(transfer.bytes_acknowledged - before, flight.unacknowledged)
             flight.unacknowledged -= arrived
             self.way.link.answered(arrived)
-            if arrived and flight.tries == 0:  # what was sent twice tells nothing (Karn's algorithm, RFC 6298)
+            if (
+                arrived and flight.tries == 0
+            ):  # what was sent twice tells nothing (Karn's algorithm, RFC 6298)
                 self.way.link.link.measured(now - flight.went)
             if arrived:
                 flight.tries = 0
