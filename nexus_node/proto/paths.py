@@ -20,8 +20,8 @@ from nexus_node.wire.tlv import Tlvs
 ANNOUNCE_EVERY_S = 30 * 60.0
 STALE_AFTER_S = 6 * ANNOUNCE_EVERY_S
 GONE_AFTER_S = 8 * ANNOUNCE_EVERY_S
-"""A path is stale after six intervals without a new sequence and gone after two more (N4): on a slow channel a
-round of announces takes longer than one."""
+"""A path is stale after six intervals without a new sequence and gone after two more (N4): on a slow
+channel a round of announces takes longer than one."""
 _BOUND_AFTER_S = GONE_AFTER_S + ANNOUNCE_EVERY_S
 """What was told is remembered until no neighbour can use it any more, and their clocks' half interval."""
 _CHANGE = 1.25
