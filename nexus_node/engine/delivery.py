@@ -89,8 +89,7 @@ class Delivery:
         for mailbox in self._mailboxes.pop(to, ()):
             way = next((way for way in ways if way.same(mailbox.way)), None)
             if way is not None and not again and way.bps <= mailbox.way.bps:
-                mailbox.holding = mailbox.holding or way.bps < mailbox.way.bps
-                mailbox.way = way
+                mailbox.turn(way)
                 kept.append(mailbox)
             else:
                 self._drop(mailbox)

@@ -143,6 +143,16 @@ class Mailbox:
         else:
             self.backlog = True
 
+    def turn(self, way: Way) -> None:
+        """The way is this now, which what is under way stays on; it may be narrower than before (N13)."""
+        if way.bps < self.way.bps:
+            self.holding = True
+            for rows in (self.ready, self._large):
+                fit = [row for row in rows if row.min_bandwidth <= way.bps]
+                rows.clear()
+                rows.extend(fit)
+        self.way = way
+
     def leaves_to_relays(self, row: Outgoing, now: float) -> bool:
         """Whether a relay is about to hand that message over: along a path it would only come twice."""
         way = self.way
@@ -268,9 +278,8 @@ class Mailbox:
             arrived = min(transfer.bytes_acknowledged - before, flight.unacknowledged)
             flight.unacknowledged -= arrived
             self.way.link.answered(arrived)
-            if (
-                arrived and flight.tries == 0
-            ):  # what was sent twice tells nothing (Karn's algorithm, RFC 6298)
+            if arrived and flight.tries == 0:
+                # What was sent twice tells nothing (Karn's algorithm, RFC 6298).
                 self.way.link.link.measured(now - flight.went)
             if arrived:
                 flight.tries = 0

@@ -451,4 +451,5 @@ class Link:
         self._items.append((ItemKind.REKEY, rekeying.message))
 
     def measured(self, rtt: float) -> None:
+        """Something was answered after that many seconds."""
         self.rtt = rtt if self.rtt is None else 0.875 * self.rtt + 0.125 * rtt

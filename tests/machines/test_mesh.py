@@ -43,6 +43,27 @@ def test_n4_a_text_of_64_kb_crosses_hops_in_fragments() -> None:
     assert mesh["a"].states()[message] == "delivered"
 
 
+def test_n13_a_narrow_link_beyond_the_first_holds_what_needs_more() -> None:
+    mesh = Mesh(*"abcd")
+    mesh.knows("a", "d")
+    mesh.join("a", "b")
+    mesh.join("b", "d", NARROW)
+    mesh.run(60)
+    wide = mesh["a"].send("d", "wide", mesh.now, min_bandwidth=10_000)
+    small = mesh.send("a", "d", "small")
+    mesh.run(60)
+    assert mesh["a"].states() == {wide: "held", small: "delivered"}
+    mesh.join("a", "c")
+    mesh.join("c", "d")
+    mesh.run(60)
+    assert mesh["a"].states() == {wide: "delivered", small: "delivered"}
+    mesh.part("c", "d")
+    mesh.run(60)
+    again = mesh["a"].send("d", "wide again", mesh.now, min_bandwidth=10_000)
+    mesh.run(60)
+    assert mesh["a"].states()[again] == "held" and "wide again" not in mesh["d"].inbox()
+
+
 def test_n10_a_relay_keeps_a_message_until_its_recipient_comes(tmp_path: Path) -> None:
     mesh = Mesh("alice", "relay", "bob", relays=("relay",), folder=tmp_path)
     mesh.knows("alice", "bob")
