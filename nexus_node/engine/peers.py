@@ -98,6 +98,5 @@ class Attachment:
         drain = 2 * 8 * (self.unacknowledged + self.link.mtu) / self.profile.bps
         if self.profile.ordered:
             return max(60.0, drain)
-        guess = self.link.rto / 2 if self.medium is not None else self.link.rto  # which is for all at once
-        patience = max(0.5, 3 * (self.link.rtt or guess)) * 2.0 ** min(tries, 7)
+        patience = max(0.5, 3 * (self.link.rtt or self.link.rto)) * 2.0 ** min(tries, 7)
         return max(min(patience, 60.0), drain)
