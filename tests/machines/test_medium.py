@@ -59,6 +59,17 @@ def test_n3_two_on_a_radio_channel_find_each_other_and_talk(loss: float) -> None
     assert b.inbox() == ["Over the air"] and a.states()[message] == "delivered"
 
 
+def test_n3_a_link_that_came_up_at_one_end_only_ends() -> None:
+    air = air_of(2)
+    now = 0.0
+    while not any(map(links, air.hosts)):
+        now = air.run(now, now + 0.1)
+    assert not all(map(links, air.hosts))
+    air.loss = 1.0
+    air.run(now, now + FOUND_S)
+    assert not any(map(links, air.hosts))
+
+
 def test_n4_a_line_of_six_delivers_over_five_hops_and_back() -> None:
     air = air_of(6, deaf=line(6), loss=0.1)
     a, f = air.hosts[0], air.hosts[5]
