@@ -4,6 +4,7 @@ Alice and Bob only have a link to the relay. Run it with `make demo`. Exit code 
 `send` accepted is in Bob's inbox exactly once and every state is delivered.
 """
 
+import json
 import os
 import random
 import signal
@@ -273,9 +274,10 @@ def check(alice: DemoNode, bob: DemoNode, accepted: set[str]) -> None:
 def contact_link(node: DemoNode) -> str:
     """What one person gives the other, as `nexus id` shows it."""
     shown = subprocess.run(
-        [*NEXUS, "--home", str(node.home), "id"], check=True, capture_output=True, text=True
+        [*NEXUS, "--home", str(node.home), "id", "--json"], check=True, capture_output=True, text=True
     )
-    return shown.stdout.split("uri")[1].strip()
+    link: str = json.loads(shown.stdout)["uri"]
+    return link
 
 
 def free_port() -> int:
