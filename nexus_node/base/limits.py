@@ -14,8 +14,10 @@ CLOCK_STEP_S = 60.0
 # --- objects ------------------------------------------------------------------------------------
 CHUNK_SIZE = 4 * KIB
 """Objects up to one chunk are stored inline, longer ones as chunks (N7)."""
-OBJECT_MAX = 64 * MIB
-"""Largest object `put` takes: 50 MB attachments with room to spare (S6)."""
+OBJECT_MAX = 1024 * MIB
+"""Largest object (N7); its hash tree takes 8.5 MB."""
+ATTACHMENT_MAX = 50_000_000
+"""Largest attachment of a message (S6)."""
 
 # --- link ---------------------------------------------------------------------------------------
 MTU_CONSTRAINED, MTU_STANDARD, MTU_BULK = 484, 1500, 4096

@@ -5,7 +5,7 @@ lets nothing leave before the commit that covers it, so a caller never sees a wr
 Times are integer milliseconds since 1970, sizes bytes.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -28,6 +28,10 @@ class StoredObject:
     min_bandwidth: int = 0
     chunks_total: int = 1
     chunks_have: int = 1
+
+    @property
+    def complete(self) -> bool:
+        return self.chunks_have == self.chunks_total
 
 
 @dataclass(slots=True)
@@ -138,22 +142,67 @@ class Store(CustodyStore, Protocol):
     def set_meta(self, key: str, value: bytes) -> None: ...
 
     # --- objects --------------------------------------------------------------------------------
-    def put_object(self, header: StoredObject, chunks: Sequence[bytes]) -> bool:
-        """Store a whole object; False if it was there already. Raises `StoreFull` with words.
+    # An object is here whole or in part: its header, pages of its hash tree (crypto/merkle.py), chunks.
+    # What is asked about an object that is not here raises KeyError, unless said otherwise.
+    def put_object(self, header: StoredObject, chunks: Iterable[bytes]) -> bool:
+        """Store a whole object; False if all of it was there already. Raises `StoreFull` with words.
 
         Equal chunks of different objects are stored once.
+        """
+        ...
+
+    def begin_object(self, header: StoredObject) -> bool:
+        """Store the header of an object whose pages and chunks are to come; False if it is there, whole or
+        in part. An empty object is complete at once."""
+        ...
+
+    def add_page(self, object_id: ObjectId, level: int, number: int, hashes: bytes) -> None:
+        """Store a page of the hash tree, which the caller has verified; again changes nothing.
+
+        Chunks named by a page of level 1 that the store has, of whatever object, are here from now on.
+        """
+        ...
+
+    def page(self, object_id: ObjectId, level: int, number: int) -> bytes | None: ...
+    def pages(self, object_id: ObjectId) -> Iterator[tuple[int, int, bytes]]:
+        """(level, number, hashes) of the pages that are here, the highest level first."""
+        ...
+
+    def add_chunk(self, object_id: ObjectId, number: int, chunk: bytes) -> bool:
+        """Store a chunk that the caller has verified against its leaf; again changes nothing.
+
+        True when the object is complete by it. Raises `StoreFull` with words, LocalError when its page is
+        not here or the chunk is not of the length that the object has there.
+        """
+        ...
+
+    def missing(self, object_id: ObjectId, *, since: int = 0, limit: int) -> list[int]:
+        """Numbers from `since` on, in order, of the first `limit` chunks not here whose leaf is."""
+        ...
+
+    def have_chunks(self, object_id: ObjectId) -> int:
+        """How many of its chunks are here; 0 when the object is not."""
+        ...
+
+    def read_chunk(self, object_id: ObjectId, number: int) -> bytes:
+        """Return a chunk, checked against its leaf; raises KeyError when it is not here.
+
+        A damaged one is dropped: it is not here, and the object is there in part, to be fetched anew.
         """
         ...
 
     def get_object(self, object_id: ObjectId) -> StoredObject | None: ...
 
     def read_object(self, object_id: ObjectId) -> Iterator[bytes]:
-        """Yield the chunks in order. Raises KeyError when it is not here."""
+        """Yield the chunks in order. Raises KeyError when it is not here whole.
+
+        Raises `StoreCorrupt` with words at a chunk that is damaged, which is dropped as by `read_chunk`.
+        """
         ...
 
     def delete_object(self, object_id: ObjectId) -> bool: ...
     def objects(self) -> Iterator[StoredObject]:
-        """Every object, oldest first."""
+        """Every object, whole or in part, oldest first."""
         ...
 
     # --- outbox ---------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from nexus_node.base.limits import CHUNK_SIZE, CORRESPONDENTS_MAX, MIB
 from nexus_node.base.states import State
 from nexus_node.ports.store import Correspondent, Fact, Incoming, Outgoing, Store, StoredObject
 from nexus_node.store.check_custody import CUSTODY_CHECKS
+from nexus_node.store.check_objects import OBJECT_CHECKS, an_object
 from nexus_node.store.expect import expect, expect_raises
 
 MakeStore = Callable[[int], Store]
@@ -57,23 +58,6 @@ def an_incoming(number: int, sender: NodeId = BOB, *, size: int = 10) -> Incomin
         delivered=name.rjust(16, b"d"),
         read=name.rjust(16, b"r"),
     )
-
-
-def an_object(number: int, content: bytes) -> tuple[StoredObject, list[bytes]]:
-    """Make an object's header and chunks; the id follows from `number`."""
-    chunks = [content[at : at + CHUNK_SIZE] for at in range(0, len(content), CHUNK_SIZE)] or [b""]
-    header = StoredObject(
-        id=ObjectId((b"%d" % number).rjust(32, b"o")),
-        kind=1,
-        size=len(content),
-        root=(b"%d" % number).rjust(32, b"t"),
-        created_ms=number,
-        expires_ms=None if number % 2 else 10**6,
-        min_bandwidth=number,
-        chunks_total=len(chunks),
-        chunks_have=len(chunks),
-    )
-    return header, chunks
 
 
 def _content(store: Store, header: StoredObject) -> bytes:
@@ -486,5 +470,6 @@ CHECKS: tuple[Callable[[MakeStore], None], ...] = (
     check_inbox_by_id,
     check_correspondents,
     check_quota,
+    *OBJECT_CHECKS,
     *CUSTODY_CHECKS,
 )

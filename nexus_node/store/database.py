@@ -75,6 +75,7 @@ class Database:
         self._quota = quota_bytes
         self._path = path
         self._journal: list[tuple[str, Row]] = []
+        self._past: list[tuple[dict[Any, int], Any, int | None]] = []
         self._failure: NexusError | None = None
         self._depth = 0
         self._space_unchecked = _SPACE_CHECK_BYTES
@@ -104,12 +105,13 @@ class Database:
             raise failure
         if self._journal:
             self._journal.clear()
+            self._past.clear()
             self._committed = self._counters.copy()
 
     @contextmanager
     def atomic(self) -> Iterator[None]:
         # No SAVEPOINT: SQLite then copies every page before it changes, 20 us for a message.
-        written, before = len(self._journal), self._counters.copy()
+        written, before, kept = len(self._journal), self._counters.copy(), len(self._past)
         self._depth += 1
         try:
             yield
@@ -118,6 +120,7 @@ class Database:
         except BaseException:
             if self._failure is None:
                 self._undo(written)
+                self._go_back(kept)
                 self._counters = before
             raise
         finally:
@@ -132,6 +135,23 @@ class Database:
             for sql, values in self._journal[:kept]:
                 self._run(sql, values)
             del self._journal[kept:]
+
+    def _keep(self, known: dict[Any, int], key: Any, value: int | None) -> None:
+        """Set or, with None, remove what is known in memory: it goes back with the writes around it."""
+        self._past.append((known, key, known.get(key)))
+        if value is None:
+            known.pop(key, None)
+        else:
+            known[key] = value
+
+    def _go_back(self, kept: int) -> None:
+        """Take back all that `_keep` did since the last commit but the first `kept`."""
+        while len(self._past) > kept:
+            known, key, value = self._past.pop()
+            if value is None:
+                known.pop(key, None)
+            else:
+                known[key] = value
 
     def close(self) -> None:
         try:
@@ -195,6 +215,7 @@ class Database:
         if self._journal:
             self._failure = failure
             self._journal.clear()
+        self._go_back(0)
         self._counters = self._committed.copy()
         return failure
 
@@ -234,11 +255,8 @@ class Database:
 
     def _count(self) -> Counters:
         counters = Counters()
-        (counters.objects, inline), *_ = self._read(
-            "SELECT count(*), total(CASE WHEN size <= ? THEN size END) FROM objects", (limits.CHUNK_SIZE,)
-        )
+        (counters.objects, inline), *_ = self._read("SELECT count(*), total(length(content)) FROM objects")
         for table, size in (
-            ("chunks", "length(content)"),
             ("outbox", "length(body) + open * size"),
             ("inbox", "length(body)"),
         ):

@@ -18,4 +18,5 @@ class MemoryStore(SqlStore):
     def crash(self) -> None:
         """As at a power cut: what no commit has covered is gone."""
         self._undo(0)
+        self._go_back(0)
         self._counters = self._committed.copy()

@@ -1,59 +1,72 @@
-"""Immutable objects by their id; equal chunks of different objects are stored once (N7)."""
+"""Immutable objects by their id, whole or in part; equal chunks of different objects are stored once (N7)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
+from itertools import islice
 
-from blake3 import blake3
-
-from nexus_node.base.errors import LocalError, StoreFull
+from nexus_node.base.errors import LocalError, StoreCorrupt, StoreFull
 from nexus_node.base.ids import ObjectId
 from nexus_node.base.limits import CHUNK_SIZE
+from nexus_node.crypto.merkle import FAN_OUT, HASH_SIZE, hashes_in, leaf_hash, page_root, pages_over
 from nexus_node.ports.store import StoredObject
-from nexus_node.store.database import Database, Row
+from nexus_node.store.chunks import ChunkTable, chunk_count, chunk_size
+from nexus_node.store.database import Row
 
-HASH_SIZE = 32
 _HEADER = "id, kind, size, root, created_ms, expires_ms, min_bandwidth"
 
 
-def chunk_count(size: int) -> int:
-    """Into how many chunks `size` bytes are cut; an empty object is one empty chunk."""
-    return max(1, -(-size // CHUNK_SIZE))
+class ObjectTable(ChunkTable):
+    """The table `objects`. Objects of one chunk are in their row (`content`, empty while it is not here)."""
 
-
-def hashes_in(content: bytes) -> list[bytes]:
-    """Cut a list of chunk hashes, as it stands in `objects.content`."""
-    return [content[at : at + HASH_SIZE] for at in range(0, len(content), HASH_SIZE)]
-
-
-class ObjectTable(Database):
-    """The tables `objects` and `chunks`."""
-
-    def put_object(self, header: StoredObject, chunks: Sequence[bytes]) -> bool:
-        size = header.size
-        chunks = chunks or (b"",)
-        before_last = CHUNK_SIZE * (len(chunks) - 1)
-        if len(chunks) != chunk_count(size) or before_last + len(chunks[-1]) != size:
-            raise LocalError(f"these chunks are not an object of {size} bytes")
-        if len(chunks) == 1:
-            return self._put_inline(header, chunks[0])
+    def put_object(self, header: StoredObject, chunks: Iterable[bytes]) -> bool:
+        if header.size <= CHUNK_SIZE:
+            return self._put_inline(header, b"".join(islice(chunks, 2)))
+        before = self.get_object(header.id)
+        if before is not None and before.complete:
+            return False
         with self.atomic():
-            hashes = [blake3(chunk).digest() for chunk in chunks]
-            if not self._insert_object(header, b"".join(hashes)):
-                return False
-            for digest, chunk in zip(hashes, chunks, strict=True):
-                self._put_chunk(digest, chunk)
+            if before is None:
+                self._insert_object(header, b"")
+            seq, size = self._find(header.id)
+            root = b""
+            for level, number, page in pages_over(self._leaves_of(header, chunks)):
+                self._put_page(seq, size, level, number, page)
+                root = page
+            if page_root(root) != header.root or seq in self._lacking:
+                raise LocalError(f"these chunks are not the object {header.id.hex()}")
         return True
 
+    def _leaves_of(self, header: StoredObject, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        """Store the chunks and yield their leaf hashes."""
+        size = 0
+        for number, chunk in enumerate(chunks or (b"",)):
+            size += len(chunk)
+            if len(chunk) != chunk_size(header.size, number):
+                break
+            leaf = leaf_hash(chunk)
+            self._put_chunk(leaf, chunk)
+            yield leaf
+        if size != header.size:
+            raise LocalError(f"these chunks are not an object of {header.size} bytes")
+
     def _put_inline(self, header: StoredObject, content: bytes) -> bool:
+        if len(content) != header.size:
+            raise LocalError(f"these chunks are not an object of {header.size} bytes")
         try:
             self._take_room(header.size, "an object")
         except StoreFull:
-            if self.get_object(header.id) is None:
+            if self.have_chunks(header.id) == 0:
                 raise
             return False
-        fresh = self._insert_object(header, content)
-        if not fresh:
-            self._counters.bytes -= header.size
-        return fresh
+        if self._insert_object(header, content):
+            return True
+        sql = "UPDATE objects SET content = ? WHERE id = ? AND size = ? AND length(content) < size"
+        if self._write(sql, (content, header.id, header.size)).rowcount:
+            return True
+        self._counters.bytes -= header.size
+        return False
+
+    def begin_object(self, header: StoredObject) -> bool:
+        return self._insert_object(header, b"")
 
     def _insert_object(self, header: StoredObject, content: bytes) -> bool:
         cursor = self._write(
@@ -69,66 +82,107 @@ class ObjectTable(Database):
                 content,
             ),
         )
-        self._counters.objects += cursor.rowcount
+        if cursor.rowcount == 1:
+            self._counters.objects += 1
+            if header.size > CHUNK_SIZE:
+                self._keep(self._lacking, cursor.lastrowid, chunk_count(header.size))
         return cursor.rowcount == 1
 
-    def _put_chunk(self, digest: bytes, chunk: bytes) -> None:
-        known = self._write("UPDATE chunks SET refs = refs + 1 WHERE hash = ?", (digest,))
-        if known.rowcount == 0:
-            self._take_room(len(chunk), "a chunk")
-            self._write("INSERT INTO chunks (hash, refs, content) VALUES (?, 1, ?)", (digest, chunk))
+    def add_chunk(self, object_id: ObjectId, number: int, chunk: bytes) -> bool:
+        seq, size = self._find(object_id)
+        if not 0 <= number < chunk_count(size) or len(chunk) != chunk_size(size, number):
+            raise LocalError(f"an object of {size} bytes has no chunk {number} of {len(chunk)} bytes")
+        if size <= CHUNK_SIZE:
+            header = self.get_object(object_id)
+            return header is not None and not header.complete and self._put_inline(header, chunk)
+        if seq not in self._lacking:
+            return False
+        self._put_chunk(self._leaf(seq, number), chunk)
+        return seq not in self._lacking
 
-    def get_object(self, object_id: ObjectId) -> StoredObject | None:
-        rows = self._read(f"SELECT {_HEADER}, seq FROM objects WHERE id = ?", (object_id,))
-        return _stored(rows[0]) if rows else None
-
-    def read_object(self, object_id: ObjectId) -> Iterator[bytes]:
-        rows = self._read("SELECT size, content FROM objects WHERE id = ?", (object_id,))
-        if not rows:
-            raise KeyError(object_id)
-        size, content = rows[0]
-        return iter((content,)) if size <= CHUNK_SIZE else map(self._chunk, hashes_in(content))
-
-    def _chunk(self, digest: bytes) -> bytes:
-        rows = self._read("SELECT content FROM chunks WHERE hash = ?", (digest,))
-        if not rows:
-            raise KeyError(digest)
-        content: bytes = rows[0][0]
-        return content
-
-    def delete_object(self, object_id: ObjectId) -> bool:
-        # Twice as fast as DELETE .. RETURNING, here and below.
+    def _leaf(self, seq: int, number: int) -> bytes:
         rows = self._read(
-            "SELECT seq, size, CASE WHEN size > ? THEN content END FROM objects WHERE id = ?",
-            (CHUNK_SIZE, object_id),
+            "SELECT substr(hashes, ?, ?) FROM pages WHERE object = ? AND level = 1 AND number = ?",
+            (1 + number % FAN_OUT * HASH_SIZE, HASH_SIZE, seq, number // FAN_OUT),
         )
         if not rows:
+            raise LocalError(f"the page that names chunk {number} is not here")
+        leaf: bytes = rows[0][0]
+        return leaf
+
+    def missing(self, object_id: ObjectId, *, since: int = 0, limit: int) -> list[int]:
+        seq, size = self._find(object_id)
+        if size <= CHUNK_SIZE:
+            return [] if since or self.have_chunks(object_id) else [0][:limit]
+        if seq not in self._lacking:
+            return []
+        return list(islice(self._missing(seq, size, since), limit))
+
+    def _missing(self, seq: int, size: int, since: int) -> Iterator[int]:
+        for number, page in self._leaf_pages(seq, since // FAN_OUT):
+            for at, leaf in enumerate(hashes_in(page), number * FAN_OUT):
+                if at >= since and not self._has(leaf, size, at):
+                    yield at
+
+    def have_chunks(self, object_id: ObjectId) -> int:
+        header = self.get_object(object_id)
+        return 0 if header is None else header.chunks_have
+
+    def get_object(self, object_id: ObjectId) -> StoredObject | None:
+        rows = self._read(f"SELECT {_HEADER}, length(content), seq FROM objects WHERE id = ?", (object_id,))
+        return self._stored(rows[0]) if rows else None
+
+    def read_chunk(self, object_id: ObjectId, number: int) -> bytes:
+        seq, size = self._find(object_id)
+        if not 0 <= number < chunk_count(size):
+            raise KeyError(number)
+        try:
+            return self._chunk(seq, size, number)
+        except (StoreCorrupt, LocalError):
+            raise KeyError(number) from None
+
+    def read_object(self, object_id: ObjectId) -> Iterator[bytes]:
+        header = self.get_object(object_id)
+        if header is None or not header.complete:
+            raise KeyError(object_id)
+        return self._read_whole(object_id, header.chunks_total)
+
+    def _read_whole(self, object_id: ObjectId, total: int) -> Iterator[bytes]:
+        for number in range(total):
+            seq, size = self._find(object_id)
+            yield self._chunk(seq, size, number)
+
+    def _chunk(self, seq: int, size: int, number: int) -> bytes:
+        if size > CHUNK_SIZE:
+            return self._fetch(self._leaf(seq, number), size, number)
+        ((content, root),) = self._read("SELECT content, root FROM objects WHERE seq = ?", (seq,))
+        if len(content) < size:
+            raise KeyError(number)
+        if leaf_hash(content) != root:
+            self._write("UPDATE objects SET content = x'' WHERE seq = ?", (seq,))
+            self._counters.bytes -= size
+            raise StoreCorrupt("the object is damaged on the disk; put or fetch it again")
+        return bytes(content)
+
+    def delete_object(self, object_id: ObjectId) -> bool:
+        # Twice as fast as DELETE .. RETURNING.
+        rows = self._read("SELECT seq, size, length(content) FROM objects WHERE id = ?", (object_id,))
+        if not rows:
             return False
-        seq, size, hashes = rows[0]
+        seq, size, content = rows[0]
         self._write("DELETE FROM objects WHERE seq = ?", (seq,))
         self._counters.objects -= 1
-        if hashes is None:
-            self._counters.bytes -= size
-        else:
-            for digest in hashes_in(hashes):
-                self._release_chunk(digest)
+        self._counters.bytes -= content
+        if size > CHUNK_SIZE:
+            self._drop_pages(seq)
         return True
 
-    def _release_chunk(self, digest: bytes) -> None:
-        for seq, refs, size in self._read(
-            "SELECT seq, refs, length(content) FROM chunks WHERE hash = ?", (digest,)
-        ):
-            if refs > 1:
-                self._write("UPDATE chunks SET refs = refs - 1 WHERE seq = ?", (seq,))
-            else:
-                self._write("DELETE FROM chunks WHERE seq = ?", (seq,))
-                self._counters.bytes -= size
-
     def objects(self) -> Iterator[StoredObject]:
-        sql = f"SELECT {_HEADER}, seq FROM objects WHERE seq > ? ORDER BY seq LIMIT ?"
-        return map(_stored, self._pages(sql, (), 0, None))
+        sql = f"SELECT {_HEADER}, length(content), seq FROM objects WHERE seq > ? ORDER BY seq LIMIT ?"
+        return map(self._stored, self._pages(sql, (), 0, None))
 
-
-def _stored(row: Row) -> StoredObject:
-    chunks = chunk_count(row[2])
-    return StoredObject(*(*row[:-1], chunks, chunks))
+    def _stored(self, row: Row) -> StoredObject:
+        size, content, seq = row[2], *row[-2:]
+        total = chunk_count(size)
+        have = total - self._lacking.get(seq, 0) if size > CHUNK_SIZE else int(content == size)
+        return StoredObject(*(*row[:-2], total, have))

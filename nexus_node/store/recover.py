@@ -5,18 +5,26 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from blake3 import blake3
-
 from nexus_node.base.errors import StoreCorrupt
 from nexus_node.base.limits import CHUNK_SIZE
+from nexus_node.crypto.merkle import (
+    FAN_OUT,
+    HASH_SIZE,
+    hashes_in,
+    leaf_hash,
+    page_hashes,
+    page_levels,
+    page_root,
+)
+from nexus_node.store.chunks import chunk_count
 from nexus_node.store.database import STATES, Row
 from nexus_node.store.files import open_read_only, replace_database, set_aside
 from nexus_node.store.migrations import VERSION, migrate, version_of
-from nexus_node.store.objects import hashes_in
 
 _TABLES = (
     "meta",
     "objects",
+    "pages",
     "chunks",
     "outbox",
     "facts",
@@ -62,7 +70,8 @@ def recover(path: Path, fault: str, stamp: str) -> str:
         strange = new.execute(f"DELETE FROM outbox WHERE state NOT IN {tuple(STATES)}").rowcount
         tally.saved["outbox"] -= strange
         tally.lose("outbox", strange)
-        _mend_objects(new, tally)
+        if "pages" in made:  # else the migration to come looks at the chunks
+            _mend_objects(new, tally)
         if not any(tally.saved.values()):
             raise _NothingReadable
         new.execute("COMMIT")
@@ -122,29 +131,51 @@ def _readable(damaged: sqlite3.Connection, table: str, tally: _Tally) -> Iterato
 
 
 def _mend_objects(new: sqlite3.Connection, tally: _Tally) -> None:
-    """Keep only chunks that are what their hash says and objects that are whole; count references anew."""
+    """Keep only chunks that are what their hash says, and pages that belong to the root of an object here.
+
+    An object that lost some of these is there in part.
+    """
 
     def drop(table: str, seq: int) -> None:
         new.execute(f"DELETE FROM {table} WHERE seq = ?", (seq,))
         tally.saved[table] -= 1
         tally.lose(table, 1)
 
-    known = set()
     for seq, digest, content in new.execute("SELECT seq, hash, content FROM chunks"):
-        if blake3(content).digest() == digest:
-            known.add(digest)
-        else:
+        if leaf_hash(content) != digest:
             drop("chunks", seq)
-    new.execute("UPDATE chunks SET refs = 0")
-    for seq, size, content in new.execute("SELECT seq, size, content FROM objects").fetchall():
+    named, sound = set[bytes](), set[int]()
+    for seq, size, root, content in new.execute("SELECT seq, size, root, content FROM objects").fetchall():
         if size <= CHUNK_SIZE:
-            whole = len(content) == size
-            hashes = []
-        else:
-            hashes = hashes_in(content)
-            whole = len(hashes) == -(-size // CHUNK_SIZE) and known.issuperset(hashes)
-        if not whole:
-            drop("objects", seq)
-        for digest in hashes if whole else ():
-            new.execute("UPDATE chunks SET refs = refs + 1 WHERE hash = ?", (digest,))
-    tally.saved["chunks"] -= new.execute("DELETE FROM chunks WHERE refs = 0").rowcount
+            if leaf_hash(content) != root:
+                drop("objects", seq)
+            continue
+        for page, leaves in _sound_pages(new, seq, size, root):
+            sound.add(page)
+            named.update(leaves)
+    for (seq,) in new.execute("SELECT seq FROM pages").fetchall():
+        if seq not in sound:
+            drop("pages", seq)
+    for seq, digest in new.execute("SELECT seq, hash FROM chunks").fetchall():
+        if digest not in named:
+            new.execute("DELETE FROM chunks WHERE seq = ?", (seq,))
+            tally.saved["chunks"] -= 1
+
+
+def _sound_pages(
+    new: sqlite3.Connection, seq: int, size: int, root: bytes
+) -> Iterator[tuple[int, list[bytes]]]:
+    """Yield (seq, leaves) of the pages of an object that hang on its root."""
+    total = chunk_count(size)
+    roots = {0: root}
+    for level in range(page_levels(total), 0, -1):
+        below: dict[int, bytes] = {}
+        for page, number, hashes in new.execute(
+            "SELECT seq, number, hashes FROM pages WHERE object = ? AND level = ?", (seq, level)
+        ).fetchall():
+            wanted = HASH_SIZE * page_hashes(total, level, number)
+            if hashes and len(hashes) == wanted and page_root(hashes) == roots.get(number):
+                children = hashes_in(hashes)
+                below.update(enumerate(children, FAN_OUT * number))
+                yield page, children if level == 1 else []
+        roots = below

@@ -8,6 +8,7 @@ from blake3 import blake3
 from nexus_node.base.ids import MessageId, NodeId
 from nexus_node.base.states import State
 from nexus_node.crypto.identity import Identity
+from nexus_node.crypto.merkle import leaf_hash, pages_over
 from nexus_node.engine.compose import is_sound
 from nexus_node.store.files import make_database
 from nexus_node.store.migrations import VERSION, migrate, version_of
@@ -85,4 +86,45 @@ def test_version_1_keeps_its_messages_facts_and_objects(tmp_path: Path) -> None:
     assert store._connection.execute("SELECT count(*) FROM chunks").fetchone() == (0,)
     assert [row.sender for row in store.inbox()] == [NodeId(BOB.node_id)]
     assert {row.id for row in store.pending(BOB.node_id, limit=9)} == {queued, sent, large}
+    store.close()
+
+
+def test_version_4_keeps_its_objects_under_the_leaf_hashes_of_their_chunks(tmp_path: Path) -> None:
+    path = tmp_path / "nexus.db"
+    make_database(path, lambda connection: migrate(connection, 4))
+    connection = sqlite3.connect(path, isolation_level=None)
+    contents = [
+        bytes(range(256)) * 16 * 130 + b"end",
+        b"a" * 4096 + b"b",
+        b"small",
+        b"c" * 4096 + b"lost",
+        b"",
+    ]
+    for seq, content in enumerate(contents):
+        header, chunks = describe(KIND_BLOB, content)
+        hashes = [blake3(chunk).digest() for chunk in chunks]
+        stored = content if len(chunks) == 1 else b"".join(hashes)
+        connection.execute(
+            "INSERT INTO objects (id, kind, size, root, created_ms, min_bandwidth, content) "
+            "VALUES (?, 1, ?, ?, ?, 7, ?)",
+            (header.id, len(content), header.root, seq, stored),
+        )
+        for digest, chunk in zip(hashes, chunks, strict=True) if len(chunks) > 1 else ():
+            sound = chunk if chunk != b"lost" else b"LOST"
+            connection.execute(
+                "INSERT INTO chunks (hash, refs, content) VALUES (?, 1, ?) "
+                "ON CONFLICT DO UPDATE SET refs = refs + 1",
+                (digest, sound),
+            )
+    connection.close()
+
+    store = SqliteStore.open(path, QUOTA)
+    assert store.recovered is None and version_of(store._connection) == VERSION
+    kept = [contents[number] for number in (0, 1, 2, 4)]  # of one a chunk was not what its hash says
+    assert [b"".join(store.read_object(header.id)) for header in store.objects()] == kept
+    assert all(header.complete and header.min_bandwidth == 7 for header in store.objects())
+    assert store.usage()[:2] == (4, 4096 + 3 + 4096 + 1 + 5)
+    header, chunks = describe(KIND_BLOB, contents[0])
+    pages = sorted(pages_over(map(leaf_hash, chunks)), reverse=True)
+    assert sorted(store.pages(header.id), reverse=True) == pages
     store.close()

@@ -3,13 +3,14 @@
 import sqlite3
 from collections.abc import Callable
 
-from nexus_node.store.migrations import m0001_initial, m0002_rows, m0003_custody, m0004_level
+from nexus_node.store.migrations import m0001_initial, m0002_rows, m0003_custody, m0004_level, m0005_partial
 
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     m0001_initial.migrate,
     m0002_rows.migrate,
     m0003_custody.migrate,
     m0004_level.migrate,
+    m0005_partial.migrate,
 )
 VERSION = len(MIGRATIONS)
 
