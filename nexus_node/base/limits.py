@@ -17,7 +17,15 @@ CHUNK_SIZE = 4 * KIB
 OBJECT_MAX = 1024 * MIB
 """Largest object (N7); its hash tree takes 8.5 MB."""
 ATTACHMENT_MAX = 50_000_000
-"""Largest attachment of a message (S6)."""
+"""Largest file attached to a message (S6)."""
+ATTACHMENTS_MAX = 16
+"""Files attached to one message: their descriptions go inside it, some 100 bytes each."""
+FETCH_WINDOW_MAX = 4 * MIB
+"""Bytes of an object asked of one provider and not yet here: 30 ms of 1 Gbit/s."""
+FETCHES_MAX = 64
+"""Objects fetched at a time, at 32 bytes of hashes for each 4 KB; others wait for their next offer."""
+ASKS_MAX = 256
+"""Runs of units one neighbour may have asked for and not got, of one object."""
 
 # --- link ---------------------------------------------------------------------------------------
 MTU_CONSTRAINED, MTU_STANDARD, MTU_BULK = 484, 1500, 4096

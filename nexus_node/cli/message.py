@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterable
 from math import inf
+from pathlib import Path
 from typing import Any
 
 import click
@@ -21,7 +22,20 @@ from .text import clean
 @click.command()
 @click.argument("to")
 @click.argument("text")
-@click.option("--min-bandwidth", type=BPS, metavar="BPS", help="Wait for a link this fast (bit/s).")
+@click.option(
+    "--file",
+    "files",
+    type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path),
+    multiple=True,
+    metavar="PATH",
+    help="Attach a file; may be given several times.",
+)
+@click.option(
+    "--min-bandwidth",
+    type=BPS,
+    metavar="BPS",
+    help="Wait for a link this fast (bit/s): the files, or without files the text.",
+)
 @click.option(
     "--wait",
     "wait_for",
@@ -34,12 +48,19 @@ from .text import clean
 @json_option
 @pass_app
 def send(
-    app: App, to: str, text: str, min_bandwidth: int | None, wait_for: str | None, timeout_s: float | None
+    app: App,
+    to: str,
+    text: str,
+    files: tuple[Path, ...],
+    min_bandwidth: int | None,
+    wait_for: str | None,
+    timeout_s: float | None,
 ) -> None:
     """Send TEXT to a contact.
 
-    A TEXT of - is read from standard input. Returns once the message is on disk: from then on it
-    arrives or is reported as failed or expired.
+    A TEXT of - is read from standard input. Returns once the message is on disk, files and all: from then on it
+    arrives or is reported as failed or expired. The text goes at once; a file waits until there is a
+    link fast enough for it: 10 kbit/s for an image, 100 kbit/s for anything above 1 MB.
     """
     if timeout_s is not None and wait_for is None:
         raise click.UsageError("--timeout goes with --wait: say which state to wait for")
@@ -48,8 +69,10 @@ def send(
     args: dict[str, Any] = {"to": to, "text": read_text(text)}
     if min_bandwidth is not None:
         args["min_bandwidth"] = min_bandwidth
+    if files:
+        args["files"] = [str(path.absolute()) for path in files]
     with app.node() as node:
-        result = node.request("send", args)
+        result = node.request("send.files" if files else "send", args)
         if wait_for is None:
             app.answer(result, _show_sent)
             return

@@ -101,7 +101,14 @@ def message(item: dict[str, Any]) -> None:
         out.print(Text("    " + text), soft_wrap=True)
     for attached in item["attachments"]:
         words = f"    + {clean(attached['name'])}, {size(attached['size'])}, "
-        out.print(Text(words) + state(attached["state"]), soft_wrap=True)
+        told = Text(words) + state(attached["state"])
+        if attached.get("path"):
+            told.append(f"  {attached['path']}", style="dim")
+        elif bar := progress(attached.get("bytes_done", 0), attached["size"]):
+            told.append(f"  {bar}")
+        elif attached.get("needs_bps"):
+            told.append(f"  comes over a link of {rate(attached['needs_bps'])} or more")
+        out.print(told, soft_wrap=True)
 
 
 def when(at_ms: int) -> str:

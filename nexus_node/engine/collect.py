@@ -41,6 +41,9 @@ class Collector:
         wanted = []
         for prefix in pending.prefixes:
             known = self._store.incoming_called(prefix)
+            file = self._store.expected(prefix) if known is None else None
+            if file is not None and file.arrived_ms is not None:
+                known = file.sender, file.receipt
             if known is not None:
                 self._counters["pending_known"] += 1
                 sender, receipt = known

@@ -19,7 +19,9 @@ from nexus_node.crypto.envelope import (
 from nexus_node.crypto.identity import Identity
 from nexus_node.ports.store import Correspondent, Outgoing
 from nexus_node.wire.dataobject import KIND_MESSAGE, ObjectHeader, describe
+from nexus_node.wire.description import Description, encode_descriptions, parse_descriptions_untrusted
 from nexus_node.wire.message import (
+    CONTENT_FILES,
     CONTENT_TEXT,
     CONTENT_TEXT_AGAIN,
     Payload,
@@ -29,6 +31,7 @@ from nexus_node.wire.message import (
     seal_context,
 )
 from nexus_node.wire.text import compress_text, parse_text_untrusted
+from nexus_node.wire.transfer import parse_offer_untrusted
 
 
 @dataclass(slots=True)
@@ -51,6 +54,7 @@ class ReadMessage:
     opened: Opened
     sent_ms: int
     text: str
+    files: list[Description]
 
 
 class Composer:
@@ -69,13 +73,15 @@ class Composer:
         *,
         compress: bool,
         again: MessageId | None = None,
+        files: list[Description] | None = None,
     ) -> Composed:
         """`sent_ms` 0 when the clock is not to be trusted; `compress` where air is dear (N13); `again` is the
         id of a message that was sealed before, so that its reader sees it once."""
         codec, body = compress_text(text) if compress else (0, text)
         seconds, millis = divmod(sent_ms, 1000)
-        content = CONTENT_TEXT if again is None else CONTENT_TEXT_AGAIN
-        payload = Payload(content, codec, millis, (again or b"") + body).encode()
+        content = (CONTENT_TEXT if again is None else CONTENT_TEXT_AGAIN) | (CONTENT_FILES if files else 0)
+        head = (again or b"") + (encode_descriptions(files) if files else b"")
+        payload = Payload(content, codec, millis, head + body).encode()
         context = seal_context(to.address, seconds)
         if to.knows_us:
             sealed = seal_known(self._identity, self._secrets, to.node_id, payload, context, self._rng)
@@ -95,16 +101,25 @@ class Composer:
         opened = open_envelope(self._identity, self._secrets, envelope, context, candidates)
         payload = parse_payload_untrusted(opened.payload)
         first, body = None, payload.body
-        if payload.content == CONTENT_TEXT_AGAIN and len(body) >= OBJECT_ID_SIZE:
+        files: list[Description] = []
+        kind = payload.content & ~CONTENT_FILES
+        if kind == CONTENT_TEXT_AGAIN and len(body) >= OBJECT_ID_SIZE:
             first, body = MessageId(body[:OBJECT_ID_SIZE]), body[OBJECT_ID_SIZE:]
-        elif payload.content != CONTENT_TEXT:
+        elif kind != CONTENT_TEXT:
             raise BadWire("unknown_content")
+        if payload.content & CONTENT_FILES:
+            files, body = parse_descriptions_untrusted(body)
         text = parse_text_untrusted(payload.codec, body)
-        return ReadMessage(message_id, first, opened, seconds * 1000 + payload.millis, text)
+        return ReadMessage(message_id, first, opened, seconds * 1000 + payload.millis, text, files)
 
 
 def is_sound(row: Outgoing) -> bool:
-    """Whether the row's envelope still is the object that it names."""
+    """Whether the row's envelope still is the object that it names, or the offer of it."""
+    if row.is_file:
+        try:
+            return parse_offer_untrusted(row.envelope).header.id == row.object
+        except BadWire:
+            return False
     return describe(KIND_MESSAGE, address_of(row.to) + row.envelope)[0].id == row.object
 
 

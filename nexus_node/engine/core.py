@@ -5,12 +5,16 @@ before anything leaves. See ARCHITECTURE.md for the way of a message through her
 """
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 
-from nexus_node.base.errors import InputError, StoreCorrupt, StoreError
+from blake3 import blake3
+
+from nexus_node.base.errors import BadWire, InputError, StoreCorrupt, StoreError
 from nexus_node.base.ids import MessageId, NodeId
 from nexus_node.base.limits import (
+    ATTACHMENTS_MAX,
     CLOCK_STEP_S,
     MESSAGE_TTL_S,
     RECEIPTS_WAITING,
@@ -19,8 +23,10 @@ from nexus_node.base.limits import (
 from nexus_node.base.rng import Rng
 from nexus_node.crypto.address import address_of
 from nexus_node.crypto.envelope import receipt_mark
+from nexus_node.crypto.filestream import file_receipt
 from nexus_node.crypto.identity import Identity
 from nexus_node.crypto.vault import Vault
+from nexus_node.engine.attach import SealedFile
 from nexus_node.engine.carriers import Carriers
 from nexus_node.engine.collect import Collector
 from nexus_node.engine.compose import Composer
@@ -29,6 +35,7 @@ from nexus_node.engine.courier import Courier
 from nexus_node.engine.delivery import Delivery
 from nexus_node.engine.dispatch import Dispatcher
 from nexus_node.engine.events import Event, Value
+from nexus_node.engine.fetching import Fetcher
 from nexus_node.engine.forward import Forwarder
 from nexus_node.engine.inbound import Inbound
 from nexus_node.engine.medium import Medium
@@ -38,12 +45,15 @@ from nexus_node.engine.planner import Planner
 from nexus_node.engine.receipts import Receipts
 from nexus_node.engine.relay import NO_RELAY, Relay, RelayPolicy
 from nexus_node.engine.router import Router
+from nexus_node.engine.serving import Server
 from nexus_node.engine.tracer import Tracer
 from nexus_node.engine.wallclock import NEVER_MS, WallClock
-from nexus_node.ports.custody import CustodyStore
-from nexus_node.ports.store import Incoming, Outgoing, Store
+from nexus_node.ports.store import Incoming, Outgoing, Store, StoredObject
 from nexus_node.proto.paths import Policy
+from nexus_node.wire.description import Description, parse_descriptions_untrusted
 from nexus_node.wire.frames import ItemPacker
+from nexus_node.wire.routing import PREFIX_SIZE
+from nexus_node.wire.transfer import Offer
 
 _BULK_FIRST_EVERY = 8
 """Every eighth frame serves fragments and bulk first: more than the 10 % floor of N6."""
@@ -65,7 +75,7 @@ class NodeCore(Carriers):
         now: float,
         read_receipts: bool = False,
         relay: RelayPolicy = NO_RELAY,
-        mail: CustodyStore | None = None,
+        mail: Store | None = None,
         path_policy: Policy = Policy.BALANCED,
     ) -> None:
         """`mail` is where others' messages are kept, if not in `store`: in memory only (S2)."""
@@ -98,6 +108,14 @@ class NodeCore(Carriers):
         self.forwarder = Forwarder(
             self.router, counters=self.counters, arm=self._arm, wake=self._wake, dead=self._give_up
         )
+        self.fetcher = Fetcher(
+            identity.address,
+            self.router,
+            self.forwarder,
+            counters=self.counters,
+            emit=self._emit,
+            arm=self._arm,
+        )
         self._mail = mail if mail is not None else store
         self.relay = Relay(
             identity,
@@ -105,11 +123,13 @@ class NodeCore(Carriers):
             relay,
             self.router,
             self.forwarder,
+            self.fetcher,
             rank=self.contacts.rank,
             counters=self.counters,
             wall_ms=self.wall.ms,
             arm=self._arm,
             arm_expiry=self._arm_expiry,
+            wake=self._wake,
         )
         self.courier = Courier(
             self._mail,
@@ -124,6 +144,7 @@ class NodeCore(Carriers):
             wake=self._wake,
         )
         self.delivery = Delivery(
+            identity.address,
             store,
             counters=self.counters,
             emit=self._emit,
@@ -135,7 +156,17 @@ class NodeCore(Carriers):
             turned_away=lambda by, to, at: self.planner.turned_away(by, to, at),
             wake=self._wake,
             dead=self._give_up,
+            ended=self._file_ended,
         )
+        self._server = Server(
+            self.router,
+            self.forwarder,
+            sources=[self.delivery.served, self.relay.served],
+            counters=self.counters,
+            wake=self._wake,
+        )
+        self._server.progress = self.delivery.asked
+        self._server.sent = self.delivery.all_sent
         self.planner = Planner(store, self.contacts, self.router, self.delivery, self._arm)
         self.tracer = Tracer(
             identity.address, self.router, self.forwarder, rng, self.counters, self._emit, now
@@ -153,6 +184,7 @@ class NodeCore(Carriers):
             self._emit,
             rng,
             self.wall,
+            self.fetcher,
         )
         self._dispatcher = Dispatcher(
             identity.address,
@@ -164,6 +196,8 @@ class NodeCore(Carriers):
             self.courier,
             collector,
             self.tracer,
+            self.fetcher,
+            self._server,
             self.counters,
         )
         self._promising = (self.delivery, self.relay, self.router, self._inbound)
@@ -178,6 +212,7 @@ class NodeCore(Carriers):
         self._receipts.fill(peer, packer)
         self.relay.fill(peer, packer)
         self.router.fill(peer, packer, now)
+        self._server.feed(attachment, now)
         bulk_first = attachment.frames_sent % _BULK_FIRST_EVERY == 0
         paused = self.router.paused(peer, now)
         rooms = (
@@ -232,6 +267,7 @@ class NodeCore(Carriers):
             self._receipts.forget(peer)
             self.courier.parted(peer, self._now)
         self.planner.links_changed(peer, self._now, retuned=retuned)
+        self.fetcher.route_changed(address_of(peer), self._now)
         self.router.relays_changed = True
         self._follow()
         self._wake_all(links)
@@ -247,6 +283,7 @@ class NodeCore(Carriers):
             self.courier.look_around(self._now)
         for address in sorted(self.router.take_changed()):  # a set's own order differs from run to run
             self.planner.route_changed(address, self._now)
+            self.fetcher.route_changed(address, self._now)
             self.relay.route_changed(address, self._now)
             self.relay.hand_slips(address, self._now)
         self._wake_all(self.router.waiting())
@@ -266,6 +303,7 @@ class NodeCore(Carriers):
         self.forwarder.expire(now, self.attachments)
         self.relay.expire(now)
         self.courier.expire(now)
+        self.fetcher.expire(now)
         if now >= self._expiry_at:
             self._expire_messages(now)
         self._arm(self._expiry_at)
@@ -333,16 +371,29 @@ class NodeCore(Carriers):
         self._events.append(Event(event, self.wall.ms(self._now), fields))
 
     # --- messages -------------------------------------------------------------------------------
-    def send(self, name: str, text: str, *, min_bandwidth: int = 0, now: float) -> Outgoing:
-        """Compose, seal and store a message; it is accepted once `commit` has returned.
+    def send(
+        self,
+        name: str,
+        text: str,
+        *,
+        min_bandwidth: int = 0,
+        files: Sequence[SealedFile] = (),
+        now: float,
+    ) -> Outgoing:
+        """Compose, seal and store a message; it is accepted once `commit` has returned. Returns the row of
+        its text; with `files` there is one for each of these too.
 
         Raises UnknownContact, InputError and StoreFull with words.
         """
         self._now = now
         to = self.contacts.get(name)
         raw = text.encode()
-        if not raw:
+        if not raw and not files:
             raise InputError("the message is empty; give it a text")
+        if len(files) > ATTACHMENTS_MAX:
+            raise InputError(
+                f"a message takes {ATTACHMENTS_MAX} files, not {len(files)}; send several messages"
+            )
         if len(raw) > TEXT_MAX:
             raise InputError(
                 f"the text has {len(raw)} bytes and a message takes {TEXT_MAX}; shorten or split it"
@@ -351,7 +402,10 @@ class NodeCore(Carriers):
         trusted = self.wall.trusted(now)
         ways = self.delivery.ways_to(to.node_id)
         compress = not ways or not ways[0].direct or ways[0].link.profile.bps < _WIDE_BPS
-        composed = self._composer.seal_text(to, raw, created_ms if trusted else 0, compress=compress)
+        descriptions = [file.description for file in files]
+        composed = self._composer.seal_text(
+            to, raw, created_ms if trusted else 0, compress=compress, files=descriptions
+        )
         object_id = composed.header.id
         row = Outgoing(
             id=MessageId(object_id),
@@ -365,18 +419,75 @@ class NodeCore(Carriers):
             delivered_mark=receipt_mark(composed.sealed.delivered),
             read_mark=receipt_mark(composed.sealed.read),
             min_bandwidth=min_bandwidth,
+            part_of=MessageId(object_id) if files else None,
         )
-        row.seq = self.store.add_outgoing(row)
+        rows = [row]
+        with self.store.atomic() if files else nullcontext():
+            row.seq = self.store.add_outgoing(row)
+            rows += [self._attach(row, file) for file in files]
         if self._first_seq is None:
             self._first_seq = row.seq - 1
         self._arm_expiry(now + MESSAGE_TTL_S)
-        self._wake_all(self.delivery.submit(row))
+        for one in rows:
+            self._wake_all(self.delivery.submit(one))
         if not ways or not ways[0].direct:
             self._open_to(to.node_id)
         if not ways:
             self.planner.wanted(to.node_id, now)
         self._emit("message_state", {"id": row.id.hex(), "to": to.address.hex(), "state": "queued", "by": ""})
         return row
+
+    def random_bytes(self, count: int) -> bytes:
+        """Randomness for keys that are made outside, such as a file's."""
+        return self._rng.random_bytes(count)
+
+    def _attach(self, message: Outgoing, file: SealedFile) -> Outgoing:
+        """Store a file of a message, and its row of the outbox. Raises StoreFull."""
+        object_id, description = file.header.id, file.description
+        stored = StoredObject(
+            object_id, file.header.kind, file.header.size, file.header.root, message.created_ms
+        )
+        self.store.put_object(stored, file.chunks)
+        offer = Offer(file.header, description.min_bandwidth).encode()
+        part_id = MessageId(blake3(message.id + object_id).digest())
+        row = replace(
+            message,
+            id=part_id,
+            object=object_id,
+            size=len(offer),
+            envelope=offer,
+            body=self._vault.seal(description.encode(), self._rng, part_id),
+            delivered_mark=receipt_mark(file_receipt(description.key, object_id)),
+            read_mark=blake3(b"none" + part_id).digest()[:16],  # nobody says of a file that it was read
+            min_bandwidth=description.min_bandwidth,
+        )
+        row.seq = self.store.add_outgoing(row)
+        return row
+
+    def _file_ended(self, row: Outgoing) -> None:
+        """Nothing more is sent of an attached file."""
+        self._server.stop(row.object[:PREFIX_SIZE])
+        self.store.delete_object(row.object)
+
+    def description_of(self, row: Outgoing) -> Description | None:
+        """What an outbox row's file is; None where the disk has damaged it."""
+        try:
+            body = self._vault.open(row.body, row.id)
+            return parse_descriptions_untrusted(b"\x01" + body)[0][0]
+        except (StoreCorrupt, BadWire):
+            self.counters["damaged_texts"] += 1
+            return None
+
+    def files_of(self, row: Incoming) -> list[Description]:
+        """The files attached to a message in the inbox; none where the disk has damaged what was said of
+        them."""
+        if not row.files:
+            return []
+        try:
+            return parse_descriptions_untrusted(self._vault.open(row.files, row.id))[0]
+        except (StoreCorrupt, BadWire):
+            self.counters["damaged_texts"] += 1
+            return []
 
     def _reseal(self, row: Outgoing, now: float) -> Outgoing | None:
         """The recipient does not know our key, or the envelope is gone: seal the same text again, with an
@@ -387,7 +498,9 @@ class NodeCore(Carriers):
             return None
         to = self.contacts.forgot_us(row.to)
         sent_ms = row.created_ms if row.expires_ms != NEVER_MS else 0
-        composed = self._composer.seal_text(to, text, sent_ms, compress=True, again=row.id)
+        parts = self.store.parts(row.part_of)[1:] if row.part_of is not None else []
+        files = [found for part in parts if (found := self.description_of(part)) is not None]
+        composed = self._composer.seal_text(to, text, sent_ms, compress=True, again=row.id, files=files)
         fresh = replace(
             row,
             object=composed.header.id,

@@ -2,17 +2,20 @@
 
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 
 from nexus_node.base.errors import StoreFull
-from nexus_node.base.ids import MessageId, NodeId
+from nexus_node.base.ids import Address, MessageId, NodeId
 from nexus_node.base.limits import IN_FLIGHT_MESSAGES
 from nexus_node.base.states import State
 from nexus_node.crypto.address import address_of
 from nexus_node.crypto.envelope import receipt_mark
+from nexus_node.engine.attach import whole_state
 from nexus_node.engine.compose import is_introduction, is_sound
 from nexus_node.engine.events import Emit, Value
 from nexus_node.engine.mailbox import LOAD_ROWS, Flight, Mailbox, Way
 from nexus_node.engine.peers import Attachment
+from nexus_node.engine.serving import Served
 from nexus_node.ports.store import Fact, Outgoing, Store
 from nexus_node.wire.fragments import FragmentAck
 from nexus_node.wire.frames import ItemPacker
@@ -32,6 +35,7 @@ class Delivery:
 
     def __init__(
         self,
+        own: Address,
         store: Store,
         *,
         counters: Counter[str],
@@ -44,6 +48,7 @@ class Delivery:
         turned_away: Callable[[NodeId, NodeId, float], float],
         wake: Callable[[Attachment], None],
         dead: Callable[[Attachment], None],
+        ended: Callable[[Outgoing], None],
     ) -> None:
         """Args:
         reseal: seals a row's text anew as an introduction, in the store too, and returns the new row; None
@@ -54,7 +59,9 @@ class Delivery:
             asked again.
         wake: told of a link that has become a way, and so may have something to send.
         dead: told of a link whose other end seems to have gone.
+        ended: told of a file that nothing more is sent of.
         """
+        self._own = own
         self._store = store
         self._counters = counters
         self._emit = emit
@@ -66,6 +73,7 @@ class Delivery:
         self._turned_away = turned_away
         self._wake = wake
         self._dead = dead
+        self._ended = ended
         self._mailboxes: dict[NodeId, list[Mailbox]] = {}
         """By recipient: one on a way to it, or one for each relay its mail goes to."""
         self._over: dict[Attachment, list[Mailbox]] = {}
@@ -76,6 +84,8 @@ class Delivery:
         """Until when a flight's `sent` waits for its receipt, soonest first."""
         self.refusals: OrderedDict[MessageId, tuple[str, float]] = OrderedDict()
         """Why the messages last turned away were, in words for people, and when they go again."""
+        self.fetched: dict[MessageId, int] = {}
+        """How many chunks of each file are there, as far as its last question tells."""
         self.promised = False
         """Whether something is queued that must not leave before the store has committed."""
 
@@ -95,7 +105,7 @@ class Delivery:
                 self._drop(mailbox)
         for way in ways:
             if not any(way.same(mailbox.way) for mailbox in kept):
-                mailbox = Mailbox(to, way, self._arm)
+                mailbox = Mailbox(self._own, to, way, self._arm)
                 self._over.setdefault(way.link, []).append(mailbox)
                 self._wake(way.link)
                 kept.append(mailbox)
@@ -179,6 +189,8 @@ class Delivery:
         """These have gone out for the first time."""
         for flight in flights:
             self._marks[flight.row.delivered_mark] = flight.row
+            if flight.row.is_file:
+                continue  # only offered
             if flight.row.state.rank < State.SENT.rank:
                 flight.unsaid = Fact(State.SENT, self._wall_ms(now), flight.mailbox.way.link.label)
                 if not self._unsaid:
@@ -188,6 +200,10 @@ class Delivery:
     def _seal_again(self, mailbox: Mailbox, row: Outgoing, now: float) -> None:
         """Queue a fresh introduction with the same text in place of the row's envelope: later, if the store
         has no room for one now."""
+        if row.is_file:
+            self._finish(row)
+            self._fact(row, State.FAILED, "our own copy of it was damaged on the disk", now)
+            return
         flights = self._flights_of(row)
         for flight in flights:
             self._say(flight)
@@ -251,12 +267,7 @@ class Delivery:
         if unknown and not is_introduction(row.envelope):
             self._seal_again(mailbox, row, now)
         elif direct and refusal.reason not in _LATER:
-            words = (
-                "that node is not the recipient"
-                if refusal.reason == Reason.NOT_HERE
-                else "the recipient could not read it"
-            )
-            self._fact(row, State.FAILED, words, now)
+            self._fact(row, State.FAILED, _FINAL.get(refusal.reason, "the recipient could not read it"), now)
             self._finish(row)
         else:
             on_the_way = not direct and mailbox.way.relay is None
@@ -302,6 +313,30 @@ class Delivery:
         until = now + (asked_s or first_s * 2.0 ** min(flight.refused, 6))
         flight.mailbox.park(flight, until)
         return until
+
+    # --- attached files -------------------------------------------------------------------------
+    def served(self, prefix: bytes, asker: Address) -> Served | None:
+        """The file with that prefix, if it was offered to who asks for it."""
+        for flight in self._called(prefix):
+            way = flight.mailbox.way
+            if flight.row.is_file and asker in (
+                address_of(flight.row.to),
+                way.relay and address_of(way.relay),
+            ):
+                return Served(self._store, flight.row.object, flight.row.min_bandwidth)
+        return None
+
+    def asked(self, prefix: bytes, asker: Address, have: int, now: float) -> None:
+        """Somebody fetches a file, and has so many chunks of it by now."""
+        for flight in self._called(prefix):
+            flight.mailbox.asked(flight, now)
+            self.fetched[flight.row.id] = have
+
+    def all_sent(self, prefix: bytes, asker: Address, now: float) -> None:
+        """All of a file has been sent to who fetches it."""
+        for flight in list(self._called(prefix)):
+            if flight.row.state.rank < State.SENT.rank:
+                self._fact(flight.row, State.SENT, flight.mailbox.way.link.label, now)
 
     def take_ack(self, link: Attachment, ack: FragmentAck, now: float) -> bool:
         """Fragments of ours arrived; False if they are none of ours."""
@@ -353,9 +388,23 @@ class Delivery:
             flight.unsaid = None
 
     def _record(self, row: Outgoing, *facts: Fact) -> None:
-        for fact in self._store.add_facts(row, *facts):
-            fields: dict[str, Value] = {"id": row.id.hex(), "to": address_of(row.to).hex()}
-            self._emit("message_state", fields | {"state": fact.state.value, "by": fact.by})
+        before = row.state
+        moved = self._store.add_facts(row, *facts)
+        if row.part_of is None:
+            for fact in moved:
+                self._tell(row.id, row, fact.state, fact.by)
+        elif moved:
+            rows = self._store.parts(row.part_of)
+            earlier = [replace(one, state=before) if one.id == row.id else one for one in rows]
+            whole = whole_state(rows)
+            if whole is not whole_state(earlier):
+                self._tell(row.part_of, row, whole, moved[-1].by)
+            if row.is_file and row.state.final and not before.final:
+                self._ended(row)
+
+    def _tell(self, message_id: MessageId, row: Outgoing, state: State, by: str) -> None:
+        fields: dict[str, Value] = {"id": message_id.hex(), "to": address_of(row.to).hex()}
+        self._emit("message_state", fields | {"state": state.value, "by": by})
 
     def _flights_of(self, row: Outgoing) -> list[Flight]:
         mailboxes = self._mailboxes.get(row.to, ())
@@ -373,10 +422,15 @@ class Delivery:
         for flight in self._flights_of(row):
             flight.mailbox.finish(flight)
         self._marks.pop(row.delivered_mark, None)
+        self.fetched.pop(row.id, None)
         self.refusals.pop(row.id, None)
 
 
-_LATER = (Reason.STORE_FULL, Reason.BUSY, Reason.TOO_MUCH)
+_LATER = (Reason.STORE_FULL, Reason.BUSY, Reason.TOO_MUCH, Reason.NOT_EXPECTED)
+_FINAL: dict[int, str] = {
+    Reason.NOT_HERE: "that node is not the recipient",
+    Reason.DECLINED: "the recipient does not want that file",
+}
 _WORDS: dict[int, str] = {
     Reason.STORE_FULL: "has no room for it",
     Reason.NOT_HERE: "does not keep mail for others",
@@ -384,4 +438,5 @@ _WORDS: dict[int, str] = {
     Reason.BUSY: "has too much waiting already",
     Reason.NOT_SERVED: "does not keep mail for these people",
     Reason.TOO_MUCH: "takes no more from this node for now",
+    Reason.NOT_EXPECTED: "has not read yet what the file belongs to",
 }

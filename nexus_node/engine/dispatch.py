@@ -9,12 +9,14 @@ from nexus_node.base.limits import RECEIPTS_PER_PACKET
 from nexus_node.engine.collect import Collector
 from nexus_node.engine.courier import Courier
 from nexus_node.engine.delivery import Delivery
-from nexus_node.engine.forward import Forwarder, message_prefix
+from nexus_node.engine.fetching import Fetcher
+from nexus_node.engine.forward import Forwarder, object_prefix
 from nexus_node.engine.inbound import Inbound
 from nexus_node.engine.peers import Attachment
 from nexus_node.engine.receipts import Answer
 from nexus_node.engine.relay import Relay
 from nexus_node.engine.router import Router
+from nexus_node.engine.serving import Server
 from nexus_node.engine.tracer import Tracer
 from nexus_node.wire.custody import (
     PREFIXES_MAX,
@@ -39,6 +41,7 @@ from nexus_node.wire.routing import (
     parse_pressure_untrusted,
     parse_too_big_untrusted,
 )
+from nexus_node.wire.transfer import parse_ask_untrusted, parse_chunk_untrusted, parse_offer_untrusted
 
 
 class Dispatcher:
@@ -55,6 +58,8 @@ class Dispatcher:
         courier: Courier,
         collector: Collector,
         tracer: Tracer,
+        fetcher: Fetcher,
+        server: Server,
         counters: Counter[str],
     ) -> None:
         self._own = own
@@ -66,6 +71,8 @@ class Dispatcher:
         self._courier = courier
         self._collector = collector
         self._tracer = tracer
+        self._fetcher = fetcher
+        self._server = server
         self._counters = counters
         self._takers: dict[int, Callable[[NodeId, Packet, float], None]] = {
             Context.RECEIPTS: self._receipts,
@@ -83,6 +90,9 @@ class Dispatcher:
             Context.ACQUAINTANCE: courier.take_acquaintance,
             Context.OFFER: self._offer,
             Context.TAKE: self._take,
+            Context.OFFER_OBJECT: self._inbound_offer,
+            Context.ASK: self._ask,
+            Context.CHUNK: self._chunk,
         }
 
     def take(self, link: Attachment, kind: int, body: bytes, now: float) -> None:
@@ -135,17 +145,18 @@ class Dispatcher:
 
     # --- for others -----------------------------------------------------------------------------
     def _in_transit(self, peer: NodeId, packet: Packet, now: float) -> None:
-        if packet.context == Context.MESSAGE:
+        if packet.context in (Context.MESSAGE, Context.OFFER_OBJECT):
             asked = parse_custody_tlv_untrusted(packet.tlvs)
             copy = parse_copy_tlv_untrusted(packet.tlvs)
             if asked is not None:
                 mark, relay = asked
                 if relay in (None, self._own):
-                    self._relay.take(peer, packet, mark, remote=relay is not None, now=now)
+                    take = self._relay.take if packet.context == Context.MESSAGE else self._relay.take_offer
+                    take(peer, packet, mark, remote=relay is not None, now=now)
                 else:
                     self._forwarder.pass_on(peer, packet, now, towards=relay)
             elif copy is not None:
-                self._courier.take_copy(peer, packet, copy, message_prefix(packet), now)
+                self._courier.take_copy(peer, packet, copy, object_prefix(packet), now)
             else:
                 self._forwarder.pass_on(peer, packet, now)
         elif packet.context == Context.DELIVERED:
@@ -215,6 +226,15 @@ class Dispatcher:
 
     def _take(self, peer: NodeId, packet: Packet, now: float) -> None:
         self._courier.take_take(peer, parse_prefixes_untrusted(packet.data, PREFIXES_MAX))
+
+    def _inbound_offer(self, peer: NodeId, packet: Packet, now: float) -> None:
+        self._inbound.take_offer(peer, parse_offer_untrusted(packet.data), now)
+
+    def _ask(self, peer: NodeId, packet: Packet, now: float) -> None:
+        self._server.take_ask(peer, parse_ask_untrusted(packet.data), now)
+
+    def _chunk(self, peer: NodeId, packet: Packet, now: float) -> None:
+        self._fetcher.take(peer, parse_chunk_untrusted(packet.data), now)
 
     def _send_back(self, peer: NodeId, prefix: bytes, packet: Packet, code: str) -> None:
         if not self._forwarder.send_back(peer, prefix, Context(packet.context), packet.data):

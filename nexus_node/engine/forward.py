@@ -18,6 +18,7 @@ from nexus_node.wire.fragments import FragmentAck
 from nexus_node.wire.frames import ItemKind, ItemPacker
 from nexus_node.wire.packet import Context, Packet, Priority, Reason, Refusal, parse_packet_untrusted
 from nexus_node.wire.routing import PREFIX_SIZE, Pressure, TooBig
+from nexus_node.wire.transfer import parse_bandwidth_tlv_untrusted, parse_offer_untrusted
 
 _PAUSE_MS = 500
 """How long an upstream neighbour is asked to pause; asked again while it is still needed."""
@@ -31,6 +32,16 @@ _LOOK_S = 60.0
 """How long a path is looked for because others send there."""
 _LIMIT_MIN = 2048
 """Every link takes packets of this size."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Queued:
+    """An encoded packet that waits, and where to next: `aim` None for what is the neighbour's own."""
+
+    body: bytes
+    aim: Address | None
+    sure: bool
+    """Whether the next node is to acknowledge it, where anything may get lost."""
 
 
 @dataclass(slots=True)
@@ -50,10 +61,7 @@ class Transit:
     """What waits for one link."""
 
     def __init__(self) -> None:
-        self.queues: dict[Priority, deque[tuple[bytes, Address | None]]] = {
-            priority: deque() for priority in Priority
-        }
-        """Encoded packets, and where to next: None for what is the neighbour's own."""
+        self.queues: dict[Priority, deque[_Queued]] = {priority: deque() for priority in Priority}
         self.transfers: list[_Transfer] = []
         self.bytes = 0
         self.paused: dict[NodeId, float] = {}
@@ -99,8 +107,8 @@ class Forwarder:
             self._counters["hops_exhausted"] += 1
             return
         prefix = b""
-        if packet.context == Context.MESSAGE:
-            prefix = message_prefix(packet)
+        if packet.context in (Context.MESSAGE, Context.OFFER_OBJECT):
+            prefix = object_prefix(packet)
             self.came_from(prefix, peer)
         aim = towards or packet.destination
         route = self._router.route(aim, now)
@@ -110,6 +118,9 @@ class Forwarder:
             self._router.want(aim, now, most_s=_LOOK_S)
             if prefix:
                 self.refuse(peer, prefix, Reason.NO_PATH)
+            return
+        if parse_bandwidth_tlv_untrusted(packet.tlvs) > route.bps:
+            self._counters["too_narrow"] += 1  # whoever asked for it asks again, once a way is wide enough
             return
         body = on_the_way(packet, route)
         limit = largest_over(route.link)
@@ -154,9 +165,9 @@ class Forwarder:
         body = Packet(context, data, priority=Priority.INTERACTIVE).encode()
         return self.enqueue(link, body, Priority.INTERACTIVE)
 
-    def refuse(self, peer: NodeId, prefix: bytes, reason: Reason) -> None:
+    def refuse(self, peer: NodeId, prefix: bytes, reason: Reason, retry_s: int = 0) -> None:
         """Tell a neighbour that its message does not go on from here."""
-        self.tell(peer, Context.REFUSAL, Refusal(reason, prefix).encode())
+        self.tell(peer, Context.REFUSAL, Refusal(reason, prefix, retry_s).encode())
 
     def tell(self, peer: NodeId, context: Context, data: bytes) -> None:
         """Queue an answer for a neighbour."""
@@ -166,13 +177,23 @@ class Forwarder:
             self.enqueue(link, body, Priority.INTERACTIVE)
 
     def enqueue(
-        self, link: Attachment, body: bytes, priority: Priority, destination: Address | None = None
+        self,
+        link: Attachment,
+        body: bytes,
+        priority: Priority,
+        destination: Address | None = None,
+        *,
+        sure: bool = False,
     ) -> bool:
-        """Queue an encoded packet for a link, on its way to `destination`; False when there is no room."""
+        """Queue an encoded packet for a link, on its way to `destination`; False when there is no room.
+
+        `sure` has it acknowledged by the neighbour and repeated until it is.
+        """
         transit = self._transit(link)
         if transit.bytes + len(body) > TRANSIT_BYTES:
             return False
-        transit.queues[priority].append((body, destination))
+        sure = not link.profile.ordered and (sure or (destination is not None and link.acknowledges))
+        transit.queues[priority].append(_Queued(body, destination, sure))
         transit.bytes += len(body)
         self._wake(link)
         return True
@@ -207,6 +228,14 @@ class Forwarder:
             return 0, 0
         return sum(map(len, transit.queues.values())) + len(transit.transfers), transit.bytes
 
+    def bulk(self, link: Attachment) -> int:
+        """Bytes of bulk that wait for a link, and of what is on its way in fragments."""
+        transit = self._transits.get(link.cid)
+        if transit is None:
+            return 0
+        queued = sum(len(one.body) for one in transit.queues[Priority.BULK])
+        return queued + sum(len(one.body) for one in transit.transfers)
+
     # --- pulling --------------------------------------------------------------------------------
     def fill(
         self, link: Attachment, packer: ItemPacker, now: float, *, bulk_first: bool, paused: bool
@@ -231,13 +260,11 @@ class Forwarder:
             transit.paused.clear()
 
     @staticmethod
-    def _fill_packets(
-        transit: Transit, queue: deque[tuple[bytes, Address | None]], link: Attachment, packer: ItemPacker
-    ) -> None:
+    def _fill_packets(transit: Transit, queue: deque[_Queued], link: Attachment, packer: ItemPacker) -> None:
         largest = link.link.room - 1
         while queue:
-            body, aim = queue[0]
-            if len(body) > largest or (aim is not None and link.acknowledges):
+            body, aim = queue[0].body, queue[0].aim
+            if len(body) > largest or queue[0].sure:
                 if len(transit.transfers) >= TRANSFERS_OUT:
                     return
                 transfer = OutgoingTransfer(
@@ -326,24 +353,31 @@ class Forwarder:
         if transit is None:
             return
         unsent = [(one.body, one.aim) for one in transit.transfers]
-        for body, aim in chain(unsent, *transit.queues.values()):
+        unsent += [(one.body, one.aim) for one in chain(*transit.queues.values())]
+        for body, aim in unsent:
             if aim is not None:
                 packet = parse_packet_untrusted(body)
                 self._again(replace(packet, destination=packet.destination or aim), aim, now)
 
     def _again(self, packet: Packet, aim: Address, now: float) -> None:
         route = self._router.route(aim, now) if packet.hops > 1 else None
+        if route is not None and parse_bandwidth_tlv_untrusted(packet.tlvs) > route.bps:
+            self._counters["too_narrow"] += 1
+            return
         if route is not None and self.enqueue(route.link, on_the_way(packet, route), packet.priority, aim):
             return
         self._counters["no_path"] += 1
-        if packet.context == Context.MESSAGE:
-            prefix = message_prefix(packet)
+        if packet.context in (Context.MESSAGE, Context.OFFER_OBJECT):
+            prefix = object_prefix(packet)
             refusal = Refusal(Reason.NO_PATH, prefix).encode()
             self.send_back(self._router.own, prefix, Context.REFUSAL, refusal)
 
 
-def message_prefix(packet: Packet) -> bytes:
-    """What a MESSAGE packet's object is called on the way."""
+def object_prefix(packet: Packet) -> bytes:
+    """What the object of a MESSAGE or OFFER_OBJECT packet is called on the way. Raises BadWire for an offer
+    that is none."""
+    if packet.context == Context.OFFER_OBJECT:
+        return parse_offer_untrusted(packet.data).header.id[:PREFIX_SIZE]
     return describe(KIND_MESSAGE, (packet.destination or b"") + packet.data)[0].id[:PREFIX_SIZE]
 
 

@@ -6,18 +6,25 @@ from nexus_node.base.errors import BadWire, StoreFull
 from nexus_node.base.ids import NodeId
 from nexus_node.base.rng import Rng
 from nexus_node.crypto.address import address_of
+from nexus_node.crypto.filestream import file_receipt
 from nexus_node.crypto.vault import Vault
 from nexus_node.engine.collect import Collector
 from nexus_node.engine.compose import Composer, ReadMessage
 from nexus_node.engine.contacts import Contacts
 from nexus_node.engine.events import Emit
+from nexus_node.engine.fetching import Fetcher
 from nexus_node.engine.forward import Forwarder
 from nexus_node.engine.receipts import Answer, Receipts
 from nexus_node.engine.wallclock import WallClock
-from nexus_node.ports.store import Incoming, Store
+from nexus_node.ports.store import Expected, Incoming, Store
 from nexus_node.wire.custody import Delivered
+from nexus_node.wire.description import encode_descriptions
 from nexus_node.wire.packet import Packet, Reason
 from nexus_node.wire.routing import PREFIX_SIZE
+from nexus_node.wire.transfer import Offer
+
+_SOON_S = 5
+"""When a file may be offered again whose message is still on its way."""
 
 
 class Inbound:
@@ -36,6 +43,7 @@ class Inbound:
         emit: Emit,
         rng: Rng,
         wall: WallClock,
+        fetcher: Fetcher,
     ) -> None:
         self._store = store
         self._composer = composer
@@ -48,6 +56,7 @@ class Inbound:
         self._emit = emit
         self._rng = rng
         self._wall = wall
+        self._fetcher = fetcher
         self.promised = False
         """Whether something is queued that must not leave before the store has committed."""
 
@@ -88,9 +97,45 @@ class Inbound:
             message.id, opened.sender, message.sent_ms, wall_ms, body, opened.delivered, opened.read
         )
         row.first = message.first
+        if message.files:
+            row.files = self._vault.seal(encode_descriptions(message.files), self._rng, message.id)
+            for one in message.files:
+                receipt = file_receipt(one.key, one.object)
+                self._store.expect(
+                    Expected(one.object, message.id, opened.sender, one.min_bandwidth, receipt)
+                )
         self._contacts.met(opened.sender, wall_ms)
         self._store.add_incoming(row)
         self._emit("message_received", {"id": row.shown_id.hex(), "from": address_of(opened.sender).hex()})
+
+    def take_offer(self, peer: NodeId, offer: Offer, now: float) -> None:
+        """Somebody has a file for this node: fetch it if a message has described it."""
+        object_id = offer.header.id
+        prefix = object_id[:PREFIX_SIZE]
+        self._collector.arrived(prefix)
+        expected = self._store.expected(object_id)
+        if expected is None:
+            self._counters["files_not_expected"] += 1
+            self._forwarder.refuse(peer, prefix, Reason.NOT_EXPECTED, _SOON_S)
+            return
+        answer = Answer(prefix, expected.sender, expected.receipt)
+
+        def whole(now: float) -> None:
+            self._store.arrived(object_id, self._wall.ms(now))
+            self._emit(
+                "file_received", {"object": object_id.hex(), "from": address_of(expected.sender).hex()}
+            )
+            self.answer(peer, answer)
+
+        if expected.arrived_ms is not None:
+            self.answer(peer, answer)
+            return
+        wall_ms = self._wall.ms(now)
+        reason = self._fetcher.begin(
+            peer, offer, expected.min_bandwidth, wall_ms, now, whole, store=self._store
+        )
+        if reason is not None:
+            self._forwarder.refuse(peer, prefix, reason)
 
     def answer(self, peer: NodeId, answer: Answer) -> None:
         """Send a receipt to the neighbour that the message came from: its sender, or on the way to it."""

@@ -26,6 +26,8 @@ _FAR_PATIENCE_S = 2.0
 _HANDOVER_S = 5.0
 """So long, and what their bytes need, relays have to hand over what they keep for who is back."""
 _PATIENCE_MAX_S = 600.0
+_FETCH_PATIENCE_S = 60.0
+"""So long after a question for parts of a file it is not offered again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,8 @@ class Flight:
 class Mailbox:
     """One recipient's messages on one way."""
 
-    def __init__(self, to: NodeId, way: Way, arm: Callable[[float], None]) -> None:
+    def __init__(self, own: Address, to: NodeId, way: Way, arm: Callable[[float], None]) -> None:
+        self._own = own
         self.to = to
         self.way = way
         self._arm = arm
@@ -232,7 +235,11 @@ class Mailbox:
     def _packet(self, row: Outgoing) -> bytes:
         way = self.way
         tlvs: Tlvs = (custody_tlv(row.delivered_mark, way.relay_address),) if way.relay is not None else ()
-        return Packet(Context.MESSAGE, row.envelope, way.destination, tlvs=tlvs).encode()
+        if not row.is_file:
+            return Packet(Context.MESSAGE, row.envelope, way.destination, tlvs=tlvs).encode()
+        here = way.direct or (way.relay is not None and way.relay_address is None)
+        data = row.envelope + (b"" if here else self._own)  # whoever wants it must know whom to ask
+        return Packet(Context.OFFER_OBJECT, data, way.destination, tlvs=tlvs).encode()
 
     def begin(self, row: Outgoing, packet: bytes) -> Flight:
         """Note a message as on its way."""
@@ -288,6 +295,13 @@ class Mailbox:
                 self._transfers.append(flight)
             return True
         return False
+
+    def asked(self, flight: Flight, now: float) -> None:
+        """Somebody fetches a file that was offered: that is answer enough for a while."""
+        self._settle(flight, lost=False)
+        flight.tries = flight.rounds = 0
+        flight.due = now + _FETCH_PATIENCE_S
+        self._arm(flight.due)
 
     def finish(self, flight: Flight) -> None:
         """A message is no longer on its way here."""

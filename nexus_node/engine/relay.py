@@ -13,9 +13,13 @@ from nexus_node.crypto.address import address_of
 from nexus_node.crypto.envelope import receipt_mark
 from nexus_node.crypto.identity import Identity
 from nexus_node.engine.contacts import Rank
+from nexus_node.engine.fetching import Fetcher
 from nexus_node.engine.forward import Forwarder, on_the_way
+from nexus_node.engine.peers import Attachment
 from nexus_node.engine.router import Route, Router
-from nexus_node.ports.custody import CustodyStore, Held, Slip
+from nexus_node.engine.serving import Served
+from nexus_node.ports.custody import Held, Slip
+from nexus_node.ports.store import Store
 from nexus_node.wire.announce import Serve
 from nexus_node.wire.custody import PREFIXES_MAX, Custody, Delivered, Pending, Promise
 from nexus_node.wire.dataobject import KIND_MESSAGE, describe
@@ -23,6 +27,7 @@ from nexus_node.wire.frames import ItemKind, ItemPacker
 from nexus_node.wire.message import parse_message_data_untrusted
 from nexus_node.wire.packet import HEADER_SIZE, Context, Packet, Priority, Reason, Refusal
 from nexus_node.wire.routing import PREFIX_SIZE
+from nexus_node.wire.transfer import parse_offer_untrusted
 
 _HOUR_S, _DAY_S = 3600, 24 * 3600
 _MANY = 1 << 30
@@ -71,16 +76,18 @@ class Relay:
     def __init__(
         self,
         identity: Identity,
-        store: CustodyStore,
+        store: Store,
         policy: RelayPolicy,
         router: Router,
         forwarder: Forwarder,
+        fetcher: Fetcher,
         *,
         rank: Callable[[Address], Rank],
         counters: Counter[str],
         wall_ms: Callable[[float], int],
         arm: Callable[[float], None],
         arm_expiry: Callable[[float], None],
+        wake: Callable[[Attachment], None],
     ) -> None:
         self.policy = policy
         self._identity = identity
@@ -92,6 +99,8 @@ class Relay:
         self._wall_ms = wall_ms
         self._arm = arm
         self._arm_expiry = arm_expiry
+        self._wake = wake
+        self._fetcher = fetcher
         self.kept: Callable[[bytes, NodeId], None] = lambda prefix, giver: None
         """Told of each message that is kept from now on, and who gave it."""
         self.proved: Callable[[bytes, bytes], None] = lambda prefix, receipt: None
@@ -131,15 +140,63 @@ class Relay:
                 return
         elif not held.promised:
             self._store.promise(prefix)
+        self._promise(peer, prefix, mark, remote=remote)
+        if held is None:
+            self.kept(prefix, peer)
+            self.route_changed(destination, now)
+
+    def take_offer(self, peer: NodeId, packet: Packet, mark: bytes, *, remote: bool, now: float) -> None:
+        """A neighbour asks this node to keep a file: custody is promised once all of it is here."""
+        offer = parse_offer_untrusted(packet.data)
+        prefix = offer.header.id[:PREFIX_SIZE]
+        receipt = self._store.receipt(prefix)
+        if receipt is not None:
+            self._forwarder.tell(peer, Context.DELIVERED, Delivered(prefix, receipt).encode())
+            return
+        held = self._store.held(prefix)
+        reason = None
+        if held is None:
+            refusal = self._judge(peer, packet.destination or Address(b""), prefix, now)
+            if refusal is None:
+                refusal = self._hold(peer, packet, offer.header.id, mark, now, promised=False)
+            if refusal is not None:
+                self._counters[_COUNTERS[refusal.reason]] += 1
+                self._forwarder.tell(peer, Context.REFUSAL, refusal.encode())
+                return
+
+        def whole(now: float) -> None:
+            self._store.promise(prefix)
+            self._promise(peer, prefix, mark, remote=remote)
+            self.route_changed(packet.destination or Address(b""), now)
+
+        if held is not None and held.promised:
+            self._promise(peer, prefix, mark, remote=remote)
+        else:
+            reason = self._fetcher.begin(
+                peer, offer, offer.min_bandwidth, self._wall_ms(now), now, whole, store=self._store
+            )
+        if reason is not None:
+            self._forwarder.refuse(peer, prefix, reason)
+
+    def _promise(self, peer: NodeId, prefix: bytes, mark: bytes, *, remote: bool) -> None:
+        """Say that a message or file is kept, once that is durable."""
         self.promised = True
         if remote:
             promise = Promise.make(self._identity, prefix, mark, memory_only=self.policy.memory_only)
             self._forwarder.tell(peer, Context.PROMISE, promise.encode())
         else:
             self._accepted.setdefault(peer, []).append(prefix)
-        if held is None:
-            self.kept(prefix, peer)
-            self.route_changed(destination, now)
+            link = self._router.link_to(peer)
+            if link is not None:
+                self._wake(link)
+
+    def served(self, prefix: bytes, asker: Address) -> Served | None:
+        """The file with that prefix, if it is kept for who asks for it."""
+        held = self._store.held(prefix)
+        if held is None or held.kind == KIND_MESSAGE or held.destination != asker or not held.promised:
+            return None
+        offer = parse_offer_untrusted(held.data)
+        return Served(self._store, held.id, offer.min_bandwidth)
 
     def take_copy(self, peer: NodeId, packet: Packet, mark: bytes, now: float) -> bool:
         """A neighbour gives a copy to carry; nothing is promised. False if it is not for this node."""
@@ -188,18 +245,25 @@ class Relay:
         self, peer: NodeId, packet: Packet, object_id: ObjectId, mark: bytes, now: float, *, promised: bool
     ) -> Refusal | None:
         wall_ms = self._wall_ms(now)
-        sent_ms = 1000 * parse_message_data_untrusted(packet.data)[0]
-        begun_ms = sent_ms if 0 < sent_ms < wall_ms else wall_ms  # what is passed on does not become younger
+        kind, size, begun_ms, data = KIND_MESSAGE, len(packet.data), wall_ms, packet.data
+        if packet.context == Context.OFFER_OBJECT:
+            offer = parse_offer_untrusted(packet.data)
+            kind, size = offer.header.kind, offer.header.size
+            data = replace(offer, provider=None).encode()
+        elif 0 < (sent_ms := 1000 * parse_message_data_untrusted(packet.data)[0]) < wall_ms:
+            begun_ms = sent_ms  # what is passed on does not become younger
         held = Held(
             id=object_id,
             destination=packet.destination or Address(b""),
-            data=packet.data,
+            data=data,
             mark=mark,
             giver=peer,
             rank=self._rank(address_of(peer)),
             promised=promised,
             received_ms=wall_ms,
             expires_ms=begun_ms + self.policy.ttl_s * 1000,
+            kind=kind,
+            size=size,
         )
         try:
             admission = self._store.hold(held, self.policy.quota_bytes)
@@ -208,6 +272,8 @@ class Relay:
         self._counters["custody_taken" if promised else "copies_taken"] += 1
         if admission.evicted:
             self._counters["custody_evicted"] += len(admission.evicted)
+            for prefix in admission.evicted:
+                self._let_go(prefix)
         self._last[peer] = now
         self._last.move_to_end(peer)
         if len(self._last) > SENDERS_TIMED:
@@ -260,16 +326,22 @@ class Relay:
             del self._telling[address]
             return
         most = max(1, min(PREFIXES_MAX, (route.link.link.room - _ADDRESSED) // PREFIX_SIZE))
-        rows = self._store.held_for(address, since_seq=telling.cursor, limit=most)
+        found = self._store.held_for(address, since_seq=telling.cursor, limit=most)
+        rows: list[Held] = []
         size = 0
-        for count, row in enumerate(rows):
+        for row in found:
             telling.cursor = row.seq
+            if row.kind != KIND_MESSAGE and not self._may_go(row, route):
+                continue
+            rows.append(row)
             telling.batch[row.prefix] = row
-            size += len(row.data)
+            size += row.size
             if size > PENDING_BATCH_BYTES:
-                rows = rows[: count + 1]
                 break
-        telling.more = bool(rows)
+        telling.more = bool(found)
+        if found and not rows and not telling.batch:
+            self._tell(address, telling, now)
+            return
         telling.size = len(telling.batch)
         if rows:
             data = Pending(self._identity.address, [row.prefix for row in rows]).encode()
@@ -282,6 +354,11 @@ class Relay:
         telling.due = now + patience + drain
         self._arm(telling.due)
 
+    @staticmethod
+    def _may_go(held: Held, route: Route) -> bool:
+        """Whether a file is whole, and the way to its recipient as wide as it needs (N13)."""
+        return held.promised and parse_offer_untrusted(held.data).min_bandwidth <= route.bps
+
     def _send(self, packet: Packet, route: Route) -> None:
         body = on_the_way(packet, route)
         self._forwarder.enqueue(route.link, body, packet.priority, packet.destination)
@@ -293,8 +370,11 @@ class Relay:
             route = self._router.route(held.destination, now) if held is not None else None
             if held is None or route is None:
                 self._counters["wanted_not_here"] += 1
-            else:
+            elif held.kind == KIND_MESSAGE:
                 self._send(Packet(Context.MESSAGE, held.data, held.destination), route)
+            elif self._may_go(held, route):
+                own = self._identity.address if route.path is not None else b""
+                self._send(Packet(Context.OFFER_OBJECT, held.data + own, held.destination), route)
 
     def _held(self, prefix: bytes) -> Held | None:
         for telling in self._telling.values():
@@ -339,9 +419,10 @@ class Relay:
         held = self._held(refusal.object_prefix)
         if held is None:
             return False
-        final = refusal.reason in (Reason.UNKNOWN_SENDER, Reason.UNREADABLE)
+        final = refusal.reason in (Reason.UNKNOWN_SENDER, Reason.UNREADABLE, Reason.DECLINED)
         if final and address_of(peer) == held.destination:
             self._store.release(held.prefix)
+            self._let_go(held.prefix)
             self._counters["custody_refused"] += 1
             telling = self._telling.get(held.destination)
             if telling is not None:
@@ -351,6 +432,8 @@ class Relay:
 
     def _release(self, held: Held, entry: Delivered, now: float) -> None:
         self._store.add_receipt(entry.prefix, entry.receipt, held.expires_ms)
+        if held.kind != KIND_MESSAGE:
+            self._let_go(entry.prefix)
         self._counters["custody_delivered"] += 1
         self.proved(entry.prefix, entry.receipt)
         telling = self._telling.get(held.destination)
@@ -360,6 +443,13 @@ class Relay:
                 self._tell(held.destination, telling, now)
             elif not telling.batch:
                 del self._telling[held.destination]
+
+    def _let_go(self, prefix: bytes) -> None:
+        """What was kept under that name is gone: so is its object, if it was a file."""
+        stored = self._store.object_called(prefix)
+        if stored is not None:
+            self._fetcher.cancel(stored)
+            self._store.delete_object(stored)
 
     # --- time -----------------------------------------------------------------------------------
     def expire(self, now: float) -> None:

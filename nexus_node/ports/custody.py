@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from nexus_node.base.ids import Address, NodeId, ObjectId
+from nexus_node.wire.dataobject import KIND_MESSAGE
 from nexus_node.wire.routing import PREFIX_SIZE
 
 
@@ -31,8 +32,16 @@ class Held:
     """Whether we told anybody that we have custody; False for a copy merely carried."""
     received_ms: int
     expires_ms: int
+    kind: int = KIND_MESSAGE
+    """Of its object: of any other than a message `data` is the OFFER_OBJECT packet's, and the object itself
+    stands with the others."""
+    size: int = 0
+    """Bytes that count: those of `data`, or of the object if these are more."""
     seq: int = 0
     """Rises with each insertion, never used twice; given by the store."""
+
+    def __post_init__(self) -> None:
+        self.size = max(self.size, len(self.data))
 
     @property
     def prefix(self) -> bytes:
@@ -107,7 +116,7 @@ class CustodyStore(Protocol):
         ...
 
     def prefixes(self) -> list[tuple[bytes, int]]:
-        """(prefix, second it was received) of every message, by that second. Reads an index only."""
+        """(prefix, second it was received) of every message, by that second; not of other objects."""
         ...
 
     def release(self, prefix: bytes) -> bool:

@@ -67,14 +67,23 @@ class Outgoing:
     delivered_mark: bytes = field(repr=False)
     read_mark: bytes = field(repr=False)
     min_bandwidth: int = 0
+    part_of: MessageId | None = None
+    """Of a message with attached files: its id, in the rows of the text and of each file. A file's `object`
+    stands with the other objects, and its `envelope` is what is sent of it first, its `Offer`."""
     state: State = State.QUEUED
     seq: int = 0
     """Rises with each insertion; given by the store."""
 
+    @property
+    def is_file(self) -> bool:
+        """Whether this is the row of an attached file."""
+        return self.part_of is not None and self.part_of != self.id
+
 
 @dataclass(slots=True)
 class Incoming:
-    """An inbox row. `body` is sealed under the vault key; `delivered` and `read` are our receipts."""
+    """An inbox row. `body` and `files`, the descriptions of what is attached, are sealed under the vault key;
+    `delivered` and `read` are our receipts."""
 
     id: MessageId
     sender: NodeId
@@ -86,6 +95,7 @@ class Incoming:
     read_ms: int | None = None
     first: MessageId | None = None
     """The id under which its sender sealed it before, if it did."""
+    files: bytes = field(default=b"", repr=False)
     seq: int = 0
     """Rises with each insertion; given by the store."""
 
@@ -93,6 +103,18 @@ class Incoming:
     def shown_id(self) -> MessageId:
         """The id that its sender shows as well."""
         return self.first or self.id
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """A file that a message to us has described, and our receipt for the day when all of it is here."""
+
+    object: ObjectId
+    message: MessageId
+    sender: NodeId
+    min_bandwidth: int
+    receipt: bytes = field(repr=False)
+    arrived_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +171,10 @@ class Store(CustodyStore, Protocol):
 
         Equal chunks of different objects are stored once.
         """
+        ...
+
+    def object_called(self, prefix: bytes) -> ObjectId | None:
+        """The object whose id begins with these bytes."""
         ...
 
     def begin_object(self, header: StoredObject) -> bool:
@@ -233,6 +259,10 @@ class Store(CustodyStore, Protocol):
         """
         ...
 
+    def parts(self, message_id: MessageId) -> list[Outgoing]:
+        """The rows of a message with files: of its text, then of each file. Empty of one without."""
+        ...
+
     def open_outgoing(self, prefix: bytes) -> Outgoing | None:
         """The row that is not final whose `object` begins with these 8 bytes. Looks at all such rows."""
         ...
@@ -291,6 +321,18 @@ class Store(CustodyStore, Protocol):
 
     def incoming_called(self, prefix: bytes) -> tuple[NodeId, bytes] | None:
         """(sender, our receipt) of the row whose id begins with these 8 bytes."""
+        ...
+
+    def expect(self, expected: Expected) -> bool:
+        """A message has described that file; False, changing nothing, if one did before."""
+        ...
+
+    def expected(self, prefix: bytes) -> Expected | None:
+        """The file whose object's id is this or begins with it."""
+        ...
+
+    def arrived(self, object_id: ObjectId, at_ms: int) -> None:
+        """All of that file is here."""
         ...
 
     def inbox(

@@ -7,6 +7,7 @@ from nexus_node.base.errors import InputError
 
 Json = dict[str, Any]
 SECONDS_MAX = 10**10
+BANDWIDTH_MAX = 10**12
 
 
 class UsageError(InputError):

@@ -3,6 +3,7 @@
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import trio
@@ -12,6 +13,7 @@ from nexus_node.base.ids import NodeId
 from nexus_node.base.rng import Rng
 from nexus_node.config.model import CarrierConfig
 from nexus_node.crypto.identity import Identity
+from nexus_node.engine.attach import SealedFile
 from nexus_node.engine.core import NodeCore
 from nexus_node.engine.relay import NO_RELAY, RelayPolicy
 from nexus_node.ports.driver import HELD, Driver
@@ -37,6 +39,7 @@ class Node:
         relays: Sequence[NodeId],
         slots: list[Slot],
         recovered: str | None,
+        files: Path | None,
     ) -> None:
         self.core = core
         self.pump = pump
@@ -45,6 +48,8 @@ class Node:
         """Those that keep this node's mail while it is away (N10)."""
         self.recovered = recovered
         """What was saved from a damaged store at this start, in words."""
+        self.files = files
+        """The folder that attached files are written to, opened, once their message was looked at."""
         self.started = pump.now()
         self._slots = slots
 
@@ -54,9 +59,11 @@ class Node:
     def wall_ms(self) -> int:
         return self.core.wall.ms(self.now())
 
-    def send(self, name: str, text: str, *, min_bandwidth: int = 0) -> bytes:
-        """Send a text, durable on return; its id. For programs that embed a node."""
-        row = self.core.send(name, text, min_bandwidth=min_bandwidth, now=self.now())
+    def send(
+        self, name: str, text: str, *, min_bandwidth: int = 0, files: Sequence[SealedFile] = ()
+    ) -> bytes:
+        """Send a text, and files with it, durable on return; its id. For programs that embed a node."""
+        row = self.core.send(name, text, min_bandwidth=min_bandwidth, files=files, now=self.now())
         self.core.commit()
         self.pump.after()
         return row.id
@@ -124,6 +131,7 @@ async def open_node(
     relays: Sequence[NodeId] = (),
     wall: Callable[[], float] = time.time,
     recovered: str | None = None,
+    files: Path | None = None,
 ) -> AsyncIterator[Node]:
     """Run a node inside the context. The caller closes the store.
 
@@ -149,5 +157,5 @@ async def open_node(
         nursery.start_soon(pump.run)
         for slot in slots:
             nursery.start_soon(supervise, slot)
-        yield Node(core, pump, name, relays, slots, recovered)
+        yield Node(core, pump, name, relays, slots, recovered, files)
         nursery.cancel_scope.cancel()

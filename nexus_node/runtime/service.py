@@ -25,6 +25,7 @@ from nexus_node.wire.announce import Serve
 log = logging.getLogger(__name__)
 
 STORE_NAME = "nexus.db"
+FILES_NAME = "files"
 _MB = 1_000_000
 _DAY_S = 24 * 3600
 _STORE_PAUSE_S = 5.0
@@ -59,6 +60,7 @@ async def _serve(home: Path, config: NodeConfig, identity: Identity, on_ready: C
                     path_policy=Policy(config.path_policy),
                     relays=config.relays,
                     recovered=store.recovered,
+                    files=home / FILES_NAME,
                 ) as node,
                 trio.open_nursery() as nursery,
             ):

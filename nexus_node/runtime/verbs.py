@@ -1,33 +1,30 @@
 """What the control socket can ask, and the JSON it gets (docs/control.md)."""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from pathlib import Path
 
 import trio
 
 from nexus_node.base.errors import InputError
-from nexus_node.base.ids import MessageId, ObjectId
-from nexus_node.base.limits import OBJECT_MAX
+from nexus_node.base.ids import MessageId
 from nexus_node.base.states import State
 from nexus_node.crypto.address import address_of
-from nexus_node.ports.store import Correspondent, Incoming, Outgoing, StoredObject
+from nexus_node.engine.attach import whole_facts, whole_state
+from nexus_node.ports.store import Correspondent, Fact, Incoming, Outgoing
 from nexus_node.runtime.arguments import (
-    SECONDS_MAX,
+    BANDWIDTH_MAX,
     Json,
     UsageError,
     amount,
     argument,
-    file_path,
     identifier,
     seconds,
 )
+from nexus_node.runtime.files import attachments, get, objects, put, send_files
 from nexus_node.runtime.network import events, paths, status, trace
 from nexus_node.runtime.node import Node
-from nexus_node.wire.dataobject import KIND_BLOB
 from nexus_node.wire.uri import make_uri
 
 _PAGE = 200
-_BANDWIDTH_MAX = 10**12
 
 
 class WaitTimeout(InputError):
@@ -90,7 +87,7 @@ async def contact_list(node: Node, args: Json) -> AsyncGenerator[Json, None]:
 
 # --- messages ---------------------------------------------------------------------------------------
 def send(node: Node, args: Json) -> Json:
-    min_bandwidth = amount(args, "min_bandwidth", _BANDWIDTH_MAX) or 0
+    min_bandwidth = amount(args, "min_bandwidth", BANDWIDTH_MAX) or 0
     row = node.core.send(
         argument(args, "to", str), argument(args, "text", str), min_bandwidth=min_bandwidth, now=node.now()
     )
@@ -121,12 +118,23 @@ def _state_of(node: Node, message_id: MessageId) -> State:
     row = node.core.store.outgoing(message_id)
     if row is None:
         raise InputError(f"there is no message {message_id.hex()} in the outbox")
-    return row.state
+    return whole_state(_rows(node, row))
 
 
 def _why(node: Node, message_id: MessageId) -> str:
-    facts = node.core.store.facts(message_id)
+    row = node.core.store.outgoing(message_id)
+    facts = _facts(node, _rows(node, row)) if row is not None else []
     return facts[-1].by if facts else ""
+
+
+def _rows(node: Node, row: Outgoing) -> list[Outgoing]:
+    """The row of a message's text, and those of its files."""
+    return [row] if row.part_of is None else node.core.store.parts(row.part_of)
+
+
+def _facts(node: Node, rows: list[Outgoing]) -> list[Fact]:
+    facts = [node.core.store.facts(one.id) for one in rows]
+    return facts[0] if len(rows) == 1 else whole_facts(facts)
 
 
 def _refusal(node: Node, row: Outgoing) -> str | None:
@@ -138,44 +146,67 @@ def _refusal(node: Node, row: Outgoing) -> str | None:
     return f"{why}; trying again in {left_s:.0f} s"
 
 
+def _held(node: Node, row: Outgoing) -> Json | None:
+    """What a row needs that waits for a wider link, and the widest there is."""
+    if row.state != State.HELD:
+        return None
+    ways = node.core.delivery.ways_to(row.to)
+    return {"needs_bps": row.min_bandwidth, "best_bps": max((int(way.bps) for way in ways), default=0)}
+
+
 def _outgoing(node: Node, row: Outgoing) -> Json:
-    final = row.state.final
-    done = row.size if row.state in (State.DELIVERED, State.READ) else 0
-    held = None
-    if row.state == State.HELD:
-        ways = node.core.delivery.ways_to(row.to)
-        best = max((int(way.link.profile.bps) for way in ways), default=0)
-        held = {"needs_bps": row.min_bandwidth, "best_bps": best}
-    facts = node.core.store.facts(row.id)
+    rows = _rows(node, row)
+    state = whole_state(rows)
+    files = [_outgoing_file(node, one) for one in rows[1:]]
+    held = next((found for one in rows if (found := _held(node, one)) is not None), None)
+    facts = _facts(node, rows)
     why = None
-    if held is not None:
-        why = facts[-1].by
-    elif not final:
-        why = _refusal(node, row) or node.core.planner.why(row.to)
+    if held is not None and state is State.HELD:
+        why = f"needs {held['needs_bps']} bps"
+    elif not state.final:
+        late = next((one for one in rows if not one.state.final), row)
+        why = _refusal(node, late) or node.core.planner.why(row.to)
+    done = row.size if row.state in (State.DELIVERED, State.READ) else 0
     return {
         "id": row.id.hex(),
         "to": node.core.contacts.name_of(row.to) or address_of(row.to).hex(),
-        "state": row.state.value,
+        "state": state.value,
         "why": why,
         "facts": [{"state": fact.state.value, "at_ms": fact.at_ms, "by": fact.by} for fact in facts],
         "held": held,
         "created_ms": row.created_ms,
         "text": node.core.text_of(row),
-        "bytes_done": done,
-        "bytes_total": row.size,
+        "files": files,
+        "bytes_done": done + sum(file["bytes_done"] for file in files),
+        "bytes_total": row.size + sum(file["size"] for file in files),
+    }
+
+
+def _outgoing_file(node: Node, row: Outgoing) -> Json:
+    file = node.core.description_of(row)
+    size = file.size if file is not None else 0
+    stored = node.core.store.get_object(row.object)
+    there = node.core.delivery.fetched.get(row.id, 0) / max(1, stored.chunks_total) if stored else 0
+    return {
+        "name": str(file.name) if file is not None else "",
+        "size": size,
+        "object": row.object.hex(),
+        "state": row.state.value,
+        "held": _held(node, row),
+        "bytes_done": size if row.state is State.DELIVERED else int(size * there),
     }
 
 
 async def outbox(node: Node, args: Json) -> AsyncGenerator[Json, None]:
     since = 0
     while rows := list(node.core.store.outbox(since_seq=since, limit=_PAGE)):
-        for item in [_outgoing(node, row) for row in rows]:
+        for item in [_outgoing(node, row) for row in rows if not row.is_file]:
             yield item
         since = rows[-1].seq
         await trio.lowlevel.checkpoint()
 
 
-def _incoming(node: Node, row: Incoming) -> Json:
+async def _incoming(node: Node, row: Incoming) -> Json:
     return {
         "id": row.shown_id.hex(),
         "from": node.core.contacts.name_of(row.sender) or address_of(row.sender).hex(),
@@ -184,7 +215,7 @@ def _incoming(node: Node, row: Incoming) -> Json:
         "text": node.core.text_of(row),
         "sent_ms": row.sent_ms or None,
         "received_ms": row.received_ms,
-        "attachments": [],
+        "attachments": await attachments(node, row),
     }
 
 
@@ -204,7 +235,7 @@ async def inbox(node: Node, args: Json) -> AsyncGenerator[Json, None]:
         while True:
             while rows := list(core.store.inbox(since_seq=since_seq, sender=sender, limit=_PAGE)):
                 for row in rows:
-                    yield _incoming(node, row)
+                    yield await _incoming(node, row)
                 since_seq = rows[-1].seq
                 core.mark_read(rows, node.now())
                 node.pump.after()
@@ -216,65 +247,6 @@ async def inbox(node: Node, args: Json) -> AsyncGenerator[Json, None]:
                     break
             else:
                 raise InputError("more arrived than this reader could follow; call again with --since")
-
-
-# --- objects ----------------------------------------------------------------------------------------
-def _object(stored: StoredObject) -> Json:
-    return {
-        "object": stored.id.hex(),
-        "kind": "blob" if stored.kind == KIND_BLOB else "message",
-        "size": stored.size,
-        "root": stored.root.hex(),
-        "chunks_have": stored.chunks_have,
-        "chunks_total": stored.chunks_total,
-        "min_bandwidth": stored.min_bandwidth,
-        "created_ms": stored.created_ms,
-        "expires_ms": stored.expires_ms,
-    }
-
-
-async def put(node: Node, args: Json) -> Json:
-    path = file_path(args)
-    ttl_s = amount(args, "ttl_s", SECONDS_MAX)
-    min_bandwidth = amount(args, "min_bandwidth", _BANDWIDTH_MAX) or 0
-    try:
-        content = await trio.to_thread.run_sync(_read_bounded, path)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read: {_reason(error)}") from error
-    stored = node.core.objects.put(content, now_ms=node.wall_ms(), min_bandwidth=min_bandwidth, ttl_s=ttl_s)
-    return _object(stored)
-
-
-def _read_bounded(path: Path) -> bytes:
-    if path.exists() and not (path.is_file() or path.is_dir()):
-        raise ValueError("it is not a regular file")  # a pipe would be waited for without end
-    with path.open("rb") as file:
-        return file.read(OBJECT_MAX + 1)
-
-
-def _reason(error: OSError | ValueError) -> str:
-    return (error.strerror if isinstance(error, OSError) else None) or str(error)
-
-
-def _write_new(path: Path, content: bytes) -> None:
-    with path.open("xb") as file:
-        file.write(content)
-
-
-async def get(node: Node, args: Json) -> Json:
-    stored = node.core.objects.get(ObjectId(identifier(args, "object")))
-    path = file_path(args)
-    content = b"".join(node.core.objects.read(stored.id))
-    try:
-        await trio.to_thread.run_sync(_write_new, path, content)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be written: {_reason(error)}") from error
-    return _object(stored) | {"path": str(path)}
-
-
-async def objects(node: Node, args: Json) -> AsyncGenerator[Json, None]:
-    for stored in node.core.objects.all():
-        yield _object(stored)
 
 
 Immediate = Callable[[Node, Json], Json]
@@ -289,7 +261,12 @@ IMMEDIATE: dict[str, Immediate] = {
 }
 """Answered at once; the answers of one block of requests share a commit."""
 
-WAITING: dict[str, Callable[[Node, Json], Awaitable[Json]]] = {"wait": wait, "put": put, "get": get}
+WAITING: dict[str, Callable[[Node, Json], Awaitable[Json]]] = {
+    "wait": wait,
+    "send.files": send_files,
+    "put": put,
+    "get": get,
+}
 STREAMS: dict[str, Callable[[Node, Json], AsyncGenerator[Json, None]]] = {
     "contact.list": contact_list,
     "outbox": outbox,

@@ -4,6 +4,7 @@ As `nexus_node.store.check`, of which it is a part; apart for a store that keeps
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 from nexus_node.base.errors import StoreFull
@@ -66,7 +67,7 @@ def check_custody(make_store: MakeCustodyStore) -> None:
     store = make_store(MIB)
     expect((store.waiting(), store.prefixes(), store.custody_usage()), ({}, [], (0, 0)), "an empty store")
     rows = [a_held(number, CAROL if number % 3 else BOB, size=50 + number) for number in range(60)]
-    rows[7].data = bytes(65_000)
+    rows[7] = replace(rows[7], data=bytes(65_000), size=0)
     for row in rows:
         expect(store.hold(row, MIB), Admission(True), "a new message")
         row.seq = store.held_for(row.destination, limit=99)[-1].seq

@@ -8,7 +8,7 @@ from nexus_node.base.ids import Address, NodeId
 from nexus_node.ports.custody import Admission, Held, Receipt, Slip
 from nexus_node.store.database import Database, Row
 
-_HELD = "id, destination, data, mark, giver, rank, promised, received_ms, expires_ms"
+_HELD = "id, destination, data, mark, giver, rank, promised, received_ms, expires_ms, kind, size"
 _HOUR_MS = 3_600_000
 _GIVEN_HOURS = 24
 """Limits are by the day (S3)."""
@@ -23,7 +23,7 @@ class CustodyTable(Database):
 
     # --- messages -------------------------------------------------------------------------------
     def hold(self, held: Held, quota_bytes: int) -> Admission:
-        prefix, size = held.prefix, len(held.data)
+        prefix, size = held.prefix, max(held.size, len(held.data))
         known, used, hour, first, last = self._read(
             """SELECT EXISTS (SELECT 1 FROM custody WHERE prefix = ?1)
                 OR EXISTS (SELECT 1 FROM receipts WHERE prefix = ?1),
@@ -41,10 +41,9 @@ class CustodyTable(Database):
         if first is not None:
             self._forget_given(held.received_ms // _HOUR_MS - _GIVEN_HOURS, hour, first, last)
         self._write(
-            f"INSERT INTO custody (prefix, size, {_HELD}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            f"INSERT INTO custody (prefix, {_HELD}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 prefix,
-                size,
                 held.id,
                 held.destination,
                 held.data,
@@ -54,12 +53,14 @@ class CustodyTable(Database):
                 held.promised,
                 held.received_ms,
                 held.expires_ms,
+                held.kind,
+                size,
             ),
         )
         return admission
 
     def _make_room(self, held: Held, quota_bytes: int, admission: Admission) -> None:
-        size = len(held.data)
+        size = held.size
         while self.custody_usage()[1] + size > quota_bytes and self.expire_custody(held.received_ms)[0]:
             pass
         # What is merely carried breaks no promise: somebody else has it too.
@@ -105,7 +106,7 @@ class CustodyTable(Database):
         return {address: (count, size) for address, count, size in rows}
 
     def prefixes(self) -> list[tuple[bytes, int]]:
-        rows = self._read("SELECT prefix, received_ms / 1000 FROM custody")
+        rows = self._read("SELECT prefix, received_ms / 1000 FROM custody WHERE kind = 2")
         return sorted(rows, key=itemgetter(1))  # twice as fast as ORDER BY
 
     def release(self, prefix: bytes) -> bool:

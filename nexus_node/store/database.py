@@ -258,7 +258,7 @@ class Database:
         (counters.objects, inline), *_ = self._read("SELECT count(*), total(length(content)) FROM objects")
         for table, size in (
             ("outbox", "length(body) + open * size"),
-            ("inbox", "length(body)"),
+            ("inbox", "length(body) + length(files)"),
         ):
             counters.bytes += int(self._read(f"SELECT total({size}) FROM {table}")[0][0])
         counters.bytes += int(inline)

@@ -3,18 +3,19 @@
 from collections.abc import Iterator
 
 from nexus_node.base.errors import StoreFull
-from nexus_node.base.ids import MessageId, NodeId
-from nexus_node.ports.store import Incoming
+from nexus_node.base.ids import MessageId, NodeId, ObjectId
+from nexus_node.ports.store import Expected, Incoming
 from nexus_node.store.database import Database, Row
 
-_SELECT = "SELECT id, sender, sent_ms, received_ms, body, delivered, read, read_ms, first, seq FROM inbox "
+_SELECT = """SELECT id, sender, sent_ms, received_ms, body, delivered, read, read_ms, first, files, seq
+    FROM inbox """
 
 
 class InboxTable(Database):
-    """The table `inbox`."""
+    """The tables `inbox` and `expected`."""
 
     def add_incoming(self, message: Incoming) -> bool:
-        size = len(message.body)
+        size = len(message.body) + len(message.files)
         try:
             self._take_room(size, "a message")
         except StoreFull:
@@ -23,8 +24,8 @@ class InboxTable(Database):
             return False
         cursor = self._write(
             """INSERT OR IGNORE INTO inbox
-            (id, sender, sent_ms, received_ms, body, delivered, read, read_ms, first)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)""",
+            (id, sender, sent_ms, received_ms, body, delivered, read, read_ms, first, files)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
             (
                 message.id,
                 message.sender,
@@ -35,6 +36,7 @@ class InboxTable(Database):
                 message.read,
                 message.read_ms,
                 message.first,
+                message.files,
             ),
         )
         if cursor.rowcount == 0:
@@ -79,6 +81,31 @@ class InboxTable(Database):
 
     def told(self, seq: int) -> None:
         self._write("UPDATE inbox SET tell = tell - 1 WHERE seq = ? AND tell > 0", (seq,))
+
+    # --- attached files -------------------------------------------------------------------------
+    def expect(self, expected: Expected) -> bool:
+        cursor = self._write(
+            """INSERT OR IGNORE INTO expected (object, message, sender, min_bandwidth, receipt, arrived_ms)
+            VALUES (?, ?, ?, ?, ?, ?)""",
+            (
+                expected.object,
+                expected.message,
+                expected.sender,
+                expected.min_bandwidth,
+                expected.receipt,
+                expected.arrived_ms,
+            ),
+        )
+        return cursor.rowcount == 1
+
+    def expected(self, prefix: bytes) -> Expected | None:
+        sql = """SELECT object, message, sender, min_bandwidth, receipt, arrived_ms FROM expected
+            WHERE object >= ? AND object < ? LIMIT 1"""
+        rows = self._read(sql, (prefix, prefix + b"\xff" * 33))
+        return Expected(*rows[0]) if rows else None
+
+    def arrived(self, object_id: ObjectId, at_ms: int) -> None:
+        self._write("UPDATE expected SET arrived_ms = ? WHERE object = ?", (at_ms, object_id))
 
 
 def _incoming(row: Row) -> Incoming:

@@ -132,6 +132,11 @@ class ObjectTable(ChunkTable):
         rows = self._read(f"SELECT {_HEADER}, length(content), seq FROM objects WHERE id = ?", (object_id,))
         return self._stored(rows[0]) if rows else None
 
+    def object_called(self, prefix: bytes) -> ObjectId | None:
+        sql = "SELECT id FROM objects WHERE id >= ? AND id < ? LIMIT 1"
+        rows = self._read(sql, (prefix, prefix + b"\xff" * 33))
+        return ObjectId(rows[0][0]) if rows else None
+
     def read_chunk(self, object_id: ObjectId, number: int) -> bytes:
         seq, size = self._find(object_id)
         if not 0 <= number < chunk_count(size):

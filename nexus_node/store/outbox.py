@@ -11,7 +11,7 @@ from nexus_node.ports.store import Fact, Outgoing
 from nexus_node.store.database import STATE_CODES, STATES, Database, Row
 
 _SELECT = """SELECT id, recipient, object, created_ms, expires_ms, size, envelope, body,
-    delivered_mark, read_mark, min_bandwidth, state, seq FROM outbox """
+    delivered_mark, read_mark, min_bandwidth, part_of, state, seq FROM outbox """
 
 
 class OutboxTable(Database):
@@ -23,8 +23,8 @@ class OutboxTable(Database):
         try:
             cursor = self._write(
                 """INSERT INTO outbox (id, recipient, object, created_ms, expires_ms, size, min_bandwidth,
-                state, open, delivered_mark, read_mark, body, envelope, facts)
-                VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?, ?, '')""",
+                state, open, delivered_mark, read_mark, body, envelope, part_of, facts)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?, ?, ?, '')""",
                 (
                     message.id,
                     message.to,
@@ -38,6 +38,7 @@ class OutboxTable(Database):
                     message.read_mark,
                     message.body,
                     message.envelope,
+                    message.part_of,
                 ),
             )
         except sqlite3.IntegrityError as error:
@@ -71,6 +72,10 @@ class OutboxTable(Database):
             values += (relayed, f"%{relayed} % {not_by}\n%")
         sql = f"{_SELECT} {which} ORDER BY seq LIMIT ?"
         return [_outgoing(row) for row in self._read(sql, (*values, limit))]
+
+    def parts(self, message_id: MessageId) -> list[Outgoing]:
+        rows = self._read(_SELECT + "WHERE part_of = ? ORDER BY seq", (message_id,))
+        return [_outgoing(row) for row in rows]
 
     def open_outgoing(self, prefix: bytes) -> Outgoing | None:
         rows = self._read(_SELECT + "WHERE open = 1 AND substr(object, 1, 8) = ? LIMIT 1", (prefix,))

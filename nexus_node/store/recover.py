@@ -29,6 +29,7 @@ _TABLES = (
     "outbox",
     "facts",
     "inbox",
+    "expected",
     "correspondents",
     "neighbours",
     "custody",

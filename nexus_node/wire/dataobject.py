@@ -22,6 +22,9 @@ KIND_BLOB = 1
 KIND_MESSAGE = 2
 """A sealed message: destination address 16 | time u32, seconds since 1970 | envelope."""
 
+KIND_FILE = 3
+"""A file attached to messages, sealed with a key that stands in their descriptions of it."""
+
 
 @dataclass(slots=True)
 class ObjectHeader:

@@ -9,6 +9,8 @@ from nexus_node.base.ids import Address
 CONTENT_TEXT = 0
 CONTENT_TEXT_AGAIN = 1
 """A text that was sealed before: the message id it had then, 32 bytes, and the text."""
+CONTENT_FILES = 4
+"""This bit beside one of these: descriptions of attached files stand before the text."""
 _HEAD = Struct("<BH")
 _TIME = Struct("<I")
 TIME_SIZE = 4

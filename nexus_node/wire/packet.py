@@ -53,6 +53,11 @@ class Context(IntEnum):
     ACQUAINTANCE = 19
     """See `nexus_node.wire.custody`."""
 
+    OFFER_OBJECT = 24
+    ASK = 25
+    CHUNK = 26
+    """These three: see `nexus_node.wire.transfer`."""
+
 
 class Priority(IntEnum):
     """The four classes of N6; a lower number goes first."""
@@ -131,6 +136,10 @@ class Reason(IntEnum):
     """This relay does not keep mail for these people."""
     TOO_MUCH = 8
     """The sender has used up what the relay's owner allows it; `retry_s` says when there is more."""
+    NOT_EXPECTED = 9
+    """This node knows of no message with that file: not yet, perhaps."""
+    DECLINED = 10
+    """The recipient does not want that file."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from nexus_node.base.errors import InputError, StoreFull, UnknownContact
 from nexus_node.base.ids import NodeId
 from nexus_node.base.limits import MESSAGE_TTL_S, PENDING_CONNECTIONS, TEXT_MAX
 from nexus_node.base.states import State
-from nexus_node.engine.forward import message_prefix
+from nexus_node.engine.forward import object_prefix
 from nexus_node.wire.custody import custody_tlv
 from nexus_node.wire.frames import ItemKind, Opening, Retry, parse_frame_untrusted
 from nexus_node.wire.packet import Context, Packet, Reason, Refusal
@@ -397,7 +397,7 @@ def test_packet_for_somebody_else_is_refused_with_the_reason(tlvs, reason: Reaso
     a.core.delivery.take_refusal = listening
     a.core.attachments[wire.cids[0]].link.queue(ItemKind.PACKET, packet.encode())
     wire.settle(1.0, 2.0)
-    assert heard == [(b.identity.node_id, Refusal(reason, message_prefix(packet)))]
+    assert heard == [(b.identity.node_id, Refusal(reason, object_prefix(packet)))]
     assert b.core.counters[counter] == 1 and b.inbox() == []
 
 

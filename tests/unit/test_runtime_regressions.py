@@ -20,9 +20,10 @@ from nexus_node.config.model import CarrierConfig, NodeConfig
 from nexus_node.crypto.identity import Identity
 from nexus_node.ports.driver import DriverPort, LinkProfile
 from nexus_node.runtime.control import open_control, serve_control
+from nexus_node.runtime.files import _read_bounded
 from nexus_node.runtime.node import Node, open_node
 from nexus_node.runtime.service import STORE_NAME, _serve
-from nexus_node.runtime.verbs import _read_bounded, wait
+from nexus_node.runtime.verbs import wait
 from nexus_node.store.memory import MemoryStore
 from nexus_node.store.sqlite import SqliteStore
 from nexus_node.wire.uri import make_uri
@@ -334,4 +335,4 @@ def test_put_refuses_a_pipe_instead_of_waiting_for_it(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     with pytest.raises(ValueError, match="regular file"):
-        _read_bounded(pipe)
+        _read_bounded(pipe, 100)

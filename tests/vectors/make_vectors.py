@@ -636,7 +636,7 @@ def object_vectors() -> list[Vector]:
     for name, header, code in (
         ("length", whole + b"\0", "bad_object"),
         ("version", b"\x02" + whole[1:], "object_version"),
-        ("size", struct.pack("<BBQ", 1, 1, 64 * 2**20 + 1) + whole[10:], "object_too_large"),
+        ("size", struct.pack("<BBQ", 1, 1, 2**30 + 1) + whole[10:], "object_too_large"),
     ):
         vectors.append({"id": f"object-bad-{name}", "header": header, "refused": code})
     return vectors

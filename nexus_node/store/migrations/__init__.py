@@ -3,7 +3,14 @@
 import sqlite3
 from collections.abc import Callable
 
-from nexus_node.store.migrations import m0001_initial, m0002_rows, m0003_custody, m0004_level, m0005_partial
+from nexus_node.store.migrations import (
+    m0001_initial,
+    m0002_rows,
+    m0003_custody,
+    m0004_level,
+    m0005_partial,
+    m0006_files,
+)
 
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     m0001_initial.migrate,
@@ -11,6 +18,7 @@ MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     m0003_custody.migrate,
     m0004_level.migrate,
     m0005_partial.migrate,
+    m0006_files.migrate,
 )
 VERSION = len(MIGRATIONS)
 

@@ -1,0 +1,64 @@
+"""Files sealed in segments: the STREAM construction with ChaCha20-Poly1305 (S1, docs/protocol/object.md).
+
+Hoang, Reyhanitabar, Rogaway, Vizar: Online Authenticated-Encryption and its Nonce-Reuse Misuse-Resistance
+(2015), with the nonces and the segment size of age's payload (C2SP age, section Payload): 64 KiB; an 11-byte
+big-endian counter and a byte that is 1 for the last segment. A key seals one file.
+"""
+
+from collections.abc import Iterable, Iterator
+from hashlib import blake2b
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+
+from nexus_node.base.errors import BadWire
+
+SEGMENT = 64 * 1024
+KEY_SIZE, TAG_SIZE = 32, 16
+_SEALED_SEGMENT = SEGMENT + TAG_SIZE
+_PERSON = b"nexus file whole"
+
+
+def sealed_size(size: int) -> int:
+    """Bytes of a sealed file of `size` bytes."""
+    return size + TAG_SIZE * max(1, -(-size // SEGMENT))
+
+
+def seal_file(key: bytes, content: bytes) -> Iterator[bytes]:
+    """Yield the sealed segments of a file. `key` must have sealed nothing else."""
+    aead, last = ChaCha20Poly1305(key), max(0, len(content) - 1) // SEGMENT
+    for number in range(last + 1):
+        segment = content[number * SEGMENT : (number + 1) * SEGMENT]
+        yield aead.encrypt(_nonce(number, number == last), segment, None)
+
+
+def open_file(key: bytes, parts: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield a file's content as its sealed form comes in parts of any size.
+
+    Raises BadWire("bad_file") when that was not sealed with this key, or is cut off or longer: what was
+    yielded before is the beginning of the file all the same.
+    """
+    aead, number, rest = ChaCha20Poly1305(key), 0, bytearray()
+    for part in parts:
+        rest += part
+        while len(rest) > _SEALED_SEGMENT:
+            yield _open(aead, number, bytes(rest[:_SEALED_SEGMENT]), last=False)
+            del rest[:_SEALED_SEGMENT]
+            number += 1
+    yield _open(aead, number, bytes(rest), last=True)
+
+
+def file_receipt(key: bytes, object_id: bytes) -> bytes:
+    """16 bytes that prove that whoever made them has the file's key, and says that all of it is there."""
+    return blake2b(object_id, key=key, digest_size=16, person=_PERSON).digest()
+
+
+def _open(aead: ChaCha20Poly1305, number: int, sealed: bytes, *, last: bool) -> bytes:
+    try:
+        return aead.decrypt(_nonce(number, last), sealed, None)
+    except InvalidTag:
+        raise BadWire("bad_file") from None
+
+
+def _nonce(number: int, last: bool) -> bytes:
+    return number.to_bytes(11, "big") + bytes((last,))

@@ -1,0 +1,199 @@
+"""Verbs that move files: with messages, and as objects (N7, N9, docs/control.md)."""
+
+import mimetypes
+import os
+from collections.abc import AsyncGenerator, Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import trio
+
+from nexus_node.base.errors import InputError, StoreCorrupt
+from nexus_node.base.ids import ObjectId
+from nexus_node.base.limits import ATTACHMENT_MAX, ATTACHMENTS_MAX, MIB, OBJECT_MAX
+from nexus_node.crypto.filestream import KEY_SIZE, open_file
+from nexus_node.engine.attach import SealedFile, seal_attachment
+from nexus_node.ports.store import Incoming, StoredObject
+from nexus_node.runtime.arguments import (
+    BANDWIDTH_MAX,
+    SECONDS_MAX,
+    Json,
+    UsageError,
+    amount,
+    argument,
+    file_path,
+    identifier,
+)
+from nexus_node.runtime.node import Node
+from nexus_node.wire.dataobject import KIND_BLOB, KIND_FILE, KIND_MESSAGE
+from nexus_node.wire.description import Description
+
+_KINDS = {KIND_BLOB: "blob", KIND_MESSAGE: "message", KIND_FILE: "file"}
+
+
+# --- attached to messages ---------------------------------------------------------------------------
+async def send_files(node: Node, args: Json) -> Json:
+    """Send a text with files, which wait for a link as fast as each needs (N13)."""
+    to, text = argument(args, "to", str), argument(args, "text", str)
+    min_bandwidth = amount(args, "min_bandwidth", BANDWIDTH_MAX)
+    paths = argument(args, "files", list)
+    if not paths or not all(isinstance(path, str) and "\0" not in path for path in paths):
+        raise UsageError("the argument 'files' is a list of paths")
+    if len(paths) > ATTACHMENTS_MAX:
+        raise InputError(f"a message takes {ATTACHMENTS_MAX} files, not {len(paths)}; send several messages")
+    node.core.contacts.get(to)  # before the files are read
+    files = [await _seal(node, Path(path), min_bandwidth) for path in paths]
+    row = node.core.send(to, text, files=files, now=node.now())
+    node.core.commit()
+    node.pump.after()
+    return {"id": row.id.hex(), "state": row.state.value}
+
+
+async def _seal(node: Node, path: Path, min_bandwidth: int | None) -> SealedFile:
+    content = await _read(path, ATTACHMENT_MAX)
+    seal = partial(
+        seal_attachment,
+        path.name,
+        content,
+        media_type=mimetypes.guess_type(path.name)[0] or "",
+        key=node.core.random_bytes(KEY_SIZE),
+        min_bandwidth=min_bandwidth,
+    )
+    return await trio.to_thread.run_sync(seal)
+
+
+async def attachments(node: Node, row: Incoming) -> list[Json]:
+    """The files of a message in the inbox: how far each has come, and where it lies once it is here."""
+    return [await _attached(node, one) for one in node.core.files_of(row)]
+
+
+async def _attached(node: Node, file: Description) -> Json:
+    object_id = file.object
+    core = node.core
+    expected = core.store.expected(object_id)
+    stored = core.store.get_object(object_id)
+    state, path = "waiting", None
+    if expected is not None and expected.arrived_ms is not None:
+        state = "complete" if stored is not None and stored.complete else "deleted"
+    elif core.fetcher.progress(object_id) is not None:
+        state = "receiving"
+    if state == "complete":
+        path = await _written(node, file)
+        state = "complete" if path is not None or node.files is None else "damaged"
+    have = stored.chunks_have if stored is not None else 0
+    total = stored.chunks_total if stored is not None else 1
+    return {
+        "name": str(file.name),
+        "size": file.size,
+        "type": file.media_type,
+        "object": object_id.hex(),
+        "state": state,
+        "path": str(path) if path is not None else None,
+        "needs_bps": file.min_bandwidth,
+        "bytes_done": file.size if have == total else file.size * have // total,
+    }
+
+
+async def _written(node: Node, file: Description) -> Path | None:
+    """Where that file lies, written now if it was not yet; None without a folder, or when it is damaged."""
+    if node.files is None:
+        return None
+    folder = node.files / file.object.hex()[:16]
+    path = folder / file.name
+    if path.exists():
+        return path
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    beside = folder / ".unfinished"
+    try:
+        with open(os.open(beside, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "wb") as out:
+            await _pour(open_file(file.key, node.core.store.read_object(file.object)), out.write)
+    except StoreCorrupt:
+        return None
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {reason(error)}") from error
+    beside.rename(path)
+    return path
+
+
+async def _pour(parts: Iterator[bytes], write: Callable[[bytes], int]) -> None:
+    """Write what comes in parts, a megabyte at a time, with the node going on in between."""
+    block = bytearray()
+    for part in parts:
+        block += part
+        if len(block) >= MIB:
+            await trio.to_thread.run_sync(write, bytes(block))
+            block.clear()
+    await trio.to_thread.run_sync(write, bytes(block))
+
+
+# --- objects ----------------------------------------------------------------------------------------
+def _object(stored: StoredObject) -> Json:
+    return {
+        "object": stored.id.hex(),
+        "kind": _KINDS.get(stored.kind, str(stored.kind)),
+        "size": stored.size,
+        "root": stored.root.hex(),
+        "chunks_have": stored.chunks_have,
+        "chunks_total": stored.chunks_total,
+        "min_bandwidth": stored.min_bandwidth,
+        "created_ms": stored.created_ms,
+        "expires_ms": stored.expires_ms,
+    }
+
+
+async def put(node: Node, args: Json) -> Json:
+    ttl_s = amount(args, "ttl_s", SECONDS_MAX)
+    min_bandwidth = amount(args, "min_bandwidth", BANDWIDTH_MAX) or 0
+    content = await _read(file_path(args), OBJECT_MAX)
+    stored = node.core.objects.put(content, now_ms=node.wall_ms(), min_bandwidth=min_bandwidth, ttl_s=ttl_s)
+    return _object(stored)
+
+
+async def _read(path: Path, most: int) -> bytes:
+    """A file's content, and a byte more of one that is larger than `most`. Raises InputError."""
+    try:
+        return await trio.to_thread.run_sync(_read_bounded, path, most)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read: {reason(error)}") from error
+
+
+def _read_bounded(path: Path, most: int) -> bytes:
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise ValueError("it is not a regular file")  # a pipe would be waited for without end
+    with path.open("rb") as file:
+        return file.read(most + 1)
+
+
+def reason(error: OSError | ValueError) -> str:
+    """What the system says, in words."""
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+
+
+async def get(node: Node, args: Json) -> Json:
+    """Write an object's content to a new file; of a file that came with a message, opened."""
+    core = node.core
+    stored = core.objects.get(ObjectId(identifier(args, "object")))
+    path = file_path(args)
+    if not stored.complete:
+        raise InputError(
+            f"only {stored.chunks_have} of {stored.chunks_total} parts of that object are here; "
+            "wait for the others"
+        )
+    parts = core.objects.read(stored.id)
+    expected = core.store.expected(stored.id)
+    if stored.kind == KIND_FILE and expected is not None:
+        row = core.store.incoming(expected.message)
+        for file in core.files_of(row) if row is not None else ():
+            if file.object == stored.id:
+                parts = open_file(file.key, parts)
+    try:
+        with path.open("xb") as out:
+            await _pour(parts, out.write)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be written: {reason(error)}") from error
+    return _object(stored) | {"path": str(path)}
+
+
+async def objects(node: Node, args: Json) -> AsyncGenerator[Json, None]:
+    for stored in node.core.objects.all():
+        yield _object(stored)

@@ -1,0 +1,254 @@
+"""N13, N7, N9: attached files: described at once, held for a wide enough link, fetched, proved."""
+
+import random
+from pathlib import Path
+
+import pytest
+
+from nexus_node.crypto.filestream import open_file
+from nexus_node.engine.attach import seal_attachment, whole_facts, whole_state
+from nexus_node.ports.driver import LinkProfile
+from nexus_node.ports.store import Outgoing
+
+from .mesh import Mesh
+from .world import DATAGRAM, NARROW, STREAM
+
+WIFI = LinkProfile(mtu=4096, bps=5e6, ordered=True)
+SLOW = LinkProfile(mtu=255, bps=1200, half_duplex=True)
+
+
+def photo(size: int = 400_000, seed: int = 1) -> bytes:
+    return random.Random(seed).randbytes(size)
+
+
+def send(mesh: Mesh, content: bytes, *, media_type: str = "image/jpeg", **options) -> bytes:
+    file = seal_attachment("photo.jpg", content, media_type=media_type, key=bytes(range(32)), **options)
+    return mesh["alice"].send("bob", "look", mesh.now, files=[file])
+
+
+def whole(mesh: Mesh, message: bytes) -> str:
+    return whole_state(mesh["alice"].store.parts(message)).value
+
+
+def told(mesh: Mesh, message: bytes) -> list[str]:
+    """The states the message came to, as its sender was told."""
+    return [
+        str(event.fields["state"])
+        for event in mesh["alice"].events
+        if event.event == "message_state" and event.fields["id"] == message.hex()
+    ]
+
+
+def received(mesh: Mesh) -> bytes | None:
+    """The file as bob has it, opened; None while it is not here."""
+    core = mesh["bob"].core
+    (row,) = mesh["bob"].store.inbox()
+    (file,) = core.files_of(row)
+    expected = core.store.expected(file.object)
+    assert expected is not None
+    if expected.arrived_ms is None:
+        return None
+    return b"".join(open_file(file.key, core.store.read_object(file.object)))
+
+
+def friends(*names: str, **options) -> Mesh:
+    mesh = Mesh(*names, **options)
+    mesh.knows("alice", "bob")
+    mesh.knows("bob", "alice")
+    return mesh
+
+
+@pytest.mark.parametrize("profile", [STREAM, DATAGRAM, WIFI])
+@pytest.mark.parametrize("size", [0, 1, 4096, 4097, 400_000, 3_000_000])
+def test_n7_a_file_arrives_as_it_was(profile, size):
+    mesh = friends("alice", "bob")
+    mesh.join("alice", "bob", profile)
+    mesh.run(1)
+    message = send(mesh, photo(size))
+    mesh.run(30)
+    assert mesh["bob"].inbox() == ["look"]
+    assert received(mesh) == photo(size)
+    assert whole(mesh, message) == "delivered"
+    assert told(mesh, message) == ["queued", "sent", "delivered"]
+    assert [stored.size for stored in mesh["alice"].store.objects()] == []  # it need not be kept any more
+
+
+def test_n13_a_photo_waits_for_a_wider_link_and_its_description_does_not():
+    mesh = friends("alice", "bob")
+    mesh.join("alice", "bob", SLOW)
+    mesh.run(5)
+    message = send(mesh, photo())
+    mesh.run(600)
+    assert mesh["bob"].inbox() == ["look"]
+    (row,) = mesh["bob"].store.inbox()
+    (file,) = mesh["bob"].core.files_of(row)
+    assert (file.name, file.size, file.media_type) == ("photo.jpg", 400_000, "image/jpeg")
+    assert received(mesh) is None
+    assert whole(mesh, message) == "held"
+    (slow,) = mesh.wires.values()
+    before = slow.bytes
+    mesh.run(1800)
+    mesh.part("alice", "bob")
+    assert slow.bytes - before < 3000  # what keeps the link alive, and nothing of the photo
+    mesh.wires.clear()
+    mesh.join("alice", "bob", WIFI)
+    mesh.run(5)
+    assert received(mesh) == photo()
+    assert told(mesh, message) == ["queued", "held", "sent", "delivered"]
+
+
+def test_n13_a_file_that_may_go_anywhere_goes_over_a_slow_link():
+    mesh = friends("alice", "bob")
+    mesh.join("alice", "bob", SLOW)
+    mesh.run(5)
+    message = send(mesh, photo(10_000), media_type="application/pdf")
+    mesh.run(100)
+    assert received(mesh) == photo(10_000)
+    assert whole(mesh, message) == "delivered"
+
+
+@pytest.mark.parametrize("loss", [0.05, 0.2])
+@pytest.mark.parametrize("profile", [DATAGRAM, NARROW])
+def test_n7_a_file_arrives_in_spite_of_loss(profile, loss):
+    for seed in range(4):
+        mesh = friends("alice", "bob", seed=seed)
+        mesh.join("alice", "bob", profile, loss=loss, repeat=0.05)
+        mesh.run(60)
+        message = send(mesh, photo(60_000), min_bandwidth=0)
+        mesh.run(3000)
+        assert received(mesh) == photo(60_000)
+        assert whole(mesh, message) == "delivered"
+
+
+def test_n7_a_file_crosses_other_nodes():
+    mesh = friends("alice", "m", "n", "bob")
+    mesh.join("alice", "m", WIFI)
+    mesh.join("m", "n", DATAGRAM)
+    mesh.join("n", "bob", WIFI)
+    mesh.run(10)
+    message = send(mesh, photo())
+    mesh.run(60)
+    assert received(mesh) == photo()
+    assert whole(mesh, message) == "delivered"
+
+
+def test_n13_a_file_is_held_for_a_path_with_a_narrow_link_in_it():
+    mesh = friends("alice", "m", "bob")
+    mesh.join("alice", "m", WIFI)
+    mesh.join("m", "bob", SLOW)
+    mesh.run(60)
+    message = send(mesh, photo())
+    mesh.run(300)
+    assert mesh["bob"].inbox() == ["look"]
+    assert whole(mesh, message) == "held"
+    slow = mesh.wires[frozenset(("m", "bob"))]
+    chunks = [frame for frame in slow.frames if len(frame) > 250]
+    assert not chunks
+    mesh.part("m", "bob")
+    del mesh.wires[frozenset(("m", "bob"))]
+    mesh.join("m", "bob", WIFI)
+    mesh.run(120)
+    assert received(mesh) == photo()
+    assert whole(mesh, message) == "delivered"
+
+
+def test_n10_a_relay_keeps_a_file_for_who_is_away():
+    mesh = friends("alice", "relay", "bob", relays=("relay",))
+    mesh.knows("alice", "relay", trust="trusted")
+    mesh.knows("relay", "alice", trust="trusted")
+    mesh.join("alice", "relay")
+    mesh.run(2)
+    message = send(mesh, photo())
+    mesh.run(30)
+    assert whole(mesh, message) == "relayed"
+    mesh.part("alice", "relay")
+    mesh.join("relay", "bob")
+    mesh.run(30)
+    assert received(mesh) == photo()
+    assert mesh["relay"].core.relay.usage == (0, 0)
+    assert list(mesh["relay"].store.objects()) == []
+    mesh.join("alice", "relay")
+    mesh.run(30)
+    assert whole(mesh, message) == "delivered"
+
+
+def test_n13_a_relay_hands_a_file_over_only_on_a_wide_enough_link():
+    mesh = friends("alice", "relay", "bob", relays=("relay",))
+    mesh.knows("alice", "relay", trust="trusted")
+    mesh.knows("relay", "alice", trust="trusted")
+    mesh.join("alice", "relay")
+    mesh.run(2)
+    send(mesh, photo())
+    mesh.run(30)
+    mesh.part("alice", "relay")
+    mesh.join("relay", "bob", SLOW)
+    mesh.run(900)
+    assert mesh["bob"].inbox() == ["look"]
+    assert received(mesh) is None
+    assert mesh.wires[frozenset(("relay", "bob"))].bytes < 4000
+    mesh.part("relay", "bob")
+    del mesh.wires[frozenset(("relay", "bob"))]
+    mesh.join("relay", "bob", WIFI)
+    mesh.run(30)
+    assert received(mesh) == photo()
+
+
+def test_n7_a_transfer_goes_on_after_restarts_with_what_is_there(tmp_path: Path):
+    mesh = friends("alice", "bob", folder=tmp_path)
+    content = photo(5_000_000)
+    message = send(mesh, content, min_bandwidth=0)
+    crossed, dice = 0, random.Random(3)
+    for turn in range(40):
+        mesh.join("alice", "bob", WIFI)
+        wire = mesh.wires[frozenset(("alice", "bob"))]
+        before = wire.bytes
+        for _ in range(dice.randrange(4, 20)):
+            wire.step(mesh.now)
+        mesh.now += 0.5
+        crossed += wire.bytes - before
+        if whole(mesh, message) == "delivered":
+            break
+        mesh.crash(("alice", "bob")[turn % 2])
+    assert received(mesh) == content
+    assert mesh["bob"].inbox() == ["look"]
+    assert turn >= 5
+    print(turn, crossed / len(content))
+
+
+def test_n9_a_message_is_as_far_as_what_is_behind():
+    def row(state: str) -> Outgoing:
+        return Outgoing(b"", b"", b"", 0, 0, 0, b"", b"", b"", b"", state=state)
+
+    from nexus_node.base.states import State
+
+    cases = {
+        (State.QUEUED, State.QUEUED): State.QUEUED,
+        (State.DELIVERED, State.HELD): State.HELD,
+        (State.READ, State.DELIVERED): State.READ,
+        (State.DELIVERED, State.DELIVERED): State.DELIVERED,
+        (State.READ, State.FAILED): State.FAILED,
+        (State.SENT, State.DELIVERED): State.SENT,
+    }
+    for (text, file), expected in cases.items():
+        assert whole_state([row(text), row(file)]) is expected
+    assert whole_facts([[], []]) == []
+
+
+def test_s2_relays_see_no_name_and_no_content_of_a_file():
+    mesh = friends("alice", "m", "bob")
+    mesh.join("alice", "m", STREAM)
+    mesh.join("m", "bob", STREAM)
+    mesh.run(5)
+    seen: list[bytes] = []
+    forward = mesh["m"].core.forwarder.pass_on
+
+    def watch(peer, packet, now, **options):
+        seen.append(packet.data)
+        forward(peer, packet, now, **options)
+
+    mesh["m"].core.forwarder.pass_on = watch
+    send(mesh, b"secret words " * 4000)
+    mesh.run(10)
+    assert received(mesh) == b"secret words " * 4000
+    assert len(seen) > 5
+    assert not any(b"secret" in data or b"photo" in data or b"image" in data for data in seen)
