@@ -13,7 +13,9 @@ from nexus_node.ports.driver import Carrier
 _T = TypeVar("_T")
 
 BLOCK = 64 * KIB
-"""Bytes gathered for one write and asked for in one read: few system calls, and still a short queue."""
+"""Bytes asked for in one read."""
+_WRITE = 16 * KIB
+"""Bytes gathered for one write: few system calls, and still a short queue."""
 
 
 async def until_lost(*directions: Callable[[], Awaitable[object]]) -> NoReturn:
@@ -56,7 +58,7 @@ async def move_frames(stream: trio.abc.Stream, carrier: Carrier, mtu: int) -> No
         while True:
             frames = [await carrier.next_frame()]
             size = len(frames[0])
-            while size < BLOCK and (frame := carrier.next_frame_nowait()) is not None:
+            while size < _WRITE and (frame := carrier.next_frame_nowait()) is not None:
                 frames.append(frame)
                 size += len(frame)
             await _guard(stream.send_all(join_frames(frames)))

@@ -2,7 +2,9 @@
 
 import errno
 import math
+import socket
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, ClassVar, Self
 
 import trio
@@ -14,7 +16,9 @@ from nexus_node.base import limits
 from nexus_node.base.errors import CarrierLost, ConfigError, RemoteError
 from nexus_node.ports.driver import DriverPort, LinkProfile
 
-PROFILE = LinkProfile(mtu=limits.MTU_BULK, bps=100e6, ordered=True)
+PROFILE = LinkProfile(mtu=limits.MTU_STREAM, bps=100e6, ordered=True)
+UNSENT_MAX = 16 * limits.KIB
+"""What the system may take that it cannot send yet: a text is behind no more than that, and one write."""
 CONNECT_TIMEOUT_S = 15.0
 RETRY_FIRST_S, RETRY_LAST_S = 0.2, 30.0
 STEADY_S = 2.0
@@ -92,6 +96,7 @@ class TcpDriver:
 
     async def _serve(self, stream: trio.SocketStream, label: str, port: DriverPort) -> None:
         try:
+            _shorten_queue(stream)
             async with stream, port.attach(PROFILE, label, dialed=False) as carrier:
                 await move_frames(stream, carrier, PROFILE.mtu)
         except (CarrierLost, RemoteError):
@@ -131,7 +136,14 @@ class TcpDriver:
             # On one host a retry can meet its own source port; keeping it would block the listener.
             await stream.aclose()
             raise CarrierLost(f"{far} cannot be reached: nothing listens there")
+        _shorten_queue(stream)
         return stream
+
+
+def _shorten_queue(stream: trio.SocketStream) -> None:
+    if hasattr(socket, "TCP_NOTSENT_LOWAT"):  # Linux and macOS
+        with suppress(OSError):
+            stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_MAX)
 
 
 def _accepted_label(stream: trio.SocketStream) -> str:

@@ -30,6 +30,8 @@ ASKS_MAX = 256
 # --- link ---------------------------------------------------------------------------------------
 MTU_CONSTRAINED, MTU_STANDARD, MTU_BULK = 484, 1500, 4096
 """Transport classes (N2)."""
+MTU_STREAM = 4 * CHUNK_SIZE + 256
+"""Frames on connections: four chunks of an object and their heads, 3 ms of a link of 50 Mbit/s."""
 MTU_MIN = 136
 """A frame must hold an announce (133 bytes on a shared medium), and the largest handshake message (123)."""
 MTU_MAX = 65535

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from math import inf
 
 from nexus_node.base.ids import Address, MessageId, NodeId
-from nexus_node.base.limits import IN_FLIGHT_MESSAGES, TRANSFERS_OUT
+from nexus_node.base.limits import IN_FLIGHT_MESSAGES, MTU_BULK, TRANSFERS_OUT
 from nexus_node.base.states import State
 from nexus_node.engine.peers import Attachment
 from nexus_node.ports.store import Fact, Outgoing
@@ -171,9 +171,10 @@ class Mailbox:
     def fill_messages(
         self, packer: ItemPacker, now: float, load: Callable[["Mailbox", float], bool]
     ) -> Iterator[Flight]:
-        """Fill a frame with whole messages; yields those that went out for the first time."""
+        """Fill a frame with whole messages, up to 4 KB: answers need not wait for more. Yields those that went
+        out for the first time."""
         link = self.way.link
-        while link.window_open:
+        while link.window_open and packer.used < MTU_BULK:
             if not self._sending and not self._next_small(now, load):
                 return
             flight = self._sending[0]

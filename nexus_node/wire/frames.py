@@ -216,8 +216,13 @@ class ItemPacker:
 
     def __init__(self, room: int) -> None:
         self.items: list[Item] = []
-        self._left = room + ITEM_HEAD - 1
+        self._room = self._left = room + ITEM_HEAD - 1
         """The last item saves its length field."""
+
+    @property
+    def used(self) -> int:
+        """Bytes that the items so far take."""
+        return self._room - self._left
 
     @property
     def left(self) -> int:
