@@ -54,6 +54,11 @@ class RadioDriver(ABC):
         return self._region, self._rule
 
     @property
+    def law(self) -> tuple[str, Rule] | None:
+        """Region and rule, where the configuration says where it sends."""
+        return (self._region, self._rule) if self._region and self._rule else None
+
+    @property
     def label(self) -> str:
         return f"{self.scheme}:{self.line}"
 

@@ -29,7 +29,20 @@ _GONE = frozenset((errno.EIO, errno.ENXIO, errno.ENODEV, errno.EBADF))
 _THREAD_READ_S = 0.2
 
 
-async def open_serial(port: str, baud: int) -> trio.abc.Stream:
+class SerialStream(trio.abc.Stream):
+    """An open port; `set_baud` changes its speed for what is written and read from then on."""
+
+    _port: Any
+
+    def set_baud(self, baud: int) -> None:
+        """Raises `CarrierLost` when the port is gone."""
+        try:
+            self._port.baudrate = baud
+        except (OSError, ValueError) as error:
+            raise CarrierLost(_why(str(self._port.port), error)) from error
+
+
+async def open_serial(port: str, baud: int) -> SerialStream:
     """Open a port for this program alone, 8N1 without flow control.
 
     Raises `CarrierLost` in a sentence with the cure.
@@ -74,7 +87,7 @@ def _why(port: str, error: BaseException) -> str:
     return f"{port} cannot be opened: {words}"
 
 
-class _DescriptorStream(trio.abc.Stream):
+class _DescriptorStream(SerialStream):
     """A stream on the descriptor of an open port."""
 
     def __init__(self, port: Any, name: str) -> None:
@@ -129,7 +142,7 @@ class _DescriptorStream(trio.abc.Stream):
         await trio.lowlevel.checkpoint()
 
 
-class _ThreadStream(trio.abc.Stream):
+class _ThreadStream(SerialStream):
     """A stream on a port that only blocks: one thread reads until it is closed, a write borrows one."""
 
     def __init__(self, port: Any, name: str) -> None:

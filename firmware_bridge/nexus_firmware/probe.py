@@ -10,13 +10,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from nexus_firmware import e22, meshcore_kiss, meshtastic, rnode
+from nexus_firmware import e22, meshcore_companion, meshcore_kiss, meshtastic, rnode
 from nexus_firmware.at import Answer, AtDecoder, Dialect, Ok, Restarted
 from nexus_firmware.at_dialects import RAK3172, RN2483, RYLR998
 from nexus_firmware.e22 import RegisterDecoder, Registers
+from nexus_firmware.meshcore_companion import CompanionDecoder, DeviceInfo
 from nexus_firmware.meshcore_kiss import MeshcoreDecoder, Sub
 from nexus_firmware.meshtastic import CONFIG_ONLY_NONCE, MeshtasticDecoder
-from nexus_firmware.meshtastic_events import ConfigComplete, Metadata
+from nexus_firmware.meshtastic_events import ConfigComplete, LoraConfig, Metadata
 from nexus_firmware.meshtastic_stream import SERIAL_BAUD, WAKE
 from nexus_firmware.rnode import RNodeDecoder
 from nexus_firmware.rnode_events import PLATFORMS, Command, Detected, Firmware, Hardware
@@ -27,7 +28,8 @@ from nexus_node.base.errors import InputError
 class Finding:
     """What is there: the driver's or dialect's name, words for people, the firmware's version if it has one.
 
-    `farewell` is to be written before the port is closed.
+    `farewell` is to be written before the port is closed. `region` is what a firmware that keeps the law by
+    itself says of where it is, in its own words; empty where it does not tell.
     """
 
     kind: str
@@ -35,6 +37,7 @@ class Finding:
     version: str
     baud: int
     farewell: bytes = b""
+    region: str = ""
 
 
 class _Judge(Protocol):
@@ -102,10 +105,26 @@ class _Meshcore(_Silent):
         return Finding("meshcore_kiss", words, self._answers.get(Sub.VERSION, ""), meshcore_kiss.BAUD)
 
 
+class _Companion(_Silent):
+    def __init__(self) -> None:
+        self._decoder = CompanionDecoder()
+
+    def hear(self, data: bytes) -> Finding | None:
+        for event in self._decoder.feed(data):
+            if isinstance(event, DeviceInfo):
+                version = f"protocol {event.version}"
+                return Finding("meshcore", "MeshCore companion", version, meshcore_companion.BAUD)
+        return None
+
+    def end(self) -> Finding | None:
+        return None
+
+
 class _Meshtastic(_Silent):
     def __init__(self) -> None:
         self._decoder = MeshtasticDecoder()
         self._version = ""
+        self._region = ""
         self._answered = False
 
     def hear(self, data: bytes) -> Finding | None:
@@ -113,6 +132,8 @@ class _Meshtastic(_Silent):
             self._answered = True
             if isinstance(event, Metadata):
                 self._version = event.firmware
+            if isinstance(event, LoraConfig):
+                self._region = event.region
             if isinstance(event, ConfigComplete):
                 return self.end()
         return None
@@ -120,7 +141,8 @@ class _Meshtastic(_Silent):
     def end(self) -> Finding | None:
         if not self._answered:
             return None
-        return Finding("meshtastic", "Meshtastic", self._version, SERIAL_BAUD, meshtastic.disconnect())
+        farewell = meshtastic.disconnect()
+        return Finding("meshtastic", "Meshtastic", self._version, SERIAL_BAUD, farewell, self._region)
 
 
 class _Text:
@@ -190,6 +212,9 @@ class _Question:
 _QUESTIONS = (
     _Question(("rnode",), rnode.BAUD, lambda: rnode.DETECTION, 0.5, (_RNode,)),
     _Question(("meshcore_kiss",), meshcore_kiss.BAUD, lambda: meshcore_kiss.PROBE, 0.5, (_Meshcore,)),
+    _Question(
+        ("meshcore",), meshcore_companion.BAUD, lambda: meshcore_companion.DEVICE_QUERY, 0.5, (_Companion,)
+    ),
     _Question(
         ("meshtastic",),
         SERIAL_BAUD,

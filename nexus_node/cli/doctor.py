@@ -1,7 +1,5 @@
 """Verb: doctor. Each check is one function that yields findings; none needs a running node."""
 
-import glob
-import grp
 import os
 import shutil
 import stat
@@ -10,7 +8,7 @@ import time
 from collections.abc import Iterable, Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import click
 
@@ -23,33 +21,32 @@ from nexus_node.config import NodeConfig, load_config
 from nexus_node.crypto.keyfile_format import public_part
 
 from .app import App, Item, json_option, pass_app
+from .doctor_radio import check_radios
 from .errors import FAILED
+from .finding import Finding, split_cure
 from .home import CONFIG, IDENTITY, command, read_identity
 from .text import clean
 
 DRIVERS = "nexus_node.drivers"
-SERIAL_PORTS = ("/dev/ttyUSB*", "/dev/ttyACM*", "/dev/ttyAMA*", "/dev/serial[0-9]*")
+DATABASE = "nexus.db"
 NODE_TIMEOUT_S = 5.0
 EARLIEST_YEAR = 2025
 """Before this software was written, so a clock that says so has lost the time."""
-
-
-class Finding(NamedTuple):
-    """One line: what was looked at, whether it is well, what was found, and what to do about it."""
-
-    check: str
-    ok: bool
-    found: str
-    do: str = ""
+CLOCK_SLACK_S = 60.0
 
 
 @click.command()
+@click.option("--no-probe", is_flag=True, help="Write nothing to serial ports to find out what is there.")
 @json_option
 @click.pass_context
 @pass_app
-def doctor(app: App, ctx: click.Context) -> None:
-    """Look for what keeps this node from working."""
-    findings = list(examine(app.home))
+def doctor(app: App, ctx: click.Context, no_probe: bool) -> None:
+    """Look for what keeps this node from working.
+
+    Serial ports that no node uses are asked which radio is there, which takes some 8 seconds and changes
+    no setting.
+    """
+    findings = list(examine(app.home, ask=not no_probe))
     app.answer_each(
         ({"check": each.check, "ok": each.ok, "found": each.found, "do": each.do} for each in findings), _show
     )
@@ -69,8 +66,8 @@ def _show(items: Iterable[Item]) -> None:
     )
 
 
-def examine(home: Path) -> Iterator[Finding]:
-    """Every finding about a home and the machine it is on."""
+def examine(home: Path, *, ask: bool) -> Iterator[Finding]:
+    """Every finding about a home and the machine it is on; `ask` allows to write to serial ports."""
     yield _check_python()
     yield _check_home(home)
     yield _check_identity(home)
@@ -79,18 +76,13 @@ def examine(home: Path) -> Iterator[Finding]:
         yield Finding("config", True, f"{len(config.carriers)} carriers")
     except ConfigError as error:
         config = NodeConfig()
-        yield Finding("config", False, *_split_cure(str(error)))
+        yield Finding("config", False, *split_cure(str(error)))
     yield from _check_drivers(config)
-    yield _check_node(home)
+    node, carriers = _check_node(home)
+    yield node
     yield _check_disk(home, config)
-    yield _check_clock()
-    yield from _check_serial_ports(config)
-
-
-def _split_cure(sentence: str) -> tuple[str, str]:
-    """Our errors name the thing, then the cure after a semicolon."""
-    found, _, do = sentence.rpartition("; ")
-    return (found, do) if found else (sentence, "correct it")
+    yield _check_clock(home)
+    yield from check_radios(config.carriers, carriers, ask=ask)
 
 
 def _check_python() -> Finding:
@@ -117,7 +109,7 @@ def _check_identity(home: Path) -> Finding:
     try:
         _, is_sealed = public_part(read_identity(home))
     except IdentityError as error:
-        return Finding("identity", False, *_split_cure(str(error)))
+        return Finding("identity", False, *split_cure(str(error)))
     return _check_mode("identity", home / IDENTITY, 0o600, ", sealed" if is_sealed else ", no passphrase")
 
 
@@ -144,27 +136,28 @@ def _check_drivers(config: NodeConfig) -> Iterator[Finding]:
                 if carrier.driver == name:
                     driver.from_config(carrier.table)
         except ConfigError as error:
-            yield Finding(f"driver {name}", False, *_split_cure(str(error)))
+            yield Finding(f"driver {name}", False, *split_cure(str(error)))
         except (ImportError, AttributeError) as error:
             yield Finding(f"driver {name}", name not in wanted, str(error), "pip install 'nexus-node[radio]'")
         else:
             yield Finding(f"driver {name}", True, "loads")
 
 
-def _check_node(home: Path) -> Finding:
+def _check_node(home: Path) -> tuple[Finding, list[dict[str, Any]] | None]:
+    """Whether a node runs on that home, and its carriers if one does or may."""
     if not (home / SOCKET_NAME).exists():
-        return Finding("node", True, "not running", f"{command(home)} run")
+        return Finding("node", True, "not running", f"{command(home)} run"), None
     try:
         with ControlClient(home, timeout_s=NODE_TIMEOUT_S) as node:
-            node.request("id")
+            carriers = node.request("status").get("carriers", [])
     except NodeNotRunning as error:
         # A socket without anybody behind it is what a killed node leaves.
         stale = isinstance(error.__cause__, ConnectionRefusedError)
         found = "not running; its last run was cut off" if stale else str(error)
-        return Finding("node", False, found, f"{command(home)} run")
+        return Finding("node", False, found, f"{command(home)} run"), None
     except ControlError as error:
-        return Finding("node", False, str(error), "stop the node and start it again")
-    return Finding("node", True, "running")
+        return Finding("node", False, str(error), "stop the node and start it again"), []
+    return Finding("node", True, "running"), carriers
 
 
 def _check_disk(home: Path, config: NodeConfig) -> Finding:
@@ -179,39 +172,19 @@ def _check_disk(home: Path, config: NodeConfig) -> Finding:
     )
 
 
-def _check_clock() -> Finding:
-    now = time.gmtime()
-    found = time.strftime("%Y-%m-%d %H:%M:%S UTC", now)
-    ok = now.tm_year >= EARLIEST_YEAR
+def _check_clock(home: Path) -> Finding:
+    """Whether it can be right: not before this software, nor before what the node has written."""
+    now = time.time()
+    found = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(now))
+    ok = time.gmtime(now).tm_year >= EARLIEST_YEAR
+    for name in (IDENTITY, DATABASE):
+        try:
+            written = (home / name).stat().st_mtime
+        except OSError:
+            continue
+        if written > now + CLOCK_SLACK_S:
+            ok = False
+            found += f", but {name} was written {time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime(written))}"
     return Finding(
         "clock", ok, found, "" if ok else "set the clock, or let it be set: sudo timedatectl set-ntp true"
     )
-
-
-def _check_serial_ports(config: NodeConfig) -> Iterator[Finding]:
-    """Whether the configured serial ports are there, and all that are there can be used."""
-    ports = {port for pattern in SERIAL_PORTS for port in glob.glob(pattern)}
-    configured = {carrier.table.get("port") for carrier in config.carriers}
-    ports |= {port for port in configured if isinstance(port, str) and port.startswith("/dev/")}
-    for port in sorted(ports):
-        check = f"port {port}"
-        if not os.path.exists(port):
-            yield Finding(check, False, "not there", "plug the radio in, or correct port in config.toml")
-        elif os.access(port, os.R_OK | os.W_OK):
-            yield Finding(check, True, "usable")
-        else:
-            group = _group_of(port)
-            yield Finding(
-                check,
-                port not in configured,
-                f"belongs to group {group}, which you are not in",
-                f"sudo usermod -aG {group} $USER, then log in again",
-            )
-
-
-def _group_of(port: str) -> str:
-    number = os.stat(port).st_gid
-    try:
-        return grp.getgrgid(number).gr_name
-    except KeyError:
-        return str(number)

@@ -1,8 +1,10 @@
 """init, id, run up to the node, doctor: the verbs that need no running node (N1)."""
 
 import json
+import os
 import socket
 import stat
+import time
 from importlib import import_module
 from pathlib import Path
 
@@ -235,9 +237,18 @@ def test_doctor_without_a_home(nexus: Nexus, home: Path) -> None:
     assert found["home"]["do"] == f"nexus --home {home} init"
 
 
+def test_doctor_notices_a_clock_that_went_back(nexus: Nexus, home: Path) -> None:
+    nexus("init")
+    later = time.time() + 86400
+    os.utime(home / "identity.json", (later, later))
+    clock = findings(nexus)[1]["clock"]
+    assert not clock["ok"]
+    assert "but identity.json was written" in str(clock["found"])
+
+
 def test_doctor_sees_a_running_node(nexus: Nexus, node: FakeNode) -> None:
     nexus("init")
-    node.verbs["id"] = {"address": "00"}
+    node.verbs["status"] = {"carriers": []}
     assert findings(nexus)[1]["node"] == {"check": "node", "ok": True, "found": "running", "do": ""}
 
 

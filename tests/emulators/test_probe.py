@@ -5,6 +5,7 @@ from random import Random
 import pytest
 
 from nexus_firmware import meshtastic_pb
+from nexus_firmware.emulate.companion import Companion
 from nexus_firmware.emulate.e22 import E22, Mode
 from nexus_firmware.emulate.mesh_node import NodeSettings
 from nexus_firmware.emulate.meshcore import MeshcoreModem
@@ -26,6 +27,7 @@ DEVICES = {
         "MeshCore KISS modem (Emulated KISS modem)",
         "1",
     ),
+    "meshcore": (lambda: Companion(Random(1)), 115200, "MeshCore companion", "protocol 11"),
     "meshtastic": (
         lambda: Meshtastic(Random(1), NodeSettings(0x01020304)),
         115200,
@@ -74,9 +76,10 @@ def test_every_firmware_is_named(kind, cut):
     assert probe.finding is not None
     assert (probe.finding.kind, probe.finding.words, probe.finding.version) == (kind, words, version)
     assert probe.finding.baud == baud
-    assert bench.now - begin < 6
+    assert bench.now - begin < 6.5
     assert probe.next_deadline() is None
     assert bool(probe.finding.farewell) == (kind == "meshtastic")
+    assert probe.finding.region == ("EU_868" if kind == "meshtastic" else "")
 
 
 @pytest.mark.parametrize("kind", DEVICES)
@@ -115,8 +118,8 @@ def test_a_dead_line_ends_without_a_finding():
         now = probe.next_deadline()
         probe.expire(now)
     assert probe.finding is None
-    assert [baud for baud, _ in bauds] == [115200] * 4 + [57600, 9600]
-    assert now == pytest.approx(5.5)
+    assert [baud for baud, _ in bauds] == [115200] * 5 + [57600, 9600]
+    assert now == pytest.approx(6.0)
     assert probe.heard == 0
 
 
