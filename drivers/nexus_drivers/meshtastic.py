@@ -7,13 +7,15 @@ from typing import Any, ClassVar, Self
 
 import trio
 
+from nexus_drivers.bridge import carry_texts
 from nexus_drivers.line import Line, read_line
 from nexus_drivers.options import Options
-from nexus_drivers.radio import RadioDriver
+from nexus_drivers.radio import RadioDriver, Session
 from nexus_firmware.meshtastic import PORTS_FREE, PRIVATE_PORT
 from nexus_firmware.meshtastic_modem import MeshtasticModem
 from nexus_firmware.meshtastic_presets import REGIONS as MESHTASTIC_REGIONS
 from nexus_firmware.meshtastic_stream import SERIAL_BAUD, TCP_PORT
+from nexus_firmware.meshtastic_texts import Texts
 from nexus_firmware.modem import Modem
 from nexus_firmware.regions import REGIONS, Rule, find_rule
 from nexus_node.base.errors import CarrierLost, InputError
@@ -33,17 +35,24 @@ class MeshtasticDriver(RadioDriver):
     scheme: ClassVar[str] = "meshtastic"
 
     def __init__(
-        self, line: Line, *, channel: int | str = 0, portnum: int = PRIVATE_PORT, hops: int | None = None
+        self,
+        line: Line,
+        *,
+        channel: int | str = 0,
+        portnum: int = PRIVATE_PORT,
+        hops: int | None = None,
+        bridge: bool = False,
     ) -> None:
         super().__init__(line)
         self._channel = channel
         self._portnum = portnum
         self._hops = hops
+        self.bridges = bridge
 
     @classmethod
     def from_config(cls, table: Mapping[str, Any]) -> Self:
-        """Keys: `port` or `host`, `channel` (index or name), `portnum`, `hops`."""
-        options = Options(cls.scheme, table, ("port", "host", "channel", "portnum", "hops"))
+        """Keys: `port` or `host`, `channel` (index or name), `portnum`, `hops`, `bridge`."""
+        options = Options(cls.scheme, table, ("port", "host", "channel", "portnum", "hops", "bridge"))
         if "host" in options:
             if "port" in options:
                 raise options.wrong("host", "stands beside port; make two carriers of them")
@@ -60,13 +69,20 @@ class MeshtasticDriver(RadioDriver):
         if portnum == _ATAK_PORT:
             raise options.wrong("portnum", "belongs to ATAK; choose another from 256 to 511")
         hops = options.whole("hops", 3, 0, 7) if "hops" in options else None
-        return cls(line, channel=channel, portnum=portnum, hops=hops)
+        return cls(line, channel=channel, portnum=portnum, hops=hops, bridge=options.flag("bridge"))
 
     def make_modem(self, duty_cycle: float) -> MeshtasticModem:
         try:
-            return MeshtasticModem(self._channel, self._portnum, self._hops, lambda: random.getrandbits(32))
+            modem = MeshtasticModem(self._channel, self._portnum, self._hops, lambda: random.getrandbits(32))
         except InputError as error:
             raise CarrierLost(str(error)) from error
+        modem.texts = Texts() if self.bridges else None
+        return modem
+
+    async def beside(self, session: Session) -> None:
+        modem = session.modem
+        if isinstance(modem, MeshtasticModem) and modem.texts is not None:
+            await carry_texts(session, modem, modem.texts)
 
     def find_rule(self, modem: Modem) -> tuple[str, Rule]:
         """By what the device is set to; where that is not known, the strictest its firmware keeps."""

@@ -2,7 +2,7 @@
 
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
 import trio
@@ -10,7 +10,7 @@ import trio
 from nexus_node.base.duty import AirBudget
 from nexus_node.base.errors import CarrierClosed, CarrierLost
 from nexus_node.base.limits import MTU_MAX, MTU_MIN
-from nexus_node.ports.driver import Carrier, Driver, LinkProfile, Signal
+from nexus_node.ports.driver import Carrier, Driver, LinkProfile, Signal, TextPort
 
 PATIENCE_S = 10.0
 """How long a connection, or its return, may take."""
@@ -141,6 +141,11 @@ class ProbePort:
 
     def knock(self, source: bytes, frame: bytes) -> bytes | bool:
         return self._knock(source, frame)
+
+    @contextmanager
+    def bridge(self) -> Iterator[TextPort]:
+        raise ContractBroken("the probe has no bridge of texts")
+        yield
 
     def count(self, what: str) -> None:
         self.counts[what] += 1

@@ -8,6 +8,7 @@ import random
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from math import inf
 from typing import Any, ClassVar, Never, Self
 
@@ -33,6 +34,8 @@ class RadioDriver(ABC):
     """One radio on a line. `rule` is what the law allows where it is set to, if that is known beforehand."""
 
     scheme: ClassVar[str]
+    bridges = False
+    """Whether it carries plain texts beside frames, in `beside`."""
 
     def __init__(self, line: Line, region: str | None = None, rule: Rule | None = None) -> None:
         self.line = line
@@ -53,6 +56,10 @@ class RadioDriver(ABC):
             raise CarrierLost("where this radio sends is not known; set its region")
         return self._region, self._rule
 
+    async def beside(self, session: "Session") -> None:
+        """What it does beside carrying frames, if it `bridges`; until cancelled."""
+        await trio.sleep_forever()
+
     @property
     def law(self) -> tuple[str, Rule] | None:
         """Region and rule, where the configuration says where it sends."""
@@ -72,7 +79,7 @@ class RadioDriver(ABC):
         async with await self.line.open() as stream:
             port.report("connecting", f"{self.line} is open, waiting for the {modem.kind}")
             try:
-                await _Session(self, stream, modem, port).run()
+                await Session(self, stream, modem, port).run()
             finally:
                 with trio.move_on_after(_FAREWELL_S, shield=True):
                     await _say_farewell(stream, modem)
@@ -90,14 +97,16 @@ def _budget(port: DriverPort, region: str, rule: Rule) -> AirBudget:
     return port.airtime(f"{region} {rule.name}", rule.duty_cycle)
 
 
-class _Session:
+class Session:
     """From an open port to its loss."""
 
     def __init__(self, driver: RadioDriver, stream: trio.abc.Stream, modem: Modem, port: DriverPort) -> None:
         self._driver = driver
         self._stream = stream
-        self._modem = modem
-        self._port = port
+        self.modem = self._modem = modem
+        self.port = self._port = port
+        self._air: tuple[AirBudget, float, Rule] | None = None
+        """What the radio may send, seconds of a largest frame, and the law; once the radio is set up."""
         self._carrier: Carrier | None = None
         self._lost: CarrierLost | None = None
         self._scope = trio.CancelScope()
@@ -119,6 +128,8 @@ class _Session:
         async with trio.open_nursery() as nursery:
             for task in (self._read, self._write, self._tick):
                 nursery.start_soon(self._watch, task)
+            if self._driver.bridges:
+                nursery.start_soon(self._watch, partial(self._driver.beside, self))
             try:
                 await self._carry()
             except CarrierLost as error:
@@ -168,6 +179,7 @@ class _Session:
         """The machine has moved: hand up what was heard, write, look again what may be sent and when."""
         for event in (self._changed, self._to_write, self._timer):
             event.set()
+        self._changed = trio.Event()
         heard = self._modem.heard
         while heard:
             one = heard.popleft()
@@ -176,7 +188,6 @@ class _Session:
                 self._carrier.deliver(one.data, signal)
 
     async def _news_until(self, at: float) -> None:
-        self._changed = trio.Event()
         with trio.move_on_at(at):
             await self._changed.wait()
 
@@ -193,6 +204,7 @@ class _Session:
         most = min(rule.max_airtime or inf, budget.limit_s or inf)
         mtu = longest_frame(modem, most, MTU_MIN)
         longest = modem.airtime(mtu)
+        self._air = budget, longest, rule
         profile = LinkProfile(
             mtu=mtu,
             bps=8 * mtu / longest,
@@ -239,6 +251,26 @@ class _Session:
             self._sent = True
             self._news()
             await trio.lowlevel.checkpoint()
+
+    async def until_free(self) -> None:
+        """Until the radio is set up and something may go; what goes then is to be billed first."""
+        while self._air is None:
+            await self._news_until(inf)
+        await self._until_free(*self._air)
+
+    async def news(self) -> None:
+        """Until the machine has moved."""
+        await self._news_until(inf)
+
+    def bill(self, airtime: float) -> None:
+        """That much is about to go out, beside the frames."""
+        if self._air is not None:
+            self._air[0].add(airtime, trio.current_time())
+
+    def gave(self) -> None:
+        """The machine was given something to send."""
+        self._sent = True
+        self._news()
 
     async def _until_free(self, budget: AirBudget, longest: float, rule: Rule) -> None:
         """Until the radio has room and the law lets a largest frame go; `status` says why not."""

@@ -9,11 +9,10 @@ from collections.abc import Callable
 from math import inf
 
 from nexus_firmware import meshtastic
-from nexus_firmware.meshtastic import HEARTBEAT_S, MeshtasticDecoder
+from nexus_firmware.meshtastic import HEARTBEAT_S, TEXT_PORT, MeshtasticDecoder
 from nexus_firmware.meshtastic_events import (
     BROADCAST,
     Ack,
-    AckKind,
     ChannelInfo,
     Event,
     Notification,
@@ -26,9 +25,10 @@ from nexus_firmware.meshtastic_events import (
 from nexus_firmware.meshtastic_presets import REGIONS, radio_settings
 from nexus_firmware.meshtastic_session import Credits, Handshake
 from nexus_firmware.meshtastic_stream import WAKE
+from nexus_firmware.meshtastic_texts import Texts
 from nexus_firmware.modem import Modem
 from nexus_firmware.radio import RadioSettings
-from nexus_node.base.errors import CarrierLost
+from nexus_node.base.errors import CarrierLost, LocalError
 
 PREFIX = b"N\x00"
 """Before each of our frames: the port is everybody's. The second byte is a version."""
@@ -43,6 +43,8 @@ _PACE, _PACE_ALONE = 4.0, 2.0
 traffic keeps to a quarter of the channel as well."""
 _BACK_OFF_S = 60.0
 _HOPS = 3
+DUTY_CYCLE = 9
+"""The Routing.Error for it."""
 _CUSTOM_HZ = {31: 31_250, 62: 62_500, 200: 203_125, 400: 406_250, 800: 812_500, 1600: 1_625_000}
 """Bandwidths the firmware rounds in its settings."""
 _MINUTES = re.compile(r"again in (\d{1,4}) min")
@@ -76,6 +78,8 @@ class MeshtasticModem(Modem):
         self._why: str | None = None
         self._signs = False
         self.farewell = meshtastic.disconnect()
+        self.texts: Texts | None = None
+        """Plain texts, if somebody wants them."""
 
     # --- handshake ------------------------------------------------------------------------------
     def begin(self, now: float) -> None:
@@ -177,9 +181,13 @@ class MeshtasticModem(Modem):
                 self._ask(now)
             case QueueStatus():
                 self._credits.take(event)
+                if self.texts is not None:
+                    self.texts.take_status(event)
                 self._note_error(event.error, now)
-            case Ack(kind=AckKind.REFUSED):
-                self._note_error(event.error, now)
+            case Ack():
+                # What is wrong with a text is wrong with it alone, unless there is no air left.
+                if self.texts is None or not self.texts.take_ack(event) or event.error == DUTY_CYCLE:
+                    self._note_error(event.error, now)
             case Notification(text):
                 minutes = _MINUTES.search(text)
                 if minutes is not None:
@@ -192,6 +200,8 @@ class MeshtasticModem(Modem):
                     self._complete(now)
 
     def _take_packet(self, packet: Packet) -> None:
+        if self.texts is not None and packet.port == TEXT_PORT:
+            self.texts.take_packet(packet, self._handshake.my_number)
         ours = packet.port == self._port and packet.channel == self._index and packet.to == BROADCAST
         if self.ready and ours and packet.payload.startswith(PREFIX):
             self.hear(packet.payload[len(PREFIX) :], packet.rssi_dbm, packet.snr_db)
@@ -227,10 +237,13 @@ class MeshtasticModem(Modem):
             silent_at = self._silent_at
             self._beat(now)
             self._silent_at = min(silent_at, self._silent_at)
+        if self.texts is not None:
+            self.texts.expire(now)
 
     def next_deadline(self) -> float:
         credits = self._credits.next_deadline() if self.ready else None
-        beat = min(self._beat_at, inf if credits is None else credits)
+        texts = self.texts.next_deadline() if self.texts is not None else None
+        beat = min(one for one in (self._beat_at, credits, texts) if one is not None)
         return min(self._half_until, self._handshake_until, self._silent_at, beat)
 
     # --- out ------------------------------------------------------------------------------------
@@ -249,6 +262,32 @@ class MeshtasticModem(Modem):
         self.write(packet)
         self._credits.sent(number, now)
         self._next_at = now + (_PACE if hops else _PACE_ALONE) * self.airtime(len(frame))
+
+    def send_text(self, to: int, text: bytes, packet_id: int, now: float) -> None:
+        """Give it a text for one node, when it takes one."""
+        if self.texts is None:
+            raise LocalError("texts were not asked for")
+        self._why = None
+        hops = self._hops if self._asked_hops is None else self._asked_hops
+        self.write(
+            meshtastic.encode_packet(
+                text, packet_id=packet_id, port=TEXT_PORT, to=to, want_ack=True, hop_limit=hops
+            )
+        )
+        self._credits.sent(packet_id, now)
+        self.texts.sent(packet_id, now)
+        self._next_at = now + (_PACE if hops else _PACE_ALONE) * self.text_airtime(len(text))
+
+    def text_airtime(self, size: int) -> float:
+        """Seconds on the air of one transmission of a text of so many bytes."""
+        if self.settings is None:
+            return 0.0
+        return meshtastic.packet_airtime(size, self.settings, pki=True)
+
+    def name_of(self, number: int) -> str:
+        """What a node of the mesh calls itself, if the device knows."""
+        known = self._handshake.nodes.get(number)
+        return known.long_name if known is not None else ""
 
     def airtime(self, size: int) -> float:
         if self.settings is None:

@@ -78,8 +78,18 @@ def _show(item: Item) -> None:
     from . import render
 
     rows = [(key, clean(str(item[key]))) for key in ("name", "trust", "address", "node_id", "uri")]
+    if not item.get("end_to_end", True):
+        rows = [("name", clean(item["name"])), ("uri", clean(item["uri"])), ("trust", "not end-to-end")]
     rows += [("relay", clean(address)) for address in item["relays"]]
     render.table(("", ""), rows)
+
+
+def _trust(item: Item) -> str:
+    return clean(item["trust"]) if item.get("end_to_end", True) else "not end-to-end"
+
+
+def _where(item: Item) -> str:
+    return clean(item["address"] if item.get("end_to_end", True) else item["uri"])
 
 
 def _show_list(items: Iterable[Item]) -> None:
@@ -87,5 +97,5 @@ def _show_list(items: Iterable[Item]) -> None:
 
     render.table(
         ("name", "trust", "address"),
-        ((clean(item["name"]), clean(item["trust"]), item["address"]) for item in items),
+        ((clean(item["name"]), _trust(item), _where(item)) for item in items),
     )

@@ -96,6 +96,8 @@ def message(item: dict[str, Any]) -> None:
     if item["sent_ms"] is not None and item["received_ms"] - item["sent_ms"] >= NOTABLE_DELAY_MS:
         head.append(f"  sent {when(item['sent_ms'])}", style="dim")
     head.append(f"  {item['id']}", style="dim")
+    if not item.get("end_to_end", True):
+        head.append("  not end-to-end", style="yellow")
     out.print(head, soft_wrap=True)
     for text in clean_lines(item["text"]):
         out.print(Text("    " + text), soft_wrap=True)

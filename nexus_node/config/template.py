@@ -73,6 +73,7 @@ name = {name}
 # port = "/dev/ttyACM0"         # or host = "127.0.0.1:4403"
 # channel = 0                   # index or name
 # portnum = 256
+# bridge = false                # true: texts to and from people who have no node (docs/bridge.md)
 
 # [[carrier]]
 # driver = "meshcore_kiss"

@@ -6,6 +6,7 @@ from enum import IntEnum
 from itertools import chain
 
 from nexus_node.base.errors import BadWire, InputError, UnknownContact
+from nexus_node.base.foreign import SCHEME, is_foreign, parse_foreign
 from nexus_node.base.ids import Address, NodeId
 from nexus_node.base.limits import NAME_MAX
 from nexus_node.crypto.address import address_of
@@ -51,12 +52,7 @@ class Contacts:
             raise InputError(
                 f"a contact's name is 1 to {NAME_MAX} printable characters; choose another than {name!r}"
             )
-        parsed = parse_uri_untrusted(uri)
-        node_id = parsed.node_id
-        try:
-            agreement_key_of(node_id)
-        except BadWire:
-            raise InputError("that link holds no valid key; ask the other person for theirs again") from None
+        node_id, relays = _read_link(uri)
         if node_id == self._own:
             raise InputError("that link is this node's own; ask the other person for theirs")
         taken = self._store.contact(name)
@@ -68,10 +64,18 @@ class Contacts:
         if known is not None and known.name not in (None, name):
             raise InputError(f"you have that node already as {known.name!r}; remove it first to rename it")
         base = known or Correspondent(node_id, address_of(node_id))
-        contact = replace(base, name=name, seen_ms=now_ms, relays=parsed.relays)
+        contact = replace(base, name=name, seen_ms=now_ms, relays=relays)
         self._put(contact)
         self._emit("contact_added", {"name": name, "address": contact.address.hex()})
         return contact
+
+    def find(self, name: str | None) -> Correspondent | None:
+        """The contact of that name."""
+        self._known()
+        return self._named.get(name or "")
+
+    def known(self, node_id: NodeId) -> Correspondent | None:
+        return self._known().get(node_id)
 
     def get(self, name: str) -> Correspondent:
         """Raises UnknownContact, which names the nearest one."""
@@ -94,7 +98,10 @@ class Contacts:
         """Set how far a contact is trusted (N15). Raises InputError."""
         if level not in TRUST_LEVELS:
             raise InputError(f"trust is one of {', '.join(TRUST_LEVELS)}, not {level!r}")
-        contact = replace(self.get(name), trust=level)
+        contact = self.get(name)
+        if is_foreign(contact.node_id) and level != "untrusted":
+            raise InputError(f"{name!r} is on Meshtastic and has no key that could be trusted")
+        contact = replace(contact, trust=level)
         self._put(contact)
         return contact
 
@@ -137,7 +144,7 @@ class Contacts:
 
     def candidates(self, first: NodeId) -> Iterable[NodeId]:
         """Who may have sealed an envelope to us: `first`, then the others, the likeliest first."""
-        return chain((first,), self._known())
+        return chain((first,), (one for one in self._known() if not is_foreign(one)))
 
     def _put(self, who: Correspondent) -> None:
         self._store.put_correspondent(who)
@@ -149,3 +156,17 @@ class Contacts:
             self._named = {one.name: one for one in self._cached.values() if one.name is not None}
             self._addressed = {one.address: one for one in self._named.values()}
         return self._cached
+
+
+def _read_link(uri: str) -> tuple[NodeId, tuple[NodeId, ...]]:
+    """Node id and relays of a contact link, or of somebody on Meshtastic. Raises BadUri and InputError."""
+    if uri.strip().startswith(SCHEME):
+        return parse_foreign(uri), ()
+    parsed = parse_uri_untrusted(uri)
+    try:
+        agreement_key_of(parsed.node_id)
+    except BadWire:
+        raise InputError("that link holds no valid key; ask the other person for theirs again") from None
+    if is_foreign(parsed.node_id):
+        raise InputError("that link stands for nobody's key; ask the other person for theirs again")
+    return parsed.node_id, parsed.relays

@@ -12,6 +12,7 @@ from dataclasses import replace
 from blake3 import blake3
 
 from nexus_node.base.errors import BadWire, InputError, StoreCorrupt, StoreError
+from nexus_node.base.foreign import is_foreign
 from nexus_node.base.ids import MessageId, NodeId
 from nexus_node.base.limits import (
     ATTACHMENTS_MAX,
@@ -27,6 +28,7 @@ from nexus_node.crypto.filestream import file_receipt
 from nexus_node.crypto.identity import Identity
 from nexus_node.crypto.vault import Vault
 from nexus_node.engine.attach import SealedFile
+from nexus_node.engine.bridge import Bridge
 from nexus_node.engine.carriers import Carriers
 from nexus_node.engine.collect import Collector
 from nexus_node.engine.compose import Composer
@@ -77,8 +79,10 @@ class NodeCore(Carriers):
         relay: RelayPolicy = NO_RELAY,
         mail: Store | None = None,
         path_policy: Policy = Policy.BALANCED,
+        name: str = "",
     ) -> None:
-        """`mail` is where others' messages are kept, if not in `store`: in memory only (S2)."""
+        """`mail` is where others' messages are kept, if not in `store`: in memory only (S2). `name` is what
+        people on Meshtastic call this node."""
         super().__init__(identity, store, rng, now=now)
         self.wall = WallClock()
         self._failure: StoreError | None = None
@@ -168,6 +172,18 @@ class NodeCore(Carriers):
         self._server.progress = self.delivery.asked
         self._server.sent = self.delivery.all_sent
         self.planner = Planner(store, self.contacts, self.router, self.delivery, self._arm)
+        self.bridge = Bridge(
+            store,
+            self.contacts,
+            self._vault,
+            rng,
+            self.wall,
+            self.counters,
+            self._emit,
+            self._arm,
+            lambda to, text, at: self.send(to, text, now=at),
+            name,
+        )
         self.tracer = Tracer(
             identity.address, self.router, self.forwarder, rng, self.counters, self._emit, now
         )
@@ -185,6 +201,7 @@ class NodeCore(Carriers):
             rng,
             self.wall,
             self.fetcher,
+            self.bridge,
         )
         self._dispatcher = Dispatcher(
             identity.address,
@@ -304,6 +321,7 @@ class NodeCore(Carriers):
         self.relay.expire(now)
         self.courier.expire(now)
         self.fetcher.expire(now)
+        self.bridge.expire(now)
         if now >= self._expiry_at:
             self._expire_messages(now)
         self._arm(self._expiry_at)
@@ -394,6 +412,15 @@ class NodeCore(Carriers):
             raise InputError(
                 f"a message takes {ATTACHMENTS_MAX} files, not {len(files)}; send several messages"
             )
+        if is_foreign(to.node_id):
+            if files:
+                raise InputError(f"{name!r} is on Meshtastic, which takes no files; send a text")
+            if min_bandwidth:
+                raise InputError(
+                    f"{name!r} is on Meshtastic, which has no bandwidth to wait for; leave it out"
+                )
+            self._arm_expiry(now + MESSAGE_TTL_S)
+            return self.bridge.send(to, text, now)
         if len(raw) > TEXT_MAX:
             raise InputError(
                 f"the text has {len(raw)} bytes and a message takes {TEXT_MAX}; shorten or split it"
@@ -524,8 +551,8 @@ class NodeCore(Carriers):
     def mark_read(self, rows: Iterable[Incoming], now: float) -> None:
         """The person has seen these; their senders are told if the owner wishes so (`read_receipts`)."""
         self._now = now
-        tell = _READ_TOLD_TIMES if self._read_receipts else 0
         for row in rows:
+            tell = _READ_TOLD_TIMES if self._read_receipts and not is_foreign(row.sender) else 0
             if row.read_ms is None and self.store.mark_read(row.id, self.wall.ms(now), tell=tell) and tell:
                 link = self.router.link_to(row.sender)
                 if link is not None:

@@ -8,6 +8,7 @@ from nexus_node.base.rng import Rng
 from nexus_node.crypto.address import address_of
 from nexus_node.crypto.filestream import file_receipt
 from nexus_node.crypto.vault import Vault
+from nexus_node.engine.bridge import Bridge
 from nexus_node.engine.collect import Collector
 from nexus_node.engine.compose import Composer, ReadMessage
 from nexus_node.engine.contacts import Contacts
@@ -44,6 +45,7 @@ class Inbound:
         rng: Rng,
         wall: WallClock,
         fetcher: Fetcher,
+        bridge: Bridge,
     ) -> None:
         self._store = store
         self._composer = composer
@@ -57,6 +59,7 @@ class Inbound:
         self._rng = rng
         self._wall = wall
         self._fetcher = fetcher
+        self._bridge = bridge
         self.promised = False
         """Whether something is queued that must not leave before the store has committed."""
 
@@ -81,6 +84,7 @@ class Inbound:
                     self._counters["duplicates"] += 1  # it was read as it was sealed before, or after
                 else:
                     self._keep(message, self._wall.ms(now))
+                    self._bridge.forward(message.opened.sender, message.text, now)
             except StoreFull:
                 self._counters["refused_store_full"] += 1
                 self._forwarder.refuse(peer, prefix, Reason.STORE_FULL)

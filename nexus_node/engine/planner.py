@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from nexus_node.base.foreign import is_foreign
 from nexus_node.base.ids import Address, NodeId
 from nexus_node.crypto.address import address_of
 from nexus_node.engine.contacts import Contacts, Rank
@@ -37,7 +38,9 @@ class Planner:
         self._turned_away: dict[tuple[NodeId | None, NodeId], float] = {}
         """(relay, recipient), and until when."""
         self._silent: dict[NodeId, float] = {}
-        self._far: dict[Address, NodeId] = {address_of(one): one for one in store.recipients()}
+        self._far: dict[Address, NodeId] = {
+            address_of(one): one for one in store.recipients() if not is_foreign(one)
+        }
         """Recipients of unfinished messages that are no neighbours."""
         self._named: set[Address] = set()
         """Relays that they have named and that are no neighbours."""

@@ -5,11 +5,13 @@ A driver never decides what to send: it asks its carrier for the next frame when
 """
 
 from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any, ClassVar, Protocol, Self
 
 from nexus_node.base.duty import AirBudget
+from nexus_node.base.ids import NodeId
 
 HELD = "held"
 """The state of a driver whose carrier is attached but may not send for now; `why` says until when."""
@@ -71,6 +73,65 @@ class Carrier(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class ForeignText:
+    """A text that a bridging radio heard. `sender` stands for a node of that mesh (`base.foreign`),
+    `sender_name` is what it calls itself; `direct` if it was to this radio alone."""
+
+    sender: NodeId
+    sender_name: str
+    packet_id: int
+    text: bytes
+    direct: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TextPart:
+    """What a bridging radio is to send to somebody of its mesh. `token` numbers the packet, 1 to 2^32 - 1."""
+
+    to: NodeId
+    text: bytes
+    token: int
+
+
+class TextFate(Enum):
+    """What a radio says of a packet it was given."""
+
+    TAKEN = "taken"
+    """It will send it."""
+    REPEATED = "repeated"
+    """It has heard somebody repeat it, which says nothing of the recipient."""
+    ACKNOWLEDGED = "acknowledged"
+    """The recipient's radio says that it has it."""
+    RETRY = "retry"
+    REFUSED = "refused"
+    """Sending it again changes nothing."""
+
+
+class TextPort(Protocol):
+    """What the node gives the driver of a bridging radio (docs/bridge.md)."""
+
+    def next_text(self) -> TextPart | None:
+        """What may go now, durable by then; the same until `took`."""
+        ...
+
+    async def wait(self) -> None:
+        """Wait until `next_text` may say something else."""
+        ...
+
+    def took(self, part: TextPart) -> None:
+        """The radio was given that part."""
+        ...
+
+    def fate(self, token: int, fate: TextFate, words: str = "") -> None:
+        """What became of the packet of that number, and for a failure why."""
+        ...
+
+    def deliver(self, text: ForeignText) -> None:
+        """Hand up a text. Never raises because of what it holds."""
+        ...
+
+
 class DriverPort(Protocol):
     """What the node gives a driver."""
 
@@ -91,6 +152,10 @@ class DriverPort(Protocol):
         Returns bytes to send back to that source, True to attach a carrier for it and deliver this
         frame there, or False to drop it.
         """
+        ...
+
+    def bridge(self) -> AbstractContextManager[TextPort]:
+        """Take part in the bridge of texts for as long as the context lasts."""
         ...
 
     def count(self, what: str) -> None:

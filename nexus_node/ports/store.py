@@ -299,6 +299,11 @@ class Store(CustodyStore, Protocol):
         """
         ...
 
+    def retire(self, message: Outgoing) -> None:
+        """Nothing more is sent of that row, though its state is not final: no more will be known of it. It is
+        no longer pending and never expires. `message` is brought up to date."""
+        ...
+
     def facts(self, message_id: MessageId) -> list[Fact]:
         """In the order recorded."""
         ...

@@ -1,7 +1,7 @@
 """The runtime's side of the driver port."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import replace
 
 import trio
@@ -11,6 +11,7 @@ from nexus_node.config.model import CarrierConfig
 from nexus_node.ports.driver import Driver, LinkProfile, Signal
 from nexus_node.runtime.airtime import KeptAirBudget
 from nexus_node.runtime.pump import Bell, Pump
+from nexus_node.runtime.texts import NodeTexts
 
 
 class NodeCarrier:
@@ -93,6 +94,9 @@ class Slot:
 
     def count(self, what: str) -> None:
         self._pump.core.counters[what] += 1
+
+    def bridge(self) -> AbstractContextManager[NodeTexts]:
+        return NodeTexts(self._pump, self.label).open()
 
     def knock(self, source: bytes, frame: bytes) -> bytes | bool:
         return self._pump.core.knock(source, frame, self._pump.now())

@@ -149,6 +149,7 @@ async def open_node(
         relay=relay,
         mail=MemoryStore(relay.quota_bytes) if relay.memory_only else None,
         path_policy=path_policy,
+        name=name,
     )
     pump = Pump(core, wall)
     pump.now()

@@ -5,7 +5,8 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 import trio
 
 from nexus_node.base.errors import InputError
-from nexus_node.base.ids import MessageId
+from nexus_node.base.foreign import foreign_uri, is_foreign
+from nexus_node.base.ids import MessageId, NodeId
 from nexus_node.base.states import State
 from nexus_node.crypto.address import address_of
 from nexus_node.engine.attach import whole_facts, whole_state
@@ -51,8 +52,13 @@ def _contact(contact: Correspondent) -> Json:
         "name": contact.name,
         "address": contact.address.hex(),
         "node_id": contact.node_id.hex(),
-        "uri": make_uri(contact.node_id, contact.name, contact.relays),
+        "uri": (
+            make_uri(contact.node_id, contact.name, contact.relays)
+            if not is_foreign(contact.node_id)
+            else foreign_uri(contact.node_id)
+        ),
         "trust": contact.trust,
+        "end_to_end": not is_foreign(contact.node_id),
         "relays": [address_of(relay).hex() for relay in contact.relays],
     }
 
@@ -85,6 +91,12 @@ async def contact_list(node: Node, args: Json) -> AsyncGenerator[Json, None]:
         yield _contact(contact)
 
 
+def _name(node: Node, node_id: NodeId) -> str:
+    """A contact's name; of others the address, or what they are on Meshtastic."""
+    name = node.core.contacts.name_of(node_id)
+    return name or (foreign_uri(node_id) if is_foreign(node_id) else address_of(node_id).hex())
+
+
 # --- messages ---------------------------------------------------------------------------------------
 def send(node: Node, args: Json) -> Json:
     min_bandwidth = amount(args, "min_bandwidth", BANDWIDTH_MAX) or 0
@@ -102,6 +114,11 @@ async def wait(node: Node, args: Json) -> Json:
     except ValueError:
         raise UsageError(f"a state is one of {', '.join(State)}, not {args['state']!r}") from None
     timeout = seconds(args, "timeout_s", None)
+    row = node.core.store.outgoing(message_id)
+    if row is not None and is_foreign(row.to) and wanted in (State.RELAYED, State.DELIVERED, State.READ):
+        raise InputError(
+            f"the message goes to Meshtastic, where nothing proves that it is {wanted.value}; wait for sent"
+        )
     state, why = _state_of(node, message_id), None
     if state.rank < wanted.rank and not state.final:
         with trio.move_on_after(float("inf") if timeout is None else timeout) as waiting:
@@ -165,17 +182,19 @@ def _outgoing(node: Node, row: Outgoing) -> Json:
         why = f"needs {held['needs_bps']} bps"
     elif not state.final:
         late = next((one for one in rows if not one.state.final), row)
-        why = _refusal(node, late) or node.core.planner.why(row.to)
+        why = node.core.bridge.why(row, node.now()) if is_foreign(row.to) else None
+        why = why or _refusal(node, late) or node.core.planner.why(row.to)
     done = row.size if row.state in (State.DELIVERED, State.READ) else 0
     return {
         "id": row.id.hex(),
-        "to": node.core.contacts.name_of(row.to) or address_of(row.to).hex(),
+        "to": _name(node, row.to),
         "state": state.value,
         "why": why,
         "facts": [{"state": fact.state.value, "at_ms": fact.at_ms, "by": fact.by} for fact in facts],
         "held": held,
         "created_ms": row.created_ms,
         "text": node.core.text_of(row),
+        "end_to_end": not is_foreign(row.to),
         "files": files,
         "bytes_done": done + sum(file["bytes_done"] for file in files),
         "bytes_total": row.size + sum(file["size"] for file in files),
@@ -209,12 +228,13 @@ async def outbox(node: Node, args: Json) -> AsyncGenerator[Json, None]:
 async def _incoming(node: Node, row: Incoming) -> Json:
     return {
         "id": row.shown_id.hex(),
-        "from": node.core.contacts.name_of(row.sender) or address_of(row.sender).hex(),
+        "from": _name(node, row.sender),
         "from_node_id": row.sender.hex(),
         "to": node.name,
         "text": node.core.text_of(row),
         "sent_ms": row.sent_ms or None,
         "received_ms": row.received_ms,
+        "end_to_end": not is_foreign(row.sender),
         "attachments": await attachments(node, row),
     }
 

@@ -285,6 +285,25 @@ def check_facts(make_store: MakeStore) -> None:
     store.close()
 
 
+def check_retire(make_store: MakeStore) -> None:
+    """A retired row keeps its state and its facts, is pending no more and never expires."""
+    store = make_store(MIB)
+    row, other = an_outgoing(1), an_outgoing(2)
+    for one in (row, other):
+        store.add_outgoing(one)
+    store.add_facts(row, Fact(State.SENT, 10, "radio"))
+    before = store.usage()[1]
+    store.retire(row)
+    store.retire(row)
+    expect(store.usage()[1], before - row.size, "bytes, once the row is retired")
+    expect([one.id for one in store.pending(BOB, limit=10)], [other.id], "rows pending beside a retired one")
+    expect([one.id for one in store.expired(10**9)], [other.id], "rows over beside a retired one")
+    store.add_facts(row, Fact(State.SENT, 11, "its far end"))
+    expect([fact.by for fact in store.facts(row.id)], ["", "radio", "its far end"], "facts of a retired row")
+    stored = store.outgoing(row.id)
+    expect(stored is not None and stored.state, State.SENT, "the state of a retired row")
+
+
 def check_facts_together(make_store: MakeStore) -> None:
     """Several facts are recorded in turn; a row that is out of date does no harm."""
     store = make_store(MIB)
@@ -465,6 +484,7 @@ CHECKS: tuple[Callable[[MakeStore], None], ...] = (
     check_recipients,
     check_facts,
     check_facts_together,
+    check_retire,
     check_reseal,
     check_inbox,
     check_inbox_by_id,

@@ -155,6 +155,12 @@ class OutboxTable(Database):
                 message.envelope = b""
         return moving
 
+    def retire(self, message: Outgoing) -> None:
+        sql = "UPDATE outbox SET open = 0, envelope = x'' WHERE id = ? AND open = 1"
+        if self._write(sql, (message.id,)).rowcount:
+            self._counters.bytes -= message.size
+        message.envelope = b""
+
     def _refresh(self, message: Outgoing) -> Outgoing:
         """Bring a row up to date that something else has moved on."""
         stored = self.outgoing(message.id)
