@@ -120,7 +120,7 @@ class Carriers(ABC):
             return cid
         known = self.store.neighbour(label) if dialed else None
         link = Link(self.identity, profile, self._rng, dialed=dialed, known=known, now=now)
-        self.attachments[cid] = Attachment(cid, profile, label, link, self._reassembly, dialed=dialed)
+        one = self.attachments[cid] = Attachment(cid, profile, label, link, self._reassembly, dialed=dialed)
         if not dialed:
             self._pending[cid] = None
             if len(self._pending) > PENDING_CONNECTIONS:
@@ -128,7 +128,7 @@ class Carriers(ABC):
                 self.attachments[oldest].link.closed = "too many unfinished handshakes"
                 self.counters["unfinished_handshakes_dropped"] += 1
                 self.ready.add(oldest)
-        self._arm_link(link)
+        self._arm_link(one)
         self.ready.add(cid)
         return cid
 
@@ -210,7 +210,7 @@ class Carriers(ABC):
             one = medium.want(peer, self._now)
             if one is not None:
                 self.attachments[one.cid] = one
-                self._arm_link(one.link)
+                self._arm_link(one)
                 self._wake(one)
 
     def _give_up(self, one: Attachment) -> None:
@@ -248,6 +248,8 @@ class Carriers(ABC):
         try:
             parsed = parse_frame_untrusted(frame)
             one = medium.sort(parsed, now)
+            if one is None and isinstance(parsed, SealedFrame):
+                return  # it is for others, as most are
             if one is not None:
                 self.attachments[one.cid] = one
                 one.rx_bytes += len(frame)
@@ -255,22 +257,31 @@ class Carriers(ABC):
                 items = one.link.take(parsed, now)
         except RemoteError as error:
             self.counters[error.code] += 1
+            parsed = None
+        if isinstance(parsed, SealedFrame) and parsed.broadcast:
+            if one is not None:  # it has said nothing to this node alone, so nothing is due to it
+                self._take_items(one, items, now)
+                self._follow()
+            return
         if one is not None:
             self._received(one, items, now)
         self._arm(medium.next_deadline())
 
     def _received(self, one: Attachment, items: list[Item], now: float) -> None:
         self._link_events(one)
+        self._take_items(one, items, now)
+        one.link.conclude(now)
+        self._link_events(one)
+        self._follow()
+        self._arm_link(one)
+        self._wake(one)
+
+    def _take_items(self, one: Attachment, items: list[Item], now: float) -> None:
         for kind, body in items:
             try:
                 self._take(one, kind, body, now)
             except RemoteError as error:  # that item's own fault: the others of the frame count
                 self.counters[error.code] += 1
-        one.link.conclude(now)
-        self._link_events(one)
-        self._follow()
-        self._arm_link(one.link)
-        self._wake(one)
 
     def _link_events(self, one: Attachment) -> None:
         while (event := one.link.poll_event()) is not None:
@@ -346,7 +357,7 @@ class Carriers(ABC):
         if frame is not None:
             one.tx_bytes += len(frame)
             one.frames_sent += 1
-            self._arm_link(link)
+            self._arm_link(one)
         return frame
 
     # --- time -------------------------------------------------------------------------------------
@@ -358,13 +369,16 @@ class Carriers(ABC):
                 self.ready.add(medium.cid)
             self._arm(medium.next_deadline())
         for one in list(self.attachments.values()):
+            if now < one.due:
+                self._arm(one.due)
+                continue
             one.link.expire(now)
             self._link_events(one)
             if one.medium is not None and one.link.closed is not None:
                 self._detach(one, one.link.closed)
                 continue
-            self._arm_link(one.link)
-            if one.link.must_send or one.link.closed is not None or not one.link.up:
+            self._arm_link(one)
+            if one.link.stirs or one.link.closed is not None:
                 self._wake(one)
 
     def _wake(self, one: Attachment) -> None:
@@ -382,7 +396,6 @@ class Carriers(ABC):
     def _arm(self, deadline: float) -> None:
         self.wake_at = min(self.wake_at, deadline)
 
-    def _arm_link(self, link: Link) -> None:
-        deadline = link.next_deadline()
-        if deadline is not None:
-            self._arm(deadline)
+    def _arm_link(self, one: Attachment) -> None:
+        one.due = one.link.next_deadline()
+        self._arm(one.due)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 from nexus_node.base.errors import BadWire
 from nexus_node.base.ids import Address, NodeId
-from nexus_node.base.limits import HEARD_MAX, LINKS_PER_CARRIER
+from nexus_node.base.limits import DESTINATIONS_MAX, HEARD_MAX, LINKS_PER_CARRIER
 from nexus_node.base.rng import Rng
 from nexus_node.crypto.identity import Identity, agreement_key_of
 from nexus_node.engine.peers import Attachment
@@ -33,6 +33,7 @@ from nexus_node.wire.frames import (
     SealedFrame,
     sealed_header,
 )
+from nexus_node.wire.pathcost import PathCost
 from nexus_node.wire.routing import PathRequest
 
 LINKS_WANTED = 8
@@ -100,6 +101,8 @@ class Medium:
         """The bytes of announces, and of requests for paths, that this node may broadcast."""
         self.asking: OrderedDict[Address, tuple[PathRequest, int]] = OrderedDict()
         """Destinations that all neighbours are to be asked for, each with the hops left."""
+        self.told: OrderedDict[Address, tuple[float, PathCost]] = OrderedDict()
+        """When those here were last told of a destination, by this node or others, and its cost from here."""
         self._identity = identity
         self._rng = rng
         self._budget = budget
@@ -206,8 +209,7 @@ class Medium:
         """The link a frame is for; None if it is for none, or was taken in here. Raises BadWire."""
         match frame:
             case Hello():
-                self._on_hello(frame, now)
-                return None
+                return self._on_hello(frame, now)
             case Opening():
                 return self._on_opening(frame, now)
             case Reply() | Final() | Retry():
@@ -218,7 +220,8 @@ class Medium:
                 return self._by_index.get(frame.index) if frame.index is not None else None
         return None
 
-    def _on_hello(self, hello: Hello, now: float) -> None:
+    def _on_hello(self, hello: Hello, now: float) -> Attachment | None:
+        """The link with that node, if there is one."""
         peer = hello.node_id
         if peer == self._identity.node_id:
             raise BadWire("own_hello")
@@ -230,12 +233,13 @@ class Medium:
         if known is not None:
             if known.link.broadcasts is not None and known.link.broadcasts.index != hello.index:
                 known.link.recover(now)
-            return
+            return known
         room = len(self._openings) < _OPENINGS_NOTED
         if (room and len(self.links) < LINKS_WANTED) or self._wanted(peer):
             # Of two who hear each other the one with the lower id begins.
             rounds = 0.0 if self._identity.node_id < peer else 1.0
             self._openings.setdefault(peer, now + self._wait(_OPENING_SIZE, rounds))
+        return None
 
     def _note(self, peer: NodeId, now: float) -> bool:
         """That node was heard; whether it is new here."""
@@ -298,6 +302,13 @@ class Medium:
         """Whether to broadcast now."""
         due, self.broadcast_due = self.broadcast_due, False
         return due
+
+    def note_told(self, address: Address, cost: PathCost, now: float) -> None:
+        """All here have been told of that destination."""
+        self.told[address] = now, cost
+        self.told.move_to_end(address)
+        if len(self.told) > DESTINATIONS_MAX:
+            self.told.popitem(last=False)
 
     def seal(self, plaintext: bytes, now: float) -> bytes:
         """A frame for all neighbours, itself paid for as its items are."""

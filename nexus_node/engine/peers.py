@@ -39,6 +39,8 @@ class Attachment:
         self.rx_bytes = self.tx_bytes = 0
         self.airtime_s = 0.0
         self.frames_sent = 0
+        self.due = 0.0
+        """When the link wants to be called, as it said when it was last heard or sent something."""
         self.reassembly = Reassembly(budget)
         self.begin_session()
 

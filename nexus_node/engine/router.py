@@ -21,9 +21,10 @@ from nexus_node.crypto.address import address_of
 from nexus_node.crypto.identity import Identity
 from nexus_node.engine.medium import Medium
 from nexus_node.engine.peers import Attachment
+from nexus_node.ports.driver import LinkProfile
 from nexus_node.ports.store import Store
 from nexus_node.proto.budget import TokenBucket
-from nexus_node.proto.paths import ANNOUNCE_EVERY_S, Destination, Path, PathTable, Policy
+from nexus_node.proto.paths import ANNOUNCE_EVERY_S, Destination, Path, PathTable, Policy, costs_else
 from nexus_node.wire.announce import ANNOUNCE_SIZE, Announce, Serve, parse_announce_untrusted
 from nexus_node.wire.frames import ITEM_HEAD, ItemKind, ItemPacker
 from nexus_node.wire.packet import HEADER_SIZE, MAX_HOPS, Context, Packet, Priority
@@ -59,8 +60,11 @@ _ASK_SOON = 8
 _ASKED_S, _ASKED_SHARED_S = 300.0, 3600.0
 """An answer to a neighbour's request may take that long, over radio; where the air is shared, it is asked for
 seldom, and the next announce answers it."""
-_TELLERS = 3
-"""Neighbours that have told of a path on a shared medium: the others there have heard one of them."""
+_TELLERS, _TELLERS_AGAIN = 3, 2
+"""Neighbours that have told of a path on a shared medium: the others there have heard one of them; and of one
+that was told there before and costs the same, where a telling lost does no harm yet."""
+_RETOLD_S = 2.5 * ANNOUNCE_EVERY_S
+"""Such a one is told there for every third announce, twice before it would be stale."""
 _REMEMBERED_S = 60.0
 """A neighbour remembers longer what it was asked for; it is asked again after that all the same."""
 _ROUND_SHARED = 60
@@ -200,14 +204,22 @@ def _soon(link: Attachment) -> float:
     return max(_SOON_S, 10 * 8 * _ANNOUNCE_ITEM / link.profile.bps)
 
 
+def frame_full(room: int) -> int:
+    """Bytes of announces that a broadcast with so much room holds; the last saves its length field."""
+    return max(1, (room + ITEM_HEAD - 1) // _ANNOUNCE_ITEM) * _ANNOUNCE_ITEM
+
+
 def hop_of(link: Attachment) -> Hop:
     """What that link adds to a path; its latency is at least the time of 100 bytes, and where others send as
     well and each packet is acknowledged, of some such turns."""
     bps = link.profile.bps
-    cost = 8e9 / bps + 1000 * link.profile.cost_per_byte
     rtt = link.link.rtt or 0.0
     turns = _TURNS if link.medium is not None else 1
-    return Hop(cost, max(500 * rtt, turns * 8e5 / bps), bps, link.link.mtu)
+    return Hop(_cost_of(link.profile), max(500 * rtt, turns * 8e5 / bps), bps, link.link.mtu)
+
+
+def _cost_of(profile: LinkProfile) -> float:
+    return 8e9 / profile.bps + 1000 * profile.cost_per_byte
 
 
 class Router:
@@ -506,13 +518,14 @@ class Router:
     def has_broadcasts(self, medium: Medium, now: float) -> bool:
         """Whether there is something for all neighbours on that medium, and the budget for all of it or for a
         frame full: each frame costs air of its own."""
-        here = self._on(medium)
-        if not here:
+        asking = telling = own = 0
+        for one in self._on(medium):
+            asking = len(medium.asking) * _REQUEST_ITEM
+            telling = max(telling, len(one.news) * _ANNOUNCE_ITEM)
+            own = _ANNOUNCE_ITEM if one.own_due else own
+        if not (asking or telling or own):
             return False
-        asking = len(medium.asking) * _REQUEST_ITEM
-        telling = max((len(one.news) for one in here), default=0) * _ANNOUNCE_ITEM
-        own = _ANNOUNCE_ITEM if any(one.own_due for one in here) else 0
-        most = max(_ANNOUNCE_ITEM, medium.room - _ANNOUNCE_ITEM)  # what comes last may not fit
+        most = frame_full(medium.room)
         due = float("inf")
         for bucket, size, credit in (
             (medium.requests, asking, 0.0),
@@ -614,7 +627,9 @@ class Router:
         known = self.paths.known(address)
         path = known.best if known is not None else None
         body = b""
-        if known is not None and path is not None and self._lacks(neighbour, known, path):
+        medium = neighbour.link.medium
+        tellers = self._tellers(medium, known, path) if medium and known and path else []
+        if path is not None and self._lacks(neighbour, address, path, tellers, _TELLERS):
             body = Packet(
                 Context.ANNOUNCE, path.announce.encode(path.cost), hops=path.hops_left, tlvs=path.tlvs
             ).encode()
@@ -624,30 +639,32 @@ class Router:
             return False
         if body and path is not None:
             self.paths.tell(address, now)
+            if medium is not None:
+                medium.note_told(address, path.cost, now)
             neighbour.asked.pop(address, None)
         neighbour.behind.discard(address)
         del neighbour.news[address]
         return True
 
-    def _lacks(self, neighbour: _Neighbour, known: Destination, path: Path) -> bool:
+    @staticmethod
+    def _lacks(
+        neighbour: _Neighbour, address: Address, path: Path, tellers: list[NodeId], enough: int
+    ) -> bool:
         """Whether that path is news to a neighbour; where the air is shared, not if it or enough others have
         told one there that is as good as over this node (as in Trickle, RFC 6206)."""
-        peer, medium = neighbour.peer, neighbour.link.medium
-        if path.hops_left <= 0 or peer in (path.via, path.announce.node_id):
+        peer = neighbour.peer
+        if path.hops_left <= 0 or peer == path.via or peer == path.announce.node_id:
             return False
-        if medium is None or address_of(path.announce.node_id) in neighbour.asked:
-            return True
-        over = path.cost.after(neighbour.hop).rank
-        tellers = [
-            one.via
-            for one in known.paths.values()
-            if one.announce == path.announce and one.reported.rank <= over and self._hears(medium, one.via)
-        ]
-        return peer not in tellers and len(tellers) < _TELLERS
+        return address in neighbour.asked or (peer not in tellers and len(tellers) < enough)
 
-    def _hears(self, medium: Medium, peer: NodeId) -> bool:
-        neighbour = self._neighbours.get(peer)
-        return neighbour is not None and neighbour.link.medium is medium
+    def _tellers(self, medium: Medium, known: Destination, path: Path) -> list[NodeId]:
+        """Who has told, on that medium, a path as good as this one is over this node."""
+        over = path.cost.rank_after(_cost_of(medium.profile))
+        return [
+            via
+            for via, one in known.paths.items()
+            if via in medium.links and one.reported.rank <= over and one.announce == path.announce
+        ]
 
     def _fill_announce(
         self, neighbour: _Neighbour, body: bytes, packer: ItemPacker, now: float, *, urgent: bool
@@ -664,17 +681,46 @@ class Router:
     def _spread(self, now: float) -> None:
         """Queue for every neighbour what has changed."""
         for address in sorted(self.paths.to_tell):  # a set's own order differs from run to run
-            path = self.paths.best(address)
-            if path is None:
-                self.paths.told_lost(address)
+            known = self.paths.known(address)
+            if known is not None and known.best is not None:
+                self._spread_path(address, known, known.best, now)
+                continue
+            self.paths.told_lost(address)
             for neighbour in self._neighbours.values():
-                if path is None and neighbour.link.medium is not None:
+                if neighbour.link.medium is not None:
                     neighbour.news.pop(address, None)
-                elif path is None:
+                else:
                     neighbour.owe_loss(address)
-                elif not self._answer(neighbour, address, now):
-                    neighbour.owe(address)
         self.paths.to_tell.clear()
+
+    def _spread_path(self, address: Address, known: Destination, path: Path, now: float) -> None:
+        """Queue it for every neighbour that lacks it."""
+        told: dict[Medium, tuple[list[NodeId], int]] = {}
+        for neighbour in self._neighbours.values():
+            if address in neighbour.asked and self._answer(neighbour, address, now):
+                continue
+            medium = neighbour.link.medium
+            if medium is None:
+                neighbour.owe(address)
+                continue
+            if medium not in told:
+                told[medium] = self._tellers(medium, known, path), self._enough(medium, address, path, now)
+            tellers, enough = told[medium]
+            if self._lacks(neighbour, address, path, tellers, enough):
+                neighbour.owe(address)
+            elif address not in neighbour.behind:
+                neighbour.news.pop(address, None)
+        for medium, (tellers, enough) in told.items():
+            if 0 < enough <= len(tellers):
+                medium.note_told(address, path.cost, now)
+
+    @staticmethod
+    def _enough(medium: Medium, address: Address, path: Path, now: float) -> int:
+        """How many need to tell of a path on a medium: fewer what is only newer there, and nobody soon."""
+        at, cost = medium.told.get(address, (0.0, None))
+        if cost is None or costs_else(cost, path.cost):
+            return _TELLERS
+        return _TELLERS_AGAIN if now >= at + _RETOLD_S else 0
 
     def _patience(self) -> float:
         """Seconds until a request is repeated: the time of 10,000 bits, or of so many announces where the air

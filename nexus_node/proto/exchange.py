@@ -6,6 +6,7 @@ Yields an `Outcome` when keys are agreed; `nexus_node.proto.link` puts them to u
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 
 from nexus_node.base.errors import BadWire
 from nexus_node.base.ids import NodeId
@@ -88,13 +89,13 @@ class Exchange:
         self._maker = HandshakeMaker(identity, rng)
         self._attempt: Attempt | None = None
         self._attempt_sent = now
-        self._attempt_due: float | None = None
+        self._attempt_due = inf
         self._attempt_gap = self.rto
         self._completed: tuple[bytes, bytes | None] | None = None
         """The reply that completed our handshake and the XX3 frame it got, should the reply come again."""
         self._answer: Answer | None = None
         self._answer_index = 0
-        self._answer_due: float | None = None
+        self._answer_due = inf
         self._answer_until = now
         self._unconfirmed: Outcome | None = None
         """Keys made by answering IK, in use once the peer has shown that it holds them."""
@@ -112,8 +113,8 @@ class Exchange:
 
     def settle(self) -> None:
         """The link took an outcome into use: what else was under way is over."""
-        self._attempt = self._attempt_due = None
-        self._answer = self._answer_due = self._unconfirmed = None
+        self._attempt, self._attempt_due = None, inf
+        self._answer, self._answer_due, self._unconfirmed = None, inf, None
 
     def receive(self, frame: Handshaking, now: float) -> Outcome | None:
         """Take a frame in. Raises BadWire with the counter's name; what was under way goes on."""
@@ -203,7 +204,7 @@ class Exchange:
             if opening.kind == FrameKind.IK1 and not self._profile.shared:  # it takes us for somebody else
                 self.frames.append(Lost().encode())
             raise
-        self._attempt = self._attempt_due = None
+        self._attempt, self._attempt_due = None, inf
         self._answer, self._answer_index = answer, opening.sender
         self._answer_until = now + self.timeout
         self._unconfirmed = None if agreed is None else Outcome(agreed, self._session(agreed, now))
@@ -226,13 +227,13 @@ class Exchange:
         return Session(agreed.send_key, agreed.open_key, agreed.binding, index, now)
 
     # --- time -----------------------------------------------------------------------------------
-    def deadlines(self) -> tuple[float | None, float | None]:
+    def deadlines(self) -> tuple[float, float]:
         """When `expire` wants to be called."""
         return self._attempt_due, self._answer_due
 
     def expire(self, now: float, *, up: bool) -> None:
         """Repeat what is due; `up` says whether the link works meanwhile."""
-        if self._attempt_due is not None and now >= self._attempt_due:
+        if now >= self._attempt_due:
             if self._profile.ordered:
                 self.failed = "the other side did not answer the handshake"
                 return
@@ -243,10 +244,10 @@ class Exchange:
                 self.open(now)
             else:
                 self._send_opening(b"", now)
-        if self._answer_due is not None and now >= self._answer_due:
+        if now >= self._answer_due:
             if now < self._answer_until:
                 self._send_answer(now)
                 return
-            self._answer = self._answer_due = self._unconfirmed = None
+            self._answer, self._answer_due, self._unconfirmed = None, inf, None
             if self._dialed and not up:  # a forged opening must not end our own trying
                 self.open(now)

@@ -6,6 +6,7 @@ waiting (not dialed) or opening -> up; up again after the peer restarts; closed 
 
 from collections import deque
 from dataclasses import dataclass
+from math import inf
 
 from nexus_node.base.errors import BadWire, LocalError
 from nexus_node.base.ids import NodeId
@@ -127,8 +128,8 @@ class Link:
         self._confirm = False
         """Whether the peer waits for a first sealed frame of ours."""
         self._rekeying: Rekeying | None = None
-        self._waiting_until: float | None = None if dialed else now + self.timeout
-        self._alive_due: float | None = None
+        self._waiting_until = inf if dialed else now + self.timeout
+        self._alive_due = inf
         self._ping: tuple[int, float] | None = None
         self._lost_sent = float("-inf")
         if dialed:
@@ -163,6 +164,11 @@ class Link:
     def must_send(self) -> bool:
         """Whether a sealed frame is due even if the engine has nothing for it."""
         return self.up and (self._confirm or bool(self._items))
+
+    @property
+    def stirs(self) -> bool:
+        """Whether a frame is due, in the clear or sealed, even if the engine has nothing for it."""
+        return bool(self._exchange.frames) or self.must_send
 
     def poll_event(self) -> LinkUp | LinkDown | LinkFault | None:
         return self._events.popleft() if self._events else None
@@ -311,7 +317,7 @@ class Link:
         self.broadcasts = BroadcastReceiver(agreed.broadcast) if agreed.broadcast is not None else None
         self._peer_mtu = agreed.mtu
         self.mtu = min(agreed.mtu, self._profile.mtu)
-        self._rekeying = self._waiting_until = None
+        self._rekeying, self._waiting_until = None, inf
         self._items.clear()
         self._confirm = outcome.confirm
         if outcome.rtt is not None:
@@ -326,7 +332,8 @@ class Link:
     def _drop(self, why: str, now: float) -> None:
         if self.peer is not None:
             self._events.append(LinkDown(self.peer, why))
-        self._session = self.peer = self._rekeying = self._alive_due = None
+        self._session = self.peer = self._rekeying = None
+        self._alive_due = inf
         self._items.clear()
         if self._dialed and not self._profile.ordered and not self._profile.shared:
             self._exchange.open(now)
@@ -370,29 +377,28 @@ class Link:
         self._confirm = True
 
     # --- time -----------------------------------------------------------------------------------
-    def next_deadline(self) -> float | None:
-        """When `expire` wants to be called next; not at all once closed."""
+    def next_deadline(self) -> float:
+        """When `expire` wants to be called next; infinite once closed."""
         if self.closed is not None:
-            return None
-        rekey = None
+            return inf
+        rekey = inf
         if self._rekeying is not None:
             rekey = self._rekeying.due
         elif self._session is not None and self._used(self._session):
             rekey = self._session.keyed_at + REKEY_AFTER_S
-        times = (*self._exchange.deadlines(), self._waiting_until, self._alive_due, rekey)
-        return min((time for time in times if time is not None), default=None)
+        return min(*self._exchange.deadlines(), self._waiting_until, self._alive_due, rekey)
 
     def expire(self, now: float) -> None:
         """Do what has become due."""
         if self.closed is not None:
             return
-        if self._waiting_until is not None and now >= self._waiting_until:
-            self._waiting_until = None
+        if now >= self._waiting_until:
+            self._waiting_until = inf
             self.closed = "no handshake was completed in time"
             return
         self._exchange.expire(now, up=self.up)
         self.closed = self._exchange.failed
-        if self._alive_due is not None and now >= self._alive_due:
+        if now >= self._alive_due:
             self._check_alive(now)
         if self._rekeying is not None:
             if now >= self._rekeying.due:

@@ -100,6 +100,12 @@ class Destination:
         return newer or (sequence == self.told_sequence and path.reported.rank < self.told_rank)
 
 
+def costs_else(one: PathCost, other: PathCost) -> bool:
+    """Whether the two differ by so much that neighbours are to be told (N4)."""
+    low, high = sorted((one.cost + 1, other.cost + 1))
+    return high > _CHANGE * low
+
+
 class PathTable:
     """All paths of one node."""
 
@@ -295,10 +301,9 @@ class PathTable:
         best, told = known.best, known.told
         if best is None:
             return told is not None
-        if told is None or best.announce.sequence > known.told_sequence:
+        if told is None:
             return True
-        low, high = sorted((best.cost.cost + 1, told.cost + 1))
-        return high > _CHANGE * low
+        return best.announce.sequence > known.told_sequence or costs_else(best.cost, told)
 
     def _admit(self, address: Address, announce: Announce, via: NodeId, now: float) -> Destination | None:
         """Remember one more destination, if there is or can be made room for it."""

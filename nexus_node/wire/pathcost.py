@@ -1,6 +1,7 @@
 """What a path costs, in 7 bytes that every relay on the way updates (N4, docs/protocol/announce.md)."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from math import log2
 from struct import Struct
 
@@ -57,13 +58,19 @@ class PathCost:
         """What may only fall from relay to destination (docs/protocol/routing.md): each hop raises it."""
         return self.cost_code, self.hops
 
+    def rank_after(self, cost: float) -> tuple[int, int]:
+        """Its rank from one hop farther away, which costs that."""
+        code = round(16 * log2(self.cost + cost + 1))
+        return min(_U16, max(self.cost_code, code)), min(_U8, self.hops + 1)
+
     def after(self, hop: Hop) -> "PathCost":
         """The same path seen from one hop farther away."""
+        cost_code, hops = self.rank_after(hop.cost)
         return PathCost(
-            cost_code=min(_U16, max(self.cost_code, round(16 * log2(self.cost + hop.cost + 1)))),
+            cost_code=cost_code,
             latency_ms=min(_U16, self.latency_ms + round(hop.latency_ms)),
             bps_code=min(self.bps_code, _code(8, hop.bps)),
-            hops=min(_U8, self.hops + 1),
+            hops=hops,
             mtu_code=min(self.mtu_code, _code(4, hop.mtu)),
         )
 
@@ -76,6 +83,7 @@ UNREACHABLE = PathCost(_U16, _U16, 0, _U8, 0)
 """No path at all: goes with an announce that is only to show how new it is."""
 
 
+@lru_cache(256)  # there are few kinds of links
 def _code(scale: int, value: float) -> int:
     return min(_U8, max(0, round(scale * log2(max(1.0, value)))))
 

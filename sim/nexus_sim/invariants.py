@@ -1,11 +1,17 @@
 """What must hold in every run, looked for in stores and on the air (mission.md N6, N10, N13, M5)."""
 
+from collections import defaultdict
+from collections.abc import Mapping
+
 from nexus_node.base.states import State
 from nexus_node.runtime.node import Node
 from nexus_node.store.memory import MemoryStore
 from nexus_sim.channel import Channel
-from nexus_sim.record import Record, Sent
+from nexus_sim.record import TELLING, Record, Sent
 from nexus_sim.world import SimNode
+
+_HEAD = 8
+"""Bytes of a text by which it is looked for."""
 
 
 def check_air(frame: bytes, record: Record, now: float) -> None:
@@ -38,13 +44,22 @@ def check_custody(relay: SimNode, message: Sent, record: Record, now: float) -> 
 
 def check_stores(stores: dict[str, MemoryStore], record: Record) -> None:
     """Nothing sealed is stored open: no text stands in any row of any table."""
-    texts = [message.text.encode() for message in record.messages.values()]
+    texts: defaultdict[bytes, list[bytes]] = defaultdict(list)
+    for message in record.messages.values():
+        text = message.text.encode()
+        if len(text) >= TELLING:
+            texts[text[:_HEAD]].append(text)
     for name, store in stores.items():
         for table in ("outbox", "inbox", "custody", "objects", "chunks"):
             for row in store._read(f"SELECT * FROM {table}"):
-                for value in row:
-                    if isinstance(value, bytes) and len(value) > 8 and any(text in value for text in texts):
-                        record.breaches.append(f"{name} stores a text unsealed, in its table {table}")
+                if any(isinstance(value, bytes) and _holds_one(value, texts) for value in row):
+                    record.breaches.append(f"{name} stores a text unsealed, in its table {table}")
+
+
+def _holds_one(value: bytes, texts: Mapping[bytes, list[bytes]]) -> bool:
+    """Whether one of these texts stands in a value; they come by their first bytes, for they are many."""
+    heads = (texts.get(value[at : at + _HEAD], ()) for at in range(len(value) - _HEAD))
+    return any(text in value for found in heads for text in found)
 
 
 def explain(message: Sent, sender: Node | None) -> str:

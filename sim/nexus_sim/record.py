@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from nexus_node.base.states import State
 from nexus_node.engine.events import Event
 
-_TELLING, _LOOKED_FOR = 16, 16
+TELLING, _LOOKED_FOR = 16, 16
 """Characters of a text that is looked for on the air, and how many such are."""
 
 
@@ -52,7 +52,7 @@ class Record:
         if self._expected is not None:
             self._expected.id = message_id
             self.messages[message_id] = self._expected
-            if len(self._expected.text) >= _TELLING:
+            if len(self._expected.text) >= TELLING:
                 self.under_way[message_id] = self._expected.text.encode()
                 if len(self.under_way) > _LOOKED_FOR:
                     del self.under_way[next(iter(self.under_way))]

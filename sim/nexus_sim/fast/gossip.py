@@ -48,7 +48,7 @@ class Gossip:
         self.tables = tables
         self._graph, self._meeting, self._dice, self._bps = graph, meeting, dice, bps
         self._room = room + ITEM_HEAD - 1
-        self._most = max(sizes.ANNOUNCE_ITEM, room - sizes.ANNOUNCE_ITEM)
+        self._most = router.frame_full(room)
         """What the budget must have before a frame is begun, as `Router.has_broadcasts`."""
         self._rate = np.zeros(count)
         self._tokens = np.full(count, bps / 8 * medium._GOSSIP_SHARE * medium._GOSSIP_BURST_S)
@@ -225,6 +225,7 @@ class Gossip:
             going, row = slot[paid], row[paid]
             entries["queued"][going] = 0
             entries["told_lora"][going] = np.minimum(row["lora"], row["told_lora"])
+            entries["told"][going] = _when(now)
             dests = row["dest"] - 1
             self._say(node[paid], dests, row["seq"], row["lora"], row["ip"])
             self.requests.answered(node[paid], dests)
@@ -303,6 +304,8 @@ class Gossip:
         bound = same & (told != UNTOLD) & (lora - (via < WIRED) >= told)
         take = better & ~older & ~bound
         anew = take & ~same
+        least, most = np.minimum(lora, row["lora"]), np.maximum(lora, row["lora"])
+        row["told"][take & (most > paths._CHANGE * least)] = 0
         row["heard"][anew] = now
         row["told_lora"][anew] = UNTOLD
         row["told_by"][anew] = 0
@@ -313,7 +316,13 @@ class Gossip:
         row["told_by"][also] |= bit[also]
         cost = row["lora"].astype(np.int32)
         changed = np.maximum(cost, told) > paths._CHANGE * np.minimum(cost, told)
-        tell = take & ((row["told_lora"] == UNTOLD) | changed)
+        waits = row["told"] + router._RETOLD_S > _when(now)
+        enough = np.where(row["told"] == 0, router._TELLERS, np.where(waits, 0, router._TELLERS_AGAIN))
+        heard = np.bitwise_count(self._meeting.mask[me] & row["told_by"])
+        spare = (enough > 0) & (heard >= enough) & also
+        row["told"][spare] = _when(now)
+        row["queued"][spare & (row["queued"] > _URGENT) & (row["queued"] < _LATER)] = 0
+        tell = take & ((row["told_lora"] == UNTOLD) | changed) & (heard < enough)
         tell &= (row["queued"] == 0) | (row["queued"] >= _LATER)
         row["queued"][tell] = _second(now)
         answer = take & self.requests.open_for(me, dest, via, now, wires=WIRED)
@@ -421,6 +430,10 @@ def _good(row: Array, least: Array, hops: Array) -> Array:
     first = hops == MAX_HOPS - 1
     nearer = first & (row["seq"] == least[:, 0]) & (row["lora"] < least[:, 1])
     return np.asarray(_newer(row["seq"].astype(np.int32), least[:, 0]) | nearer)
+
+
+def _when(now: float) -> int:
+    return min(0xFFFF, 1 + int(now))
 
 
 def _second(now: float) -> int:

@@ -16,6 +16,7 @@ ENTRY = np.dtype(
         ("told_by", "<u4"),
         ("heard", "<u2"),
         ("queued", "<u2"),
+        ("told", "<u2"),
         ("seq", "u1"),
         ("via", "u1"),
         ("lora", "u1"),
@@ -26,7 +27,8 @@ ENTRY = np.dtype(
     align=True,
 )
 """dest: its number and one, 0 for none. heard: when its sequence was, seconds. queued: 0 or what goes first;
-1 for answers, else two and the second since when (gossip.py). told_by: bit i when the neighbour of link i has
+1 for answers, else two and the second since when (gossip.py). told: one and the second in which all on the
+air were last told of it, 0 for never. told_by: bit i when the neighbour of link i has
 told one as good. via: the edge's number at its node. seq: of that path. lora, ip: hops. told_lora: UNTOLD
 under this sequence. newest: the newest sequence heard from anybody."""
 UNTOLD = 255
