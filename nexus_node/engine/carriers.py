@@ -6,6 +6,7 @@ What frames hold is decided by the `NodeCore` on top of this.
 from abc import ABC, abstractmethod
 from collections import Counter, OrderedDict
 from collections.abc import Iterable
+from math import inf
 
 from nexus_node.base.errors import BadWire, CarrierClosed, RemoteError
 from nexus_node.base.ids import NodeId
@@ -368,10 +369,9 @@ class Carriers(ABC):
             if medium.hello_due or medium.broadcast_due:
                 self.ready.add(medium.cid)
             self._arm(medium.next_deadline())
-        for one in list(self.attachments.values()):
-            if now < one.due:
-                self._arm(one.due)
-                continue
+        due = [one for one in self.attachments.values() if now >= one.due]
+        self._arm(min((one.due for one in self.attachments.values() if now < one.due), default=inf))
+        for one in due:
             one.link.expire(now)
             self._link_events(one)
             if one.medium is not None and one.link.closed is not None:

@@ -326,6 +326,8 @@ class Forwarder:
     def expire(self, now: float, links: dict[int, Attachment]) -> None:
         """Ask again about fragments that nothing was heard of."""
         for cid, transit in list(self._transits.items()):
+            if not transit.bytes:
+                continue  # nothing waits, nothing is under way
             link = links[cid]
             for one in list(transit.transfers):
                 if now < one.due:

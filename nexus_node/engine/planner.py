@@ -91,6 +91,8 @@ class Planner:
 
     def expire(self, now: float) -> None:
         """Try again what did not work for a while."""
+        if not (self._silent or self._turned_away):
+            return
         over = {to for to, until in self._silent.items() if now >= until}
         over |= {to for (_, to), until in self._turned_away.items() if now >= until}
         self._silent = {to: until for to, until in self._silent.items() if now < until}

@@ -396,7 +396,11 @@ class Router:
 
     def waiting(self) -> list[Attachment]:
         """The links that have something to send."""
-        return [one.link for one in self._neighbours.values() if one.has_news]
+        return [
+            one.link
+            for one in self._neighbours.values()
+            if one.lost or one.greeting or (one.link.medium is None and one.has_news)
+        ]
 
     # --- what neighbours say --------------------------------------------------------------------
     def take(self, peer: NodeId, packet: Packet, now: float) -> bool:

@@ -267,9 +267,11 @@ class PathTable:
     def expire(self, now: float) -> None:
         """Drop what has had no new sequence for eight intervals."""
         for address, known in list(self._destinations.items()):
-            for via in [path.via for path in known.paths.values() if now >= path.heard + GONE_AFTER_S]:
+            gone = [path.via for path in known.paths.values() if now >= path.heard + GONE_AFTER_S]
+            for via in gone:
                 del known.paths[via]
-            self._choose(address, known, now)
+            if gone or (known.best is not None and known.best.stale(now)):
+                self._choose(address, known, now)
             if not known.paths and now >= known.renewed + GONE_AFTER_S:
                 self._forget(address)
         for address in [one for one, (_, _, at) in self._bounds.items() if now >= at + _BOUND_AFTER_S]:

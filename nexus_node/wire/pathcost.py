@@ -43,7 +43,7 @@ class PathCost:
 
     @property
     def cost(self) -> float:
-        return float(2.0 ** (min(self.cost_code, _COST_MAX) / 16) - 1)
+        return _cost(self.cost_code)
 
     @property
     def bps(self) -> float:
@@ -86,6 +86,11 @@ UNREACHABLE = PathCost(_U16, _U16, 0, _U8, 0)
 @lru_cache(256)  # there are few kinds of links
 def _code(scale: int, value: float) -> int:
     return min(_U8, max(0, round(scale * log2(max(1.0, value)))))
+
+
+@lru_cache(1024)
+def _cost(code: int) -> float:
+    return float(2.0 ** (min(code, _COST_MAX) / 16) - 1)
 
 
 def parse_path_cost_untrusted(data: bytes) -> PathCost:
