@@ -171,8 +171,8 @@ class Mailbox:
     def fill_messages(
         self, packer: ItemPacker, now: float, load: Callable[["Mailbox", float], bool]
     ) -> Iterator[Flight]:
-        """Fill a frame with whole messages, up to 4 KB: answers need not wait for more. Yields those that went
-        out for the first time."""
+        """Fill a frame with whole messages, up to 4 KB: answers need not wait for more. Yields those that
+        went out for the first time."""
         link = self.way.link
         while link.window_open and packer.used < MTU_BULK:
             if not self._sending and not self._next_small(now, load):
