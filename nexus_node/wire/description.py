@@ -17,6 +17,8 @@ PREVIEW_BYTES_MAX = 1024
 
 _FIXED = Struct("<32s32sII")
 _NAMELESS = "file"
+_DEVICES = {"CON", "PRN", "AUX", "NUL", *(f"{port}{n}" for port in ("COM", "LPT") for n in range(1, 10))}
+"""Windows opens a device for these, whatever follows their first dot."""
 
 
 class AttachmentName(str):
@@ -28,9 +30,17 @@ class AttachmentName(str):
     def from_untrusted(cls, name: str) -> Self:
         """What is left of a name that anybody may have chosen; "file" when that is nothing."""
         last = name.replace("\\", "/").rsplit("/", 1)[-1]
-        seen = "".join(one for one in last if unicodedata.category(one)[0] != "C" and one not in '<>:"|?*')
-        short = seen.strip(" .").encode()[:NAME_BYTES_MAX].decode(errors="ignore")
+        seen = "".join(one for one in last if _is_shown(one) and one not in '<>:"|?*').strip(" .")
+        if seen.split(".")[0].rstrip(" ").upper() in _DEVICES:
+            seen = "_" + seen
+        short = seen.encode()[:NAME_BYTES_MAX].decode(errors="ignore")
         return cls(short.strip(" .") or _NAMELESS)
+
+
+def _is_shown(one: str) -> bool:
+    """Not for what only moves the others about: controls, directions, lines and paragraphs."""
+    category = unicodedata.category(one)
+    return category[0] != "C" and category not in ("Zl", "Zp")
 
 
 @dataclass(frozen=True, slots=True)

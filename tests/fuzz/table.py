@@ -38,6 +38,12 @@ from nexus_node.wire.custody import (
     parse_promise_untrusted,
 )
 from nexus_node.wire.dataobject import ObjectHeader, parse_object_header_untrusted
+from nexus_node.wire.description import (
+    AttachmentName,
+    Description,
+    encode_descriptions,
+    parse_descriptions_untrusted,
+)
 from nexus_node.wire.fragments import (
     BITMAP_MAX,
     INDEX_MAX,
@@ -100,6 +106,18 @@ from nexus_node.wire.routing import (
 from nexus_node.wire.text import DICTIONARIES, compress_text, dictionary, parse_text_untrusted
 from nexus_node.wire.tlv import encode_tlvs, parse_tlvs_untrusted
 from nexus_node.wire.trace import Trace, TraceReply, parse_trace_reply_untrusted, parse_trace_untrusted
+from nexus_node.wire.transfer import (
+    RUNS_MAX,
+    TLV_MIN_BANDWIDTH,
+    Ask,
+    Chunk,
+    Offer,
+    bandwidth_tlv,
+    parse_ask_untrusted,
+    parse_bandwidth_tlv_untrusted,
+    parse_chunk_untrusted,
+    parse_offer_untrusted,
+)
 from nexus_node.wire.uri import SCHEME, ContactUri, make_uri, parse_uri_untrusted
 
 STREAM_LIMIT = 16 * KIB
@@ -234,6 +252,23 @@ _prefixes = st.lists(_prefix, max_size=PREFIXES_MAX + 1)
 def _encode_delivered(entries: list[Delivered]) -> bytes:
     return b"".join(one.encode() for one in entries)
 
+
+# --- objects on their way, and what is said of files ------------------------------------------------------
+_headers = st.builds(ObjectHeader, _u8, st.integers(0, OBJECT_MAX), _hash32)
+_addresses = st.none() | _sixteen
+_runs = st.lists(st.tuples(_u32, _u16), max_size=RUNS_MAX + 1)
+_descriptions = st.builds(
+    lambda root, key, size, bps, name, kind, preview: Description(
+        root, key, size, bps, AttachmentName(name), kind, preview
+    ),
+    _hash32,
+    _hash32,
+    st.integers(0, 50_000_001),
+    _u32,
+    st.text(st.characters(exclude_categories=["Cs"]), max_size=34),
+    st.text(st.characters(exclude_categories=["Cs"]), max_size=17),
+    st.binary(max_size=40),
+)
 
 # --- reconciliation -----------------------------------------------------------------------------------
 _shorts = st.lists(_u32, max_size=4).map(tuple)
@@ -456,6 +491,35 @@ TABLE: dict[str, Target] = {
         parse_reconcile_untrusted,
         _reconciling.map(lambda message: message.encode()),
         lambda value: value.encode(),
+    ),
+    "nexus_node.wire.transfer.parse_offer_untrusted": Target(
+        parse_offer_untrusted,
+        st.builds(lambda *fields: Offer(*fields).encode(), _headers, _u32, _addresses),
+        Offer.encode,
+    ),
+    "nexus_node.wire.transfer.parse_ask_untrusted": Target(
+        parse_ask_untrusted,
+        st.builds(lambda *fields: Ask(*fields).encode(), _prefix, _u32, _runs, _addresses),
+        Ask.encode,
+    ),
+    "nexus_node.wire.transfer.parse_chunk_untrusted": Target(
+        parse_chunk_untrusted,
+        st.builds(lambda *fields: Chunk(*fields).encode(), _prefix, _u32, _data),
+        Chunk.encode,
+    ),
+    "nexus_node.wire.transfer.parse_bandwidth_tlv_untrusted": Target(
+        lambda data: parse_bandwidth_tlv_untrusted(((200, b"later"), (TLV_MIN_BANDWIDTH, data))),
+        _u32.map(lambda bps: bps.to_bytes(4, "little")),
+        lambda bps: bandwidth_tlv(bps)[0][1] if bps else bytes(4),
+    ),
+    "nexus_node.wire.description.parse_descriptions_untrusted": Target(
+        parse_descriptions_untrusted,
+        st.builds(
+            lambda files, text: encode_descriptions(files) + text,
+            st.lists(_descriptions, max_size=3),
+            _data,
+        ),
+        lambda value: encode_descriptions(value[0]) + value[1],
     ),
     "nexus_node.wire.message.parse_payload_untrusted": Target(
         parse_payload_untrusted,
