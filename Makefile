@@ -63,6 +63,7 @@ vectors: dev
 	$(BIN)/python tests/vectors/make_routing.py
 	$(BIN)/python tests/vectors/make_reconcile.py
 	$(BIN)/python tests/vectors/make_custody.py
+	$(BIN)/python tests/vectors/make_group.py
 
 # Re-pins every dependency; needs pip-tools.
 lock:

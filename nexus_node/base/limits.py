@@ -138,6 +138,26 @@ RECONCILE_QUESTIONS = 32_768
 SKETCH_CAPACITY = 48
 """Differences one sketch gives away: decoded in 0.1 s, about 1 s on a Pi Zero, and the cost is quadratic."""
 
+# --- groups -------------------------------------------------------------------------------------
+GROUP_MEMBERS_MAX = 128
+"""Members of one group: about 100 (N11), and a sender has one byte in a message."""
+CO_ADMINS_MAX = 3
+"""At a time (N12)."""
+GROUP_SUBJECTS_MAX = 32
+"""Members one operation adds or removes: it stays near 1 KB."""
+GROUP_OPERATIONS_MAX = 16_384
+"""Operations of one group: a change a day for 44 years; about 4 MB on disk."""
+GROUP_UNATTACHED_MAX = 256
+"""Operations of one group that came before those they build on; the oldest goes, and is asked for again."""
+GROUP_WAITING_MAX = 100
+"""Messages of one group that wait for their key (M6)."""
+GROUP_WAITING_S = MESSAGE_TTL_S
+"""How long they wait: as long as relays keep what brings the key. M6 has 300 s, too little for a mesh."""
+GROUP_AHEAD_MAX = 2048
+"""Messages of one sender that may be missing before one that is read: each costs a hash and a kept key."""
+GROUP_SECRET_S = MESSAGE_TTL_S
+"""How long the secret of an epoch is kept for members that may lack it."""
+
 # --- control ------------------------------------------------------------------------------------
 CONTROL_LINE_MAX = MIB
 """Longest request line; a 64 KB text in JSON escapes to at most 384 KB."""

@@ -18,6 +18,7 @@ from nexus_firmware.emulate.air import Channel, Transmission
 from nexus_firmware.emulate.local_air import Begun, parse_begun_untrusted
 from nexus_node.base.limits import KIB, MTU_MIN, OBJECT_MAX, RECEIPTS_PER_PACKET, RELAYS_MAX, TEXT_MAX
 from nexus_node.client.codec import encode_line, parse_line_untrusted
+from nexus_node.crypto.address import address_of
 from nexus_node.wire.announce import Announce, Serve, parse_announce_untrusted
 from nexus_node.wire.custody import (
     PREFIXES_MAX,
@@ -66,6 +67,16 @@ from nexus_node.wire.frames import (
     parse_frame_untrusted,
     parse_items_untrusted,
     sealed_header,
+)
+from nexus_node.wire.group import Kind, Operation, Permissions, author_tag, parse_operation_untrusted
+from nexus_node.wire.groupitem import (
+    Ask,
+    Join,
+    Key,
+    Operations,
+    Sealed,
+    encode_group_items,
+    parse_group_items_untrusted,
 )
 from nexus_node.wire.message import (
     Payload,
@@ -308,6 +319,82 @@ _reconciling = st.one_of(
     st.builds(Answer, _u8, _u8, st.none() | _summaries, st.none(), _bitmaps, _extras, _items),
 )
 
+# --- groups -------------------------------------------------------------------------------------------
+_ids = st.lists(_sixteen, min_size=1, max_size=3, unique=True).map(tuple)
+_created = st.builds(
+    lambda creator, time, signed, salt, name, half: Operation(
+        Kind.CREATE,
+        0,
+        time,
+        author_tag(address_of(creator)),
+        (),
+        salt,
+        (creator,),
+        signed_messages=signed,
+        salt=salt,
+        name=name,
+        signature=2 * half,
+    ),
+    _hash32,
+    _u32,
+    st.booleans(),
+    _sixteen,
+    st.binary(min_size=1, max_size=66),
+    _hash32,
+)
+_promotions = st.builds(
+    lambda sequence, time, author, parents, who, permissions, expires, half: Operation(
+        Kind.PROMOTE,
+        sequence,
+        time,
+        author,
+        parents[:1],
+        added=(who,),
+        permissions=permissions,
+        expires=expires,
+        signature=2 * half,
+    ),
+    _u32,
+    _u32,
+    _prefix,
+    _ids,
+    _hash32,
+    st.sampled_from(Permissions),
+    _u32,
+    _hash32,
+)
+_changes = st.builds(
+    lambda kind, sequence, time, author, parents, nodes, half: Operation(
+        kind,
+        sequence,
+        time,
+        author,
+        parents,
+        bytes(16) if kind.begins_epoch else b"",
+        tuple(nodes) if kind == Kind.ADD else (),
+        tuple(node[:16] for node in nodes) if kind in (Kind.REMOVE, Kind.DEMOTE) else (),
+        signature=2 * half,
+    ),
+    st.sampled_from([Kind.ADD, Kind.REMOVE, Kind.ROTATE, Kind.DEMOTE, Kind.LEAVE]),
+    _u32,
+    _u32,
+    _prefix,
+    _ids,
+    st.lists(_hash32, min_size=1, max_size=3, unique=True),
+    _hash32,
+)
+_group_items = st.lists(
+    st.one_of(
+        st.builds(Operations, _sixteen, st.lists(_data, max_size=3).map(tuple)),
+        st.builds(Key, _prefix, _hash32),
+        st.builds(Sealed, _sixteen, _data),
+        st.builds(Ask, _sixteen, _ids, st.lists(_prefix, max_size=3).map(tuple)),
+        st.builds(Join, _sixteen, _sixteen),
+    ),
+    min_size=1,
+    max_size=4,
+)
+
 # --- control lines ----------------------------------------------------------------------------------
 _json = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -520,6 +607,16 @@ TABLE: dict[str, Target] = {
             _data,
         ),
         lambda value: encode_descriptions(value[0]) + value[1],
+    ),
+    "nexus_node.wire.group.parse_operation_untrusted": Target(
+        parse_operation_untrusted,
+        st.one_of(_created, _promotions, _changes).map(Operation.encode),
+        Operation.encode,
+    ),
+    "nexus_node.wire.groupitem.parse_group_items_untrusted": Target(
+        parse_group_items_untrusted,
+        _group_items.map(encode_group_items),
+        lambda items: encode_group_items(items) if items else b"\x80",
     ),
     "nexus_node.wire.message.parse_payload_untrusted": Target(
         parse_payload_untrusted,

@@ -1,0 +1,366 @@
+"""Which operations of a group count, and what they come to (N12, docs/protocol/group.md "The fold").
+
+Operations form a graph: each names the newest that its author knew. One *knows* another that is among its
+ancestors; two of which neither knows the other are *concurrent*. The order in which they are folded is by
+sequence, then by the author's address, the highest first, so that what comes last wins: the highest sequence,
+and among equals the lowest address.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from nexus_node.base.ids import Address, NodeId
+from nexus_node.base.limits import CO_ADMINS_MAX, GROUP_MEMBERS_MAX
+from nexus_node.crypto.address import address_of
+from nexus_node.wire.group import GroupId, Kind, Operation, OperationId, Permissions, author_tag
+
+_NEEDS = {
+    Kind.ADD: Permissions.MEMBERS,
+    Kind.REMOVE: Permissions.MEMBERS,
+    Kind.ROTATE: Permissions.ROTATION,
+    Kind.PROMOTE: Permissions.FULL,
+    Kind.DEMOTE: Permissions.FULL,
+}
+_NOT_PERMITTED = "its author was not permitted to do this"
+_ENDED = "its author's certificate had been ended by somebody senior, who did not know of it"
+_FULL = "three co-admins hold certificates already, none of whom its author may replace"
+_TOO_MANY = f"the group has {GROUP_MEMBERS_MAX} members already"
+_SENIOR = "its subject is a co-admin whom its author may not demote"
+_ITSELF = "nobody removes itself: who goes leaves, and another rotates"
+_LOST_EPOCH = "another rotation won, or somebody was removed beside it"
+_LOST = "an operation with a higher sequence, or the same and a lower address, says otherwise"
+
+
+@dataclass(slots=True)
+class _Certificate:
+    """A promotion that counts, and what ends it."""
+
+    at: int
+    subject: Address
+    permissions: int
+    expires: int
+    ends: list[int] = field(default_factory=list)
+    """Operations that end it: what its holder did counts if all of these know of it."""
+    replaced: int | None = None
+    """The place in the order from which on another has its seat."""
+
+
+@dataclass(slots=True)
+class Found:
+    """What a set of operations comes to; numbers are places in `Fold`."""
+
+    members: dict[Address, NodeId]
+    certificates: list[int]
+    sequence: int
+    epoch: int
+    left: set[Address]
+    """Those who are no members because they chose so."""
+    discarded: dict[int, str]
+
+
+class Fold:
+    """The attached operations, by the order in which they came: parents before children."""
+
+    def __init__(self, create: Operation, group: GroupId) -> None:
+        self.ids: list[OperationId] = []
+        self.index: dict[OperationId, int] = {}
+        self.operations: list[Operation] = []
+        self.authors: list[NodeId] = []
+        self.ancestors: list[int] = []
+        """As bits: all that each knows."""
+        self.epochs: list[int] = []
+        self._addresses: list[Address] = []
+        """Of the authors."""
+        self._times: list[int] = []
+        """The latest that each or one that it knows claims: nobody goes back."""
+        self._keys: list[tuple[int, int, int]] = []
+        self._nodes: dict[bytes, list[NodeId]] = {}
+        """Everybody an operation has named, by the tag of an author."""
+        self.attach(OperationId(group), create, [], create.added[0])
+
+    def attach(
+        self, operation_id: OperationId, operation: Operation, parents: list[int], author: NodeId
+    ) -> None:
+        """Take in an operation whose parents, by place, are here; its signature has been checked."""
+        at = len(self.ids)
+        known = 0
+        for parent in parents:
+            known |= self.ancestors[parent] | 1 << parent
+        address = address_of(author)
+        self.index[operation_id] = at
+        self.ids.append(operation_id)
+        self.operations.append(operation)
+        self.authors.append(author)
+        self.ancestors.append(known)
+        self.epochs.append(
+            max((self.epochs[one] for one in parents), default=0) + operation.kind.begins_epoch
+        )
+        self._addresses.append(address)
+        self._times.append(max(operation.time, *(self._times[one] for one in parents), 0))
+        # The lowest address wins, so it comes last; so does the lower id of two by one author.
+        self._keys.append((operation.sequence, -int.from_bytes(address), -int.from_bytes(operation_id)))
+        for node in operation.added:
+            nodes = self._nodes.setdefault(author_tag(address_of(node)), [])
+            if node not in nodes:
+                nodes.append(node)
+
+    def named(self, tag: bytes) -> list[NodeId]:
+        """Who may have written that author's tag."""
+        return self._nodes.get(tag, [])
+
+    def resolve(self, upto: int | None = None) -> Found:
+        """What all operations come to, or only one and those it knows."""
+        if upto is None:
+            chosen = list(range(len(self.ids)))
+        else:
+            chosen = [*_places(self.ancestors[upto]), upto]
+        return _Resolution(self, chosen).run()
+
+
+class _Resolution:
+    """One run over a set of operations that is closed under ancestors."""
+
+    def __init__(self, fold: Fold, chosen: list[int]) -> None:
+        self._fold = fold
+        self._order = sorted(chosen, key=fold._keys.__getitem__)
+        self._place = {at: place for place, at in enumerate(self._order)}
+        self._creator = address_of(fold.operations[0].added[0])
+        self._held: dict[Address, list[_Certificate]] = {}
+        """All certificates that ever counted, by holder, in order."""
+        self._endings: dict[Address, list[int]] = {}
+        """What may end a holder's certificate, by holder."""
+        self._left: list[int] = []
+        """Where the creator left."""
+        self._discarded: dict[int, str] = {}
+
+    def run(self) -> Found:
+        operations = self._fold.operations
+        promotions = []
+        for at in self._order:
+            operation = operations[at]
+            if operation.kind == Kind.PROMOTE:
+                promotions.append(at)
+                self._endings.setdefault(address_of(operation.added[0]), []).append(at)
+            for subject in operation.removed:
+                self._endings.setdefault(subject, []).append(at)
+            if operation.kind == Kind.LEAVE:
+                self._endings.setdefault(self._fold._addresses[at], []).append(at)
+                if self._fold._addresses[at] == self._creator:
+                    self._left.append(at)
+        seats: list[_Certificate] = []
+        for at in promotions:
+            self._promote(at, seats)
+        return self._walk()
+
+    # --- who may do what ------------------------------------------------------------------------
+    def _promote(self, at: int, seats: list[_Certificate]) -> None:
+        """Judge a promotion; all before it in the order are judged. `seats`: certificates not seen ended."""
+        operation = self._fold.operations[at]
+        subject = address_of(operation.added[0])
+        rank = self._authority(at, Permissions.FULL)
+        if rank is None:
+            return
+        if subject == self._creator:
+            self._discarded[at] = _SENIOR
+            return
+        place = self._place[at]
+        seats[:] = [one for one in seats if not self._is_over(one, place)]
+        own = next((one for one in seats if one.subject == subject), None)
+        if own is not None and rank >= self._place[own.at]:
+            self._discarded[at] = _SENIOR
+            return
+        others = [one for one in seats if one is not own]
+        if len(others) >= CO_ADMINS_MAX:
+            latest = others[-1]
+            if rank >= self._place[latest.at]:
+                self._discarded[at] = _FULL
+                return
+            latest.replaced = place
+            self._discarded[latest.at] = _LOST
+            seats.remove(latest)
+        certificate = _Certificate(at, subject, operation.permissions, operation.expires)
+        for end in self._endings.get(subject, ()):
+            # One that knows of another end adds nothing: it knows all that the other knows.
+            known = any(self._knows(end, one) for one in certificate.ends)
+            if self._place[end] > place and not known and self._may_end(end, certificate):
+                certificate.ends.append(end)
+        self._held.setdefault(subject, []).append(certificate)
+        seats.append(certificate)
+
+    def _may_end(self, end: int, certificate: _Certificate) -> bool:
+        """Whether an operation against a holder comes from itself, or from somebody senior."""
+        if self._fold._addresses[end] == certificate.subject:
+            return self._fold.operations[end].kind in (Kind.LEAVE, Kind.DEMOTE)
+        rank = self._authority(end, Permissions.FULL, before=self._place[certificate.at], quiet=True)
+        return rank is not None
+
+    def _is_over(self, certificate: _Certificate, place: int) -> bool:
+        """Whether a certificate holds no more at that place of the order."""
+        return (certificate.replaced is not None and certificate.replaced <= place) or any(
+            self._place[end] < place for end in certificate.ends
+        )
+
+    def _authority(
+        self, at: int, needs: Permissions, *, before: int | None = None, quiet: bool = False
+    ) -> int | None:
+        """The place of the certificate that an author acts under, -1 for the creator; None for no authority.
+
+        `before`: only certificates before that place count.
+        """
+        address = self._fold._addresses[at]
+        why = _NOT_PERMITTED
+        if address == self._creator:
+            if all(at == end or self._knows(end, at) for end in self._left):
+                return -1
+            if not quiet:
+                self._discarded[at] = _NOT_PERMITTED
+            return None
+        for certificate in self._held.get(address, ()):
+            place = self._place[certificate.at]
+            if before is not None and place >= before:
+                break
+            if (
+                certificate.permissions < needs
+                or not self._knows(at, certificate.at)
+                or (certificate.expires and self._fold._times[at] > certificate.expires)
+            ):
+                continue
+            if (certificate.replaced is not None and self._place[at] >= certificate.replaced) or not all(
+                end == at or self._knows(end, at) for end in certificate.ends
+            ):
+                why = _ENDED
+                continue
+            return place
+        if not quiet:
+            self._discarded[at] = why
+        return None
+
+    def _knows(self, one: int, other: int) -> bool:
+        """Whether `other` is an ancestor of `one`."""
+        return bool(self._fold.ancestors[one] >> other & 1)
+
+    # --- what it comes to -----------------------------------------------------------------------
+    def _walk(self) -> Found:
+        fold = self._fold
+        creator = fold.operations[0].added[0]
+        members: dict[Address, NodeId] = {self._creator: creator}
+        said: dict[Address, int] = {self._creator: 0}
+        """By whom each member's standing was last changed."""
+        epochs = [0]
+        removals: list[int] = []
+        sequence = 0
+        for at in self._order[1:]:
+            operation = fold.operations[at]
+            kind = operation.kind
+            if kind == Kind.LEAVE:
+                if fold._addresses[at] in members:
+                    self._set(members, said, fold._addresses[at], None, at)
+                    sequence = operation.sequence
+                else:
+                    self._discarded[at] = _NOT_PERMITTED
+                continue
+            if kind == Kind.PROMOTE:
+                if at not in self._discarded:
+                    self._add(members, said, operation, at)  # who decides belongs to it
+                    sequence = operation.sequence
+                continue
+            itself = fold._addresses[at] in operation.removed
+            if itself and kind == Kind.REMOVE:  # it would know the key of the epoch after it
+                self._discarded[at] = _ITSELF
+                continue
+            resigns = itself and kind == Kind.DEMOTE
+            rank = self._authority(at, Permissions.ROTATION if resigns else _NEEDS[kind])
+            if rank is None:
+                continue
+            sequence = operation.sequence
+            if kind == Kind.ADD:
+                self._add(members, said, operation, at)
+            elif kind == Kind.REMOVE:
+                removals.append(at)
+                for subject in operation.removed:
+                    if self._is_beyond(subject, at):
+                        self._discarded[at] = _SENIOR
+                    else:
+                        self._set(members, said, subject, None, at)
+            elif kind == Kind.DEMOTE and self._is_beyond(operation.removed[0], at):
+                self._discarded[at] = _SENIOR
+            if kind.begins_epoch:
+                epochs.append(at)
+        epoch = self._current(epochs, removals)
+        left = {one for one, at in said.items() if fold.operations[at].kind == Kind.LEAVE}
+        end = len(self._order)
+        certificates = [
+            certificate
+            for held in self._held.values()
+            for certificate in held
+            if not self._is_over(certificate, end) and certificate.subject in members
+        ]
+        certificates.sort(key=lambda one: self._place[one.at])
+        return Found(members, [one.at for one in certificates], sequence, epoch, left, self._discarded)
+
+    def _add(
+        self, members: dict[Address, NodeId], said: dict[Address, int], operation: Operation, at: int
+    ) -> None:
+        for node in operation.added:
+            address = address_of(node)
+            if address not in members and len(members) >= GROUP_MEMBERS_MAX:
+                self._discarded[at] = _TOO_MANY
+            else:
+                self._set(members, said, address, node, at)
+
+    def _set(
+        self,
+        members: dict[Address, NodeId],
+        said: dict[Address, int],
+        address: Address,
+        node: NodeId | None,
+        at: int,
+    ) -> None:
+        """Somebody is a member now, or is none any more; what was said before, and is not known, has lost."""
+        before = said.get(address)
+        if before is not None and (address in members) != (node is not None) and not self._knows(at, before):
+            self._discarded[before] = _LOST
+        said[address] = at
+        if node is None:
+            members.pop(address, None)
+        else:
+            members[address] = node
+
+    def _is_beyond(self, subject: Address, at: int) -> bool:
+        """Whether somebody has a standing that the author of an operation may not take."""
+        if subject == self._fold._addresses[at]:
+            return False
+        if subject == self._creator:
+            return True
+        place = self._place[at]
+        held = [
+            self._place[one.at]
+            for one in self._held.get(subject, ())
+            if self._place[one.at] < place and not self._is_over(one, place)
+        ]
+        if not held:
+            return False
+        rank = self._authority(at, Permissions.FULL, quiet=True)
+        return rank is None or rank >= held[0]
+
+    def _current(self, epochs: list[int], removals: list[int]) -> int:
+        """The last epoch beside which nobody was removed; what it does not know of is discarded."""
+        for epoch in reversed(epochs):
+            if not any(
+                one != epoch and not self._knows(epoch, one) and not self._knows(one, epoch)
+                for one in removals
+            ):
+                break
+        for other in epochs:
+            if other != epoch and not self._knows(epoch, other):
+                self._discarded.setdefault(other, _LOST_EPOCH)
+        return epoch
+
+
+def _places(bits: int) -> Iterator[int]:
+    """The places of the bits that are set, lowest first."""
+    text = bin(bits)[:1:-1]
+    at = text.find("1")
+    while at >= 0:
+        yield at
+        at = text.find("1", at + 1)
