@@ -13,6 +13,7 @@ from typing import Protocol
 from nexus_node.base.ids import Address, MessageId, NodeId, ObjectId
 from nexus_node.base.states import State
 from nexus_node.ports.custody import CustodyStore
+from nexus_node.ports.groups import GroupStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +135,7 @@ class Correspondent:
     """Who keeps its mail while it is away, as its contact link says."""
 
 
-class Store(CustodyStore, Protocol):
+class Store(CustodyStore, GroupStore, Protocol):
     """One node's durable memory. Not thread-safe: used from one task at a time, inline."""
 
     # --- transactions ---------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from nexus_node.base.limits import CHUNK_SIZE, CORRESPONDENTS_MAX, MIB
 from nexus_node.base.states import State
 from nexus_node.ports.store import Correspondent, Fact, Incoming, Outgoing, Store, StoredObject
 from nexus_node.store.check_custody import CUSTODY_CHECKS
+from nexus_node.store.check_groups import GROUP_CHECKS
 from nexus_node.store.check_objects import OBJECT_CHECKS, an_object
 from nexus_node.store.expect import expect, expect_raises
 
@@ -492,4 +493,5 @@ CHECKS: tuple[Callable[[MakeStore], None], ...] = (
     check_quota,
     *OBJECT_CHECKS,
     *CUSTODY_CHECKS,
+    *GROUP_CHECKS,
 )

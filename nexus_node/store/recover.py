@@ -35,6 +35,8 @@ _TABLES = (
     "custody",
     "receipts",
     "slips",
+    "groups",
+    "group_rows",
 )
 _MISSES_MAX = 5_000
 """Row numbers tried in vain before the rest counts as lost; a damaged inner page hides some 4,000 rows."""

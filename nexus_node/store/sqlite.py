@@ -19,6 +19,7 @@ from nexus_node.store.files import (
     make_database,
     open_read_only,
 )
+from nexus_node.store.groups import GroupTable
 from nexus_node.store.inbox import InboxTable
 from nexus_node.store.migrations import VERSION, layout, layout_of, migrate, version_of
 from nexus_node.store.objects import ObjectTable
@@ -32,7 +33,7 @@ _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
 """What SQLite calls it when reading fails because of what it read."""
 
 
-class SqlStore(ObjectTable, OutboxTable, InboxTable, PeopleTable, CustodyTable):
+class SqlStore(ObjectTable, OutboxTable, InboxTable, PeopleTable, CustodyTable, GroupTable):
     """All tables together: the whole store port on any SQLite connection."""
 
 

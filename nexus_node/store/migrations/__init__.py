@@ -10,6 +10,7 @@ from nexus_node.store.migrations import (
     m0004_level,
     m0005_partial,
     m0006_files,
+    m0007_groups,
 )
 
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
@@ -19,6 +20,7 @@ MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     m0004_level.migrate,
     m0005_partial.migrate,
     m0006_files.migrate,
+    m0007_groups.migrate,
 )
 VERSION = len(MIGRATIONS)
 
