@@ -149,6 +149,8 @@ GROUP_OPERATIONS_MAX = 16_384
 """Operations of one group: a change a day for 44 years; about 4 MB on disk."""
 GROUP_UNATTACHED_MAX = 256
 """Operations of one group that came before those they build on; the oldest goes, and is asked for again."""
+GROUP_INVITATIONS_MAX = 64
+"""Groups kept that nobody here has asked for or accepted."""
 GROUP_WAITING_MAX = 100
 """Messages of one group that wait for their key (M6)."""
 GROUP_WAITING_S = MESSAGE_TTL_S

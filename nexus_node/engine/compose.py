@@ -22,6 +22,7 @@ from nexus_node.wire.dataobject import KIND_MESSAGE, ObjectHeader, describe
 from nexus_node.wire.description import Description, encode_descriptions, parse_descriptions_untrusted
 from nexus_node.wire.message import (
     CONTENT_FILES,
+    CONTENT_GROUP,
     CONTENT_TEXT,
     CONTENT_TEXT_AGAIN,
     Payload,
@@ -55,6 +56,8 @@ class ReadMessage:
     sent_ms: int
     text: str
     files: list[Description]
+    group: bytes | None = None
+    """The items of a letter about a group, which has no text."""
 
 
 class Composer:
@@ -78,10 +81,17 @@ class Composer:
         """`sent_ms` 0 when the clock is not to be trusted; `compress` where air is dear (N13); `again` is the
         id of a message that was sealed before, so that its reader sees it once."""
         codec, body = compress_text(text) if compress else (0, text)
-        seconds, millis = divmod(sent_ms, 1000)
         content = (CONTENT_TEXT if again is None else CONTENT_TEXT_AGAIN) | (CONTENT_FILES if files else 0)
         head = (again or b"") + (encode_descriptions(files) if files else b"")
-        payload = Payload(content, codec, millis, head + body).encode()
+        return self._seal(to, content, codec, head + body, sent_ms)
+
+    def seal_group(self, to: Correspondent, items: bytes, sent_ms: int) -> Composed:
+        """A letter about a group: it does no harm when it is read twice."""
+        return self._seal(to, CONTENT_GROUP, 0, items, sent_ms)
+
+    def _seal(self, to: Correspondent, content: int, codec: int, body: bytes, sent_ms: int) -> Composed:
+        seconds, millis = divmod(sent_ms, 1000)
+        payload = Payload(content, codec, millis, body).encode()
         context = seal_context(to.address, seconds)
         if to.knows_us:
             sealed = seal_known(self._identity, self._secrets, to.node_id, payload, context, self._rng)
@@ -100,6 +110,9 @@ class Composer:
         context = seal_context(self._identity.address, seconds)
         opened = open_envelope(self._identity, self._secrets, envelope, context, candidates)
         payload = parse_payload_untrusted(opened.payload)
+        sent_ms = seconds * 1000 + payload.millis
+        if payload.content == CONTENT_GROUP:
+            return ReadMessage(message_id, None, opened, sent_ms, "", [], payload.body)
         first, body = None, payload.body
         files: list[Description] = []
         kind = payload.content & ~CONTENT_FILES
@@ -110,7 +123,7 @@ class Composer:
         if payload.content & CONTENT_FILES:
             files, body = parse_descriptions_untrusted(body)
         text = parse_text_untrusted(payload.codec, body)
-        return ReadMessage(message_id, first, opened, seconds * 1000 + payload.millis, text, files)
+        return ReadMessage(message_id, first, opened, sent_ms, text, files)
 
 
 def is_sound(row: Outgoing) -> bool:

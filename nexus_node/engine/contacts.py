@@ -1,6 +1,6 @@
 """Contacts and strangers: whose keys this node knows (N1, N15)."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from enum import IntEnum
 from itertools import chain
@@ -39,6 +39,8 @@ class Contacts:
         self._store = store
         self._own = own
         self._emit = emit
+        self.is_taken: Callable[[str], bool] = lambda name: False
+        """Whether a group is called so: `send` must know whom it is for."""
         self._cached: dict[NodeId, Correspondent] | None = None
         """All correspondents in the store's order, the likeliest sender first; None when it must be read."""
         self._named: dict[str, Correspondent] = {}
@@ -55,6 +57,8 @@ class Contacts:
         node_id, relays = _read_link(uri)
         if node_id == self._own:
             raise InputError("that link is this node's own; ask the other person for theirs")
+        if self.is_taken(name):
+            raise InputError(f"there is a group {name!r} already; a contact needs a name of its own")
         taken = self._store.contact(name)
         if taken is not None and taken.node_id != node_id:
             raise InputError(
@@ -69,6 +73,7 @@ class Contacts:
         self._emit("contact_added", {"name": name, "address": contact.address.hex()})
         return contact
 
+<<<<<<< HEAD
     def find(self, name: str | None) -> Correspondent | None:
         """The contact of that name."""
         self._known()
@@ -76,6 +81,12 @@ class Contacts:
 
     def known(self, node_id: NodeId) -> Correspondent | None:
         return self._known().get(node_id)
+=======
+    def named(self, name: str) -> Correspondent | None:
+        """The contact of that name."""
+        self._known()
+        return self._named.get(name)
+>>>>>>> 8af5091 (Groups on the node: letters to each member, verbs, what waits for its key, and who asks whom for what is missing)
 
     def get(self, name: str) -> Correspondent:
         """Raises UnknownContact, which names the nearest one."""

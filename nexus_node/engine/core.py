@@ -22,6 +22,7 @@ from nexus_node.base.limits import (
     TEXT_MAX,
 )
 from nexus_node.base.rng import Rng
+from nexus_node.base.states import State
 from nexus_node.crypto.address import address_of
 from nexus_node.crypto.envelope import receipt_mark
 from nexus_node.crypto.filestream import file_receipt
@@ -39,6 +40,7 @@ from nexus_node.engine.dispatch import Dispatcher
 from nexus_node.engine.events import Event, Value
 from nexus_node.engine.fetching import Fetcher
 from nexus_node.engine.forward import Forwarder
+from nexus_node.engine.groups import Groups
 from nexus_node.engine.inbound import Inbound
 from nexus_node.engine.medium import Medium
 from nexus_node.engine.objects import Objects
@@ -50,7 +52,8 @@ from nexus_node.engine.router import Router
 from nexus_node.engine.serving import Server
 from nexus_node.engine.tracer import Tracer
 from nexus_node.engine.wallclock import NEVER_MS, WallClock
-from nexus_node.ports.store import Incoming, Outgoing, Store, StoredObject
+from nexus_node.ports.groups import SentMessage
+from nexus_node.ports.store import Correspondent, Incoming, Outgoing, Store, StoredObject
 from nexus_node.proto.paths import Policy
 from nexus_node.wire.description import Description, parse_descriptions_untrusted
 from nexus_node.wire.frames import ItemPacker
@@ -147,11 +150,26 @@ class NodeCore(Carriers):
             arm=self._arm,
             wake=self._wake,
         )
+        self.groups = Groups(
+            identity,
+            store,
+            self._vault,
+            rng,
+            self.contacts,
+            queue=self._queue_letter,
+            near=lambda node_id: bool(self.delivery.ways_to(node_id)),
+            counters=self.counters,
+            emit=self._emit,
+            arm=self._arm,
+            wall=self.wall,
+            now=now,
+        )
+        self.contacts.is_taken = lambda name: self.groups.named(name) is not None
         self.delivery = Delivery(
             identity.address,
             store,
             counters=self.counters,
-            emit=self._emit,
+            emit=self._emit_of_delivery,
             arm=self._arm,
             wall_ms=self.wall.ms,
             reseal=self._reseal,
@@ -196,6 +214,7 @@ class NodeCore(Carriers):
             self._receipts,
             collector,
             self.forwarder,
+            self.groups,
             self.counters,
             self._emit,
             rng,
@@ -321,7 +340,11 @@ class NodeCore(Carriers):
         self.relay.expire(now)
         self.courier.expire(now)
         self.fetcher.expire(now)
+<<<<<<< HEAD
         self.bridge.expire(now)
+=======
+        self.groups.expire(now)
+>>>>>>> 8af5091 (Groups on the node: letters to each member, verbs, what waits for its key, and who asks whom for what is missing)
         if now >= self._expiry_at:
             self._expire_messages(now)
         self._arm(self._expiry_at)
@@ -387,6 +410,15 @@ class NodeCore(Carriers):
 
     def _emit(self, event: str, fields: dict[str, Value]) -> None:
         self._events.append(Event(event, self.wall.ms(self._now), fields))
+
+    def _emit_of_delivery(self, event: str, fields: dict[str, Value]) -> None:
+        """What becomes of a letter about a group is for its group to know."""
+        message_id = MessageId(bytes.fromhex(str(fields["id"])))
+        if not self.groups.post.is_letter(message_id):
+            self._emit(event, fields)
+        elif event == "message_state":
+            state, by = State(str(fields["state"])), str(fields["by"])
+            self.groups.post.moved(message_id, state, by, self._now, self.wall.ms(self._now))
 
     # --- messages -------------------------------------------------------------------------------
     def send(
@@ -464,6 +496,36 @@ class NodeCore(Carriers):
         self._emit("message_state", {"id": row.id.hex(), "to": to.address.hex(), "state": "queued", "by": ""})
         return row
 
+    def _queue_letter(self, to: NodeId, items: bytes, now: float) -> MessageId:
+        """Send somebody a letter about a group. Raises StoreFull."""
+        who = self.store.correspondent(to) or Correspondent(to, address_of(to))
+        created_ms, trusted = self.wall.ms(now), self.wall.trusted(now)
+        composed = self._composer.seal_group(who, items, created_ms if trusted else 0)
+        object_id = composed.header.id
+        row = Outgoing(
+            id=MessageId(object_id),
+            to=to,
+            object=object_id,
+            created_ms=created_ms,
+            expires_ms=created_ms + MESSAGE_TTL_S * 1000 if trusted else NEVER_MS,
+            size=composed.header.size,
+            envelope=composed.data,
+            body=self._vault.seal(items, self._rng, object_id),
+            delivered_mark=receipt_mark(composed.sealed.delivered),
+            read_mark=receipt_mark(composed.sealed.read),
+        )
+        row.seq = self.store.add_outgoing(row)
+        if self._first_seq is None:
+            self._first_seq = row.seq - 1
+        self._arm_expiry(now + MESSAGE_TTL_S)
+        self._wake_all(self.delivery.submit(row))
+        ways = self.delivery.ways_to(to)
+        if not ways or not ways[0].direct:
+            self._open_to(to)
+        if not ways:
+            self.planner.wanted(to, now)
+        return row.id
+
     def random_bytes(self, count: int) -> bytes:
         """Randomness for keys that are made outside, such as a file's."""
         return self._rng.random_bytes(count)
@@ -527,7 +589,10 @@ class NodeCore(Carriers):
         sent_ms = row.created_ms if row.expires_ms != NEVER_MS else 0
         parts = self.store.parts(row.part_of)[1:] if row.part_of is not None else []
         files = [found for part in parts if (found := self.description_of(part)) is not None]
-        composed = self._composer.seal_text(to, text, sent_ms, compress=True, again=row.id, files=files)
+        if self.groups.post.is_letter(row.id):
+            composed = self._composer.seal_group(to, text, sent_ms)
+        else:
+            composed = self._composer.seal_text(to, text, sent_ms, compress=True, again=row.id, files=files)
         fresh = replace(
             row,
             object=composed.header.id,
@@ -540,8 +605,11 @@ class NodeCore(Carriers):
         self.counters["resealed"] += 1
         return fresh
 
-    def text_of(self, row: Incoming | Outgoing) -> str:
-        """The text of an inbox or outbox row; words in its place where the disk has damaged it."""
+    def text_of(self, row: Incoming | Outgoing | SentMessage) -> str:
+        """The text of an inbox or outbox row, or of a message to a group.
+
+        Words in its place where the disk has damaged it.
+        """
         try:
             return self._vault.open(row.body, row.id).decode()
         except StoreCorrupt:
@@ -552,7 +620,11 @@ class NodeCore(Carriers):
         """The person has seen these; their senders are told if the owner wishes so (`read_receipts`)."""
         self._now = now
         for row in rows:
+<<<<<<< HEAD
             tell = _READ_TOLD_TIMES if self._read_receipts and not is_foreign(row.sender) else 0
+=======
+            tell = _READ_TOLD_TIMES if self._read_receipts and row.read else 0  # a group's have none
+>>>>>>> 8af5091 (Groups on the node: letters to each member, verbs, what waits for its key, and who asks whom for what is missing)
             if row.read_ms is None and self.store.mark_read(row.id, self.wall.ms(now), tell=tell) and tell:
                 link = self.router.link_to(row.sender)
                 if link is not None:

@@ -15,6 +15,7 @@ from nexus_node.engine.contacts import Contacts
 from nexus_node.engine.events import Emit
 from nexus_node.engine.fetching import Fetcher
 from nexus_node.engine.forward import Forwarder
+from nexus_node.engine.groups import Groups
 from nexus_node.engine.receipts import Answer, Receipts
 from nexus_node.engine.wallclock import WallClock
 from nexus_node.ports.store import Expected, Incoming, Store
@@ -40,6 +41,7 @@ class Inbound:
         receipts: Receipts,
         collector: Collector,
         forwarder: Forwarder,
+        groups: Groups,
         counters: Counter[str],
         emit: Emit,
         rng: Rng,
@@ -54,6 +56,7 @@ class Inbound:
         self._receipts = receipts
         self._collector = collector
         self._forwarder = forwarder
+        self._groups = groups
         self._counters = counters
         self._emit = emit
         self._rng = rng
@@ -80,7 +83,9 @@ class Inbound:
                 self._forwarder.refuse(peer, prefix, reason)
                 raise
             try:
-                if self._store.incoming_before(message.opened.sender, message.first or message.id):
+                if message.group is not None:
+                    self._take_letter(peer, message, now)
+                elif self._store.incoming_before(message.opened.sender, message.first or message.id):
                     self._counters["duplicates"] += 1  # it was read as it was sealed before, or after
                 else:
                     self._keep(message, self._wall.ms(now))
@@ -93,6 +98,18 @@ class Inbound:
         self._collector.arrived(prefix)
         self.answer(peer, answer)
         return answer
+
+    def _take_letter(self, peer: NodeId, message: ReadMessage, now: float) -> None:
+        """A letter about a group. It may come again: reading it twice changes nothing."""
+        self._contacts.met(message.opened.sender, self._wall.ms(now))
+        try:
+            self._groups.take(message.opened.sender, message.group or b"", now)
+        except BadWire as error:
+            if error.code == "group_repeat":
+                self._counters["duplicates"] += 1
+                return
+            self._forwarder.refuse(peer, message.id[:PREFIX_SIZE], Reason.UNREADABLE)
+            raise
 
     def _keep(self, message: ReadMessage, wall_ms: int) -> None:
         opened = message.opened

@@ -70,7 +70,7 @@ class SentMessage:
 class Letter:
     """What an outbox row is for, when it is no text: group items, for the member at that place of an epoch.
 
-    `about` is the group message that it carries, empty for operations, keys and questions.
+    `about` is the group message that it carries, or the epoch whose key, empty for anything else.
     """
 
     id: MessageId
@@ -113,6 +113,10 @@ class GroupStore(Protocol):
         """In the order they came."""
         ...
 
+    def drop_epoch(self, group_id: GroupId, epoch: OperationId) -> None:
+        """Forget an epoch and its chains."""
+        ...
+
     def put_chain(self, group_id: GroupId, epoch: OperationId, place: int, body: bytes) -> None:
         """Insert or replace what is kept of one sender's chain. The epoch must be there."""
         ...
@@ -142,8 +146,8 @@ class GroupStore(Protocol):
         """Which group an inbox row belongs to."""
         ...
 
-    def add_sent(self, message: SentMessage, places: list[int]) -> int:
-        """Insert, `queued` for the members at those places; returns its `seq`. Raises `StoreFull`."""
+    def add_sent(self, message: SentMessage) -> int:
+        """Insert; returns its `seq`. Raises `StoreFull`."""
         ...
 
     def sent(self, message_id: MessageId) -> SentMessage | None: ...
@@ -151,11 +155,15 @@ class GroupStore(Protocol):
         """Rows with `seq > since_seq`, in order."""
         ...
 
-    def set_delivery(self, message_id: MessageId, place: int, state: State, at_ms: int) -> bool:
-        """How far a message has come to one member; False, changing nothing, unless the state rises."""
+    def expect_delivery(self, group_id: GroupId, about: bytes, places: list[int], at_ms: int) -> None:
+        """A message, or the key of an epoch, is `queued` for the members at those places."""
         ...
 
-    def deliveries(self, message_id: MessageId) -> list[tuple[int, State, int]]:
+    def set_delivery(self, about: bytes, place: int, state: State, at_ms: int) -> bool:
+        """How far it has come to one member; False, changing nothing, unless the state rises."""
+        ...
+
+    def deliveries(self, about: bytes) -> list[tuple[int, State, int]]:
         """(place, state, when), by place."""
         ...
 

@@ -160,9 +160,27 @@ class GroupLog:
         return [parent for parent in self._wanted if parent not in self._waiting]
 
     @property
-    def waiting(self) -> list[Operation]:
+    def waiting(self) -> list[OperationId]:
         """What is here without what it builds on."""
-        return list(self._waiting.values())
+        return list(self._waiting)
+
+    def epoch_called(self, prefix: bytes) -> OperationId | None:
+        """The operation here that begins an epoch and whose id begins so."""
+        fold = self._fold
+        for at, operation_id in enumerate(fold.ids):
+            if operation_id.startswith(prefix) and fold.operations[at].kind.begins_epoch:
+                return operation_id
+        return None
+
+    def epochs(self) -> list[OperationId]:
+        """The operations here that begin an epoch, the latest to come first."""
+        fold = self._fold
+        pairs = zip(fold.ids, fold.operations, strict=True)
+        return [one for one, operation in pairs if operation.kind.begins_epoch][::-1]
+
+    def named(self) -> set[NodeId]:
+        """Everybody who was ever to be a member."""
+        return {node for operation in self._fold.operations for node in operation.added}
 
     def since(self, heads: Iterable[OperationId]) -> Iterator[Operation]:
         """What somebody lacks who has these heads and all before them, parents first."""

@@ -41,6 +41,8 @@ async def send_files(node: Node, args: Json) -> Json:
         raise UsageError("the argument 'files' is a list of paths")
     if len(paths) > ATTACHMENTS_MAX:
         raise InputError(f"a message takes {ATTACHMENTS_MAX} files, not {len(paths)}; send several messages")
+    if node.core.groups.named(to) is not None:
+        raise InputError(f"files go to contacts, not yet to groups; send {to!r} the text without them")
     node.core.contacts.get(to)  # before the files are read
     files = [await _seal(node, Path(path), min_bandwidth) for path in paths]
     row = node.core.send(to, text, files=files, now=node.now())

@@ -21,6 +21,7 @@ from nexus_node.runtime.arguments import (
     seconds,
 )
 from nexus_node.runtime.files import attachments, get, objects, put, send_files
+from nexus_node.runtime.groups import GROUP_VERBS, group_list, send_to_group, sent, sent_state
 from nexus_node.runtime.network import events, paths, status, trace
 from nexus_node.runtime.node import Node
 from nexus_node.wire.uri import make_uri
@@ -100,9 +101,10 @@ def _name(node: Node, node_id: NodeId) -> str:
 # --- messages ---------------------------------------------------------------------------------------
 def send(node: Node, args: Json) -> Json:
     min_bandwidth = amount(args, "min_bandwidth", BANDWIDTH_MAX) or 0
-    row = node.core.send(
-        argument(args, "to", str), argument(args, "text", str), min_bandwidth=min_bandwidth, now=node.now()
-    )
+    to, text = argument(args, "to", str), argument(args, "text", str)
+    if node.core.groups.named(to) is not None:
+        return send_to_group(node, to, text)
+    row = node.core.send(to, text, min_bandwidth=min_bandwidth, now=node.now())
     return {"id": row.id.hex(), "state": row.state.value}
 
 
@@ -134,7 +136,10 @@ async def wait(node: Node, args: Json) -> Json:
 def _state_of(node: Node, message_id: MessageId) -> State:
     row = node.core.store.outgoing(message_id)
     if row is None:
-        raise InputError(f"there is no message {message_id.hex()} in the outbox")
+        state = sent_state(node, message_id)
+        if state is None:
+            raise InputError(f"there is no message {message_id.hex()} in the outbox")
+        return state
     return whole_state(_rows(node, row))
 
 
@@ -217,20 +222,29 @@ def _outgoing_file(node: Node, row: Outgoing) -> Json:
 
 
 async def outbox(node: Node, args: Json) -> AsyncGenerator[Json, None]:
-    since = 0
+    since, is_letter = 0, node.core.groups.post.is_letter
     while rows := list(node.core.store.outbox(since_seq=since, limit=_PAGE)):
-        for item in [_outgoing(node, row) for row in rows if not row.is_file]:
+        for item in [_outgoing(node, row) for row in rows if not row.is_file and not is_letter(row.id)]:
             yield item
         since = rows[-1].seq
+        await trio.lowlevel.checkpoint()
+    since = 0
+    while messages := list(node.core.store.all_sent(since_seq=since, limit=_PAGE)):
+        for item in [sent(node, message) for message in messages]:
+            yield item
+        since = messages[-1].seq
         await trio.lowlevel.checkpoint()
 
 
 async def _incoming(node: Node, row: Incoming) -> Json:
+    group_id = node.core.store.group_of(row.id)
+    room = node.core.groups.by_id(group_id) if group_id is not None else None
     return {
         "id": row.shown_id.hex(),
         "from": _name(node, row.sender),
         "from_node_id": row.sender.hex(),
-        "to": node.name,
+        "to": room.group.name if room is not None else node.name,
+        "group_id": group_id.hex() if group_id is not None else None,
         "text": node.core.text_of(row),
         "sent_ms": row.sent_ms or None,
         "received_ms": row.received_ms,
@@ -278,6 +292,7 @@ IMMEDIATE: dict[str, Immediate] = {
     "contact.trust": contact_trust,
     "send": send,
     "status": status,
+    **GROUP_VERBS,
 }
 """Answered at once; the answers of one block of requests share a commit."""
 
@@ -289,6 +304,7 @@ WAITING: dict[str, Callable[[Node, Json], Awaitable[Json]]] = {
 }
 STREAMS: dict[str, Callable[[Node, Json], AsyncGenerator[Json, None]]] = {
     "contact.list": contact_list,
+    "group.list": group_list,
     "outbox": outbox,
     "inbox": inbox,
     "objects": objects,

@@ -109,6 +109,9 @@ def check_group_keys(make_store: MakeStore) -> None:
     except ValueError:
         pass
     expect(store.chains(ONE, an_id(2))[0], (1, b"a"), "a chain after its change was undone")
+    store.drop_epoch(ONE, an_id(2))
+    left = [one.id for one in store.epochs(ONE)]
+    expect((left, store.chains(ONE, an_id(2))), ([an_id(1)], []), "what is left of the keys")
     store.drop_group(ONE)
     expect((store.epochs(ONE), store.chains(ONE, an_id(2))), ([], []), "keys of a group forgotten")
     expect(store.chains(OTHER, an_id(2)), [(3, b"of another")], "the other's")
@@ -147,11 +150,13 @@ def check_group_messages(make_store: MakeStore) -> None:
     found = [store.group_of(a_message_id(number)) for number in (1, 2, 3)]
     expect(found, [None, ONE, None], "whose messages these are")
     sent = SentMessage(a_message_id(7), ONE, an_id(1), 70, b"text")
-    sent.seq = store.add_sent(sent, [0, 2])
+    sent.seq = store.add_sent(sent)
+    store.expect_delivery(ONE, sent.id, [0, 2], 70)
+    store.expect_delivery(ONE, an_id(1), [1], 71)
     expect(store.sent(a_message_id(7)), sent, "a message sent")
     expect(store.sent(a_message_id(8)), None, "one that was not")
     other = SentMessage(a_message_id(8), ONE, an_id(1), 80, b"more")
-    other.seq = store.add_sent(other, [0])
+    other.seq = store.add_sent(other)
     expect(list(store.all_sent()), [sent, other], "all that were sent")
     expect(list(store.all_sent(since_seq=sent.seq, limit=5)), [other], "those after the first")
     steps = [
@@ -162,6 +167,7 @@ def check_group_messages(make_store: MakeStore) -> None:
     expect(store.set_delivery(a_message_id(7), 1, State.SENT, 75), False, "a member it is not for")
     expected = [(0, State.QUEUED, 70), (2, State.DELIVERED, 72)]
     expect(store.deliveries(a_message_id(7)), expected, "how far it has come")
+    expect(store.deliveries(an_id(1)), [(1, State.QUEUED, 71)], "how far a key has come")
     store.commit()
     store.close()
 

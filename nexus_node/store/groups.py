@@ -33,7 +33,7 @@ class _Kind(IntEnum):
     SENT = 5
     """The message's id; -; composed; the epoch's id 16, body."""
     DELIVERY = 6
-    """The message's id; -; -; of each member place u8, state u8 (as the outbox has it), ms u64."""
+    """The message's id, or the epoch's; -; -; for each member: place u8, state u8, ms u64."""
     LETTER = 7
     """The outbox row's id; the member's place; -; the message's id or nothing."""
 
@@ -98,6 +98,11 @@ class GroupTable(Database):
             for epoch, _, at_ms, data in self._all(group_id, _Kind.EPOCH)
         ]
 
+    def drop_epoch(self, group_id: GroupId, epoch: OperationId) -> None:
+        number = self._number(group_id)
+        for kind in (_Kind.EPOCH, _Kind.CHAIN, _Kind.DELIVERY):
+            self._drop(kind, epoch, number)
+
     def put_chain(self, group_id: GroupId, epoch: OperationId, place: int, body: bytes) -> None:
         if not self._add(group_id, _Kind.CHAIN, epoch, body, place=place):
             self._change(group_id, _Kind.CHAIN, epoch, body, place=place)
@@ -129,12 +134,9 @@ class GroupTable(Database):
         found = self._one(_Kind.INBOX, message_id)
         return GroupId(found[0]) if found is not None else None
 
-    def add_sent(self, message: SentMessage, places: list[int]) -> int:
+    def add_sent(self, message: SentMessage) -> int:
         data = message.epoch + message.body
         self._add(message.group, _Kind.SENT, message.id, data, at_ms=message.created_ms)
-        queued = STATE_CODES[State.QUEUED]
-        states = b"".join(_DELIVERY.pack(place, queued, message.created_ms) for place in places)
-        self._add(message.group, _Kind.DELIVERY, message.id, states)
         seq: int = self._read(
             "SELECT seq FROM group_rows WHERE id = ? AND kind = ?", (message.id, int(_Kind.SENT))
         )[0][0]
@@ -148,8 +150,13 @@ class GroupTable(Database):
         sql = _SENT + "AND group_rows.seq > ? ORDER BY group_rows.seq LIMIT ?"
         return map(_sent, self._pages(sql, (), since_seq, limit))
 
-    def set_delivery(self, message_id: MessageId, place: int, state: State, at_ms: int) -> bool:
-        found = self._one(_Kind.DELIVERY, message_id)
+    def expect_delivery(self, group_id: GroupId, about: bytes, places: list[int], at_ms: int) -> None:
+        queued = STATE_CODES[State.QUEUED]
+        states = b"".join(_DELIVERY.pack(place, queued, at_ms) for place in places)
+        self._add(group_id, _Kind.DELIVERY, about, states)
+
+    def set_delivery(self, about: bytes, place: int, state: State, at_ms: int) -> bool:
+        found = self._one(_Kind.DELIVERY, about)
         if found is None:
             return False
         group_id, _, data = found
@@ -158,12 +165,12 @@ class GroupTable(Database):
             if whose == place and code < STATE_CODES[state]:
                 states[at] = (place, STATE_CODES[state], at_ms)
                 packed = b"".join(_DELIVERY.pack(*one) for one in states)
-                self._change(GroupId(group_id), _Kind.DELIVERY, message_id, packed)
+                self._change(GroupId(group_id), _Kind.DELIVERY, about, packed)
                 return True
         return False
 
-    def deliveries(self, message_id: MessageId) -> list[tuple[int, State, int]]:
-        found = self._one(_Kind.DELIVERY, message_id)
+    def deliveries(self, about: bytes) -> list[tuple[int, State, int]]:
+        found = self._one(_Kind.DELIVERY, about)
         states = _DELIVERY.iter_unpack(found[2]) if found is not None else ()
         return [(place, STATES[code], at_ms) for place, code, at_ms in states]
 

@@ -24,6 +24,8 @@ KIND_MESSAGE = 2
 
 KIND_FILE = 3
 """A file attached to messages, sealed with a key that stands in their descriptions of it."""
+KIND_GROUP_MESSAGE = 4
+"""A message of a group: group id 16 | message (docs/protocol/group.md)."""
 
 
 @dataclass(slots=True)

@@ -15,11 +15,11 @@ from nexus_node.base.limits import GROUP_SUBJECTS_MAX, NAME_MAX
 from nexus_node.crypto.address import address_of
 from nexus_node.crypto.identity import SIGNATURE_SIZE, Identity, verify
 
-GroupId = NewType("GroupId", bytes)
-"""16 bytes: the id of the operation that created the group."""
-
 OperationId = NewType("OperationId", bytes)
 """16 bytes: BLAKE2b of the group id and all of the operation but its signature."""
+
+GroupId = NewType("GroupId", bytes)
+"""16 bytes: the id of the operation that created the group."""
 
 ID_SIZE = 16
 AUTHOR_SIZE = 8

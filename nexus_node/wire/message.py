@@ -11,6 +11,10 @@ CONTENT_TEXT_AGAIN = 1
 """A text that was sealed before: the message id it had then, 32 bytes, and the text."""
 CONTENT_FILES = 4
 """This bit beside one of these: descriptions of attached files stand before the text."""
+CONTENT_GROUP = 8
+"""A letter about a group, no text (docs/protocol/group.md)."""
+CONTENT_TEXT_SETTLED = 8
+"""In a message of a group: a text, and that all members have the secret of its epoch."""
 _HEAD = Struct("<BH")
 _TIME = Struct("<I")
 TIME_SIZE = 4

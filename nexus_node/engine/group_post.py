@@ -1,0 +1,118 @@
+"""Letters about groups on their way: what each outbox row is for, and what becomes of it (N11)."""
+
+from collections.abc import Callable
+
+from nexus_node.base.ids import MessageId, NodeId
+from nexus_node.base.states import State
+from nexus_node.engine.events import Emit
+from nexus_node.ports.groups import Letter
+from nexus_node.ports.store import Store
+from nexus_node.wire.group import ID_SIZE, GroupId, OperationId
+from nexus_node.wire.groupitem import LETTER_MAX, GroupItem, Operations, encode_group_items
+
+Queue = Callable[[NodeId, bytes, float], MessageId]
+"""Seals the items of a letter for a node and puts it into the outbox. May raise StoreFull."""
+
+
+class GroupPost:
+    """Writes letters, and follows them until each is answered or given up."""
+
+    def __init__(
+        self,
+        store: Store,
+        queue: Queue,
+        emit: Emit,
+        arm: Callable[[float], None],
+        settled: Callable[[GroupId, OperationId], None],
+    ) -> None:
+        """`settled` is told of an epoch whose key all its members have."""
+        self._store = store
+        self._queue = queue
+        self._emit = emit
+        self._arm = arm
+        self._settled = settled
+        self._letters: dict[MessageId, Letter] = {}
+        self._ended: list[MessageId] = []
+        """Letters that are final; their rows go once whoever ended them is done with these."""
+        for letter in store.letters():
+            row = store.outgoing(letter.id)
+            if row is None or row.state.final:
+                self._ended.append(letter.id)
+            else:
+                self._letters[letter.id] = letter
+
+    def is_letter(self, message_id: MessageId) -> bool:
+        return message_id in self._letters
+
+    def write(
+        self,
+        group: GroupId,
+        to: NodeId,
+        items: list[GroupItem],
+        now: float,
+        *,
+        about: bytes = b"",
+        place: int = 0,
+    ) -> MessageId:
+        """Send somebody a letter. Raises StoreFull."""
+        with self._store.atomic():
+            message_id = self._queue(to, encode_group_items(items), now)
+            letter = Letter(message_id, group, about, place)
+            self._store.add_letter(letter)
+        self._letters[message_id] = letter
+        return message_id
+
+    def write_operations(
+        self,
+        group: GroupId,
+        to: NodeId,
+        operations: list[bytes],
+        now: float,
+        more: GroupItem | None = None,
+        **options: bytes | int,
+    ) -> None:
+        """Send somebody operations, in as many letters as they need, and one more thing after them."""
+        batch: list[bytes] = []
+        size = 0
+        for data in operations:
+            if size + len(data) > LETTER_MAX:
+                self.write(group, to, [Operations(group, tuple(batch))], now)
+                batch, size = [], 0
+            batch.append(data)
+            size += len(data)
+        items: list[GroupItem] = [Operations(group, tuple(batch))] if batch else []
+        if more is not None:
+            items.append(more)
+        if items:
+            self.write(group, to, items, now, **options)  # type: ignore[arg-type]
+
+    # --- what becomes of them -------------------------------------------------------------------
+    def moved(self, message_id: MessageId, state: State, by: str, now: float, now_ms: int) -> bool:
+        """An outbox row is in that state now; False if it is no letter."""
+        letter = self._letters.get(message_id)
+        if letter is None:
+            return False
+        if letter.about:
+            before = self.state_of(letter.about)
+            self._store.set_delivery(letter.about, letter.place, state, now_ms)
+            after = self.state_of(letter.about)
+            if after is not before and len(letter.about) == ID_SIZE and after is State.DELIVERED:
+                self._settled(letter.group, OperationId(letter.about))
+            elif after is not before and len(letter.about) != ID_SIZE:
+                fields = {"id": letter.about.hex(), "to": letter.group.hex(), "state": after.value, "by": by}
+                self._emit("message_state", dict(fields))
+        if state.final:
+            del self._letters[message_id]
+            self._ended.append(message_id)
+            self._arm(now)
+        return True
+
+    def state_of(self, about: bytes) -> State:
+        """How far a message has come to that member to whom it has come least far."""
+        states = [state for _, state, _ in self._store.deliveries(about)]
+        return min(states, key=lambda state: state.rank, default=State.DELIVERED)
+
+    def expire(self) -> None:
+        """Let go of the rows of letters that have ended."""
+        while self._ended:
+            self._store.drop_letter(self._ended.pop())
