@@ -58,14 +58,9 @@ def send(
 ) -> None:
     """Send TEXT to a contact or a group.
 
-<<<<<<< HEAD
-    A TEXT of - is read from standard input. Returns once the message is on disk, files and all: from then
-    on it arrives or is reported as failed or expired. The text goes at once; a file waits until there is a
-=======
-    A TEXT of - is read from standard input. Returns once the message is on disk, files and all: from then on
-    it arrives or is reported as failed or expired. The text goes at once; a file waits until there is a
->>>>>>> 8af5091 (Groups on the node: letters to each member, verbs, what waits for its key, and who asks whom for what is missing)
-    link fast enough for it: 10 kbit/s for an image, 100 kbit/s for anything above 1 MB.
+        A TEXT of - is read from standard input. Returns once the message is on disk, files and all: from then
+    on it arrives or is reported as failed or expired. The text goes at once; a file waits until there is
+    a link fast enough for it: 10 kbit/s for an image, 100 kbit/s for anything above 1 MB.
     """
     if timeout_s is not None and wait_for is None:
         raise click.UsageError("--timeout goes with --wait: say which state to wait for")

@@ -73,7 +73,6 @@ class Contacts:
         self._emit("contact_added", {"name": name, "address": contact.address.hex()})
         return contact
 
-<<<<<<< HEAD
     def find(self, name: str | None) -> Correspondent | None:
         """The contact of that name."""
         self._known()
@@ -81,12 +80,6 @@ class Contacts:
 
     def known(self, node_id: NodeId) -> Correspondent | None:
         return self._known().get(node_id)
-=======
-    def named(self, name: str) -> Correspondent | None:
-        """The contact of that name."""
-        self._known()
-        return self._named.get(name)
->>>>>>> 8af5091 (Groups on the node: letters to each member, verbs, what waits for its key, and who asks whom for what is missing)
 
     def get(self, name: str) -> Correspondent:
         """Raises UnknownContact, which names the nearest one."""

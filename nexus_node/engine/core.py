@@ -340,11 +340,8 @@ class NodeCore(Carriers):
         self.relay.expire(now)
         self.courier.expire(now)
         self.fetcher.expire(now)
-<<<<<<< HEAD
         self.bridge.expire(now)
-=======
         self.groups.expire(now)
->>>>>>> 8af5091 (Groups on the node: letters to each member, verbs, what waits for its key, and who asks whom for what is missing)
         if now >= self._expiry_at:
             self._expire_messages(now)
         self._arm(self._expiry_at)
@@ -620,11 +617,8 @@ class NodeCore(Carriers):
         """The person has seen these; their senders are told if the owner wishes so (`read_receipts`)."""
         self._now = now
         for row in rows:
-<<<<<<< HEAD
-            tell = _READ_TOLD_TIMES if self._read_receipts and not is_foreign(row.sender) else 0
-=======
-            tell = _READ_TOLD_TIMES if self._read_receipts and row.read else 0  # a group's have none
->>>>>>> 8af5091 (Groups on the node: letters to each member, verbs, what waits for its key, and who asks whom for what is missing)
+            foreign = is_foreign(row.sender) or not row.read  # a group's have no such receipt
+            tell = _READ_TOLD_TIMES if self._read_receipts and not foreign else 0
             if row.read_ms is None and self.store.mark_read(row.id, self.wall.ms(now), tell=tell) and tell:
                 link = self.router.link_to(row.sender)
                 if link is not None:

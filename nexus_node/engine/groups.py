@@ -172,7 +172,7 @@ class Groups:
     def _check_free(self, name: str) -> None:
         if self.named(name) is not None:
             raise InputError(f"there is a group {name!r} already; choose another name")
-        if self._contacts.named(name) is not None:
+        if self._contacts.find(name) is not None:
             raise InputError(f"there is a contact {name!r} already; a group needs a name of its own")
 
     def add(self, name: str, contact: str, now: float) -> Room:
@@ -450,7 +450,7 @@ class Groups:
         base = clean_name(suggested) or "group"
         taken = {group.name for group in self._store.groups()}
         name, number = base, 1
-        while name in taken or self._contacts.named(name) is not None:
+        while name in taken or self._contacts.find(name) is not None:
             number += 1
             name = f"{base[: NAME_MAX // 4]} {number}"
         return name

@@ -70,7 +70,9 @@ from nexus_node.wire.frames import (
 )
 from nexus_node.wire.group import Kind, Operation, Permissions, author_tag, parse_operation_untrusted
 from nexus_node.wire.groupitem import (
-    Ask,
+    Ask as GroupAsk,
+)
+from nexus_node.wire.groupitem import (
     Join,
     Key,
     Operations,
@@ -388,7 +390,7 @@ _group_items = st.lists(
         st.builds(Operations, _sixteen, st.lists(_data, max_size=3).map(tuple)),
         st.builds(Key, _prefix, _hash32),
         st.builds(Sealed, _sixteen, _data),
-        st.builds(Ask, _sixteen, _ids, st.lists(_prefix, max_size=3).map(tuple)),
+        st.builds(GroupAsk, _sixteen, _ids, st.lists(_prefix, max_size=3).map(tuple)),
         st.builds(Join, _sixteen, _sixteen),
     ),
     min_size=1,
