@@ -58,7 +58,7 @@ def send(
 ) -> None:
     """Send TEXT to a contact or a group.
 
-        A TEXT of - is read from standard input. Returns once the message is on disk, files and all: from then
+    A TEXT of - is read from standard input. Returns once the message is on disk, files and all: from then
     on it arrives or is reported as failed or expired. The text goes at once; a file waits until there is
     a link fast enough for it: 10 kbit/s for an image, 100 kbit/s for anything above 1 MB.
     """
