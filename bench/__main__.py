@@ -8,7 +8,19 @@ import os
 import platform
 from pathlib import Path
 
-from bench import ceiling, contacts, hop, links, meshbytes, process, reconcile, relay, simulator, wirebytes
+from bench import (
+    ceiling,
+    chunks,
+    contacts,
+    hop,
+    links,
+    meshbytes,
+    process,
+    reconcile,
+    relay,
+    simulator,
+    wirebytes,
+)
 from bench.peers import Peer, find_peer
 from bench.report import Section
 
@@ -19,6 +31,7 @@ _MEASUREMENTS = {
     "reconcile": reconcile.run,
     "process": process.run,
     "ceiling": ceiling.run,
+    "chunks": chunks.run,
     "hop": hop.run,
     "links": links.run,
     "relay": relay.run,

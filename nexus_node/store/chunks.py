@@ -1,21 +1,28 @@
 """Chunks by their leaf hash, each stored once, and the pages of hash trees that name them (N7).
 
-What is known of every leaf that a page names stands in memory (`_leaves`): how often it is named and,
-when its chunk is here, where. An object's chunk is here when its leaf says so, whoever brought it.
+What is known of every leaf that a page names stands in memory (`_leaves`, some 150 bytes each): how often
+it is named and, when its chunk is here, where in the packs. An object's chunk is here when its leaf says
+so, whoever brought it. The database says nothing of it: it names leaves, the packs say which are here;
+so a restart may bring back a chunk that is named again before its pack was compacted.
 """
 
+import errno
+import sqlite3
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
-from nexus_node.base.errors import LocalError, StoreCorrupt
+from nexus_node.base.errors import LocalError, NexusError, StoreCorrupt, StoreFull, StoreUnavailable
 from nexus_node.base.ids import ObjectId
 from nexus_node.base.limits import CHUNK_SIZE
 from nexus_node.crypto.merkle import FAN_OUT, hashes_in, leaf_hash, page_hashes
 from nexus_node.store.database import Counters, Database, Row
+from nexus_node.store.packs import Packs, pack_of
 
-_PLACE, _SIZE_SHIFT, _ONE = (1 << 48) - 1, 48, 1 << 64
-"""A leaf's entry is one number: times named << 64 | size of its chunk << 48 | place, 0 when not here."""
+_PLACE, _SIZE_SHIFT, _ONE = (1 << 43) - 1, 43, 1 << 56
+"""A leaf's entry is one number: times named << 56 | size of its chunk << 43 | place, 0 when not here."""
 _HERE = _ONE - 1
 """Size and place of an entry."""
+_SIZE, _WHOLE = _HERE - _PLACE, CHUNK_SIZE << _SIZE_SHIFT
 
 
 def chunk_count(size: int) -> int:
@@ -29,34 +36,141 @@ def chunk_size(size: int, number: int) -> int:
 
 
 def _size_of(entry: int) -> int:
-    return (entry & _HERE) >> _SIZE_SHIFT
+    return (entry & _SIZE) >> _SIZE_SHIFT
 
 
 class ChunkTable(Database):
-    """The tables `pages` and `chunks`, for objects of more than one chunk."""
+    """The table `pages` and the packs, for objects of more than one chunk."""
 
     _leaves: dict[bytes, int]
     _lacking: dict[int, int]
     """How many chunks are not here, by the `seq` of objects of which some are not."""
+    _live: dict[int, int]
+    """Bytes of chunks that some page names, by pack."""
+
+    def __init__(
+        self, connection: sqlite3.Connection, quota_bytes: int, path: Path | None, packs: Packs
+    ) -> None:
+        self._packs = packs
+        self._shrunk: set[int] = set()
+        """Packs that may have become worth compacting."""
+        super().__init__(connection, quota_bytes, path)
+        self._move_chunks()
+
+    def _load(self) -> None:
+        leaves = self._leaves = dict[bytes, int]()
+        for records in self._packs.load():
+            leaves.update((leaf, size << _SIZE_SHIFT | place) for leaf, size, place in records)
+        sizes = self._read("SELECT seq, size FROM objects WHERE size > ?", (CHUNK_SIZE,))
+        self._lacking = {}
+        for seq, size in sizes:
+            lacking = total = chunk_count(size)
+            for number, page in self._leaf_pages(seq):
+                entry = 0
+                for leaf in hashes_in(page):
+                    entry = leaves.get(leaf, 0)
+                    leaves[leaf] = entry + _ONE
+                    lacking -= entry & _SIZE == _WHOLE  # not _is_here: it takes twice as long
+                if number == (total - 1) // FAN_OUT:
+                    lacking += (entry & _SIZE == _WHOLE) - _is_here(entry, size, total - 1)
+            if lacking:
+                self._lacking[seq] = lacking
+        for leaf in [leaf for leaf, entry in leaves.items() if entry < _ONE]:
+            del leaves[leaf]
+        self._live = live = dict.fromkeys(self._packs.sizes, 0)
+        for entry in leaves.values():
+            if entry & _PLACE:
+                live[pack_of(entry & _PLACE)] += (entry & _SIZE) >> _SIZE_SHIFT
+        self._shrunk = set(self._packs.sizes)
 
     def _count(self) -> Counters:
         counters = super()._count()
-        leaves = {
-            digest: size << _SIZE_SHIFT | place
-            for place, digest, size in self._read("SELECT seq, hash, length(content) FROM chunks")
-        }
-        sizes = self._read("SELECT seq, size FROM objects WHERE size > ?", (CHUNK_SIZE,))
-        lacking = {seq: chunk_count(size) for seq, size in sizes}
-        for seq, size in sizes:
-            for number, page in self._leaf_pages(seq):
-                for at, leaf in enumerate(hashes_in(page), number * FAN_OUT):
-                    entry = leaves.get(leaf, 0)
-                    leaves[leaf] = entry + _ONE
-                    lacking[seq] -= _is_here(entry, size, at)
-        self._leaves = {leaf: entry for leaf, entry in leaves.items() if entry >= _ONE}
-        self._lacking = {seq: count for seq, count in lacking.items() if count}
-        counters.bytes += sum(map(_size_of, self._leaves.values()))
+        counters.bytes += sum(self._live.values())
         return counters
+
+    def _move_chunks(self) -> None:
+        """Move the chunks that version 4 kept in the database to the packs, once."""
+        sql = "SELECT seq, hash, content FROM chunks WHERE seq > ? ORDER BY seq LIMIT 256"
+        last, quota, self._quota = 0, self._quota, 1 << 62
+        while rows := self._read(sql, (last,)):
+            for _, leaf, content in rows:
+                if leaf in self._leaves:
+                    self._put_chunk(leaf, content)
+            last = rows[-1][0]
+            self._write("DELETE FROM chunks WHERE seq <= ?", (last,))
+            self.commit()
+        self._quota = quota
+        if last:
+            self._run("VACUUM")
+
+    # --- transactions ---------------------------------------------------------------------------
+    @property
+    def dirty(self) -> bool:
+        return super().dirty or self._packs.dirty
+
+    def _before_commit(self) -> None:
+        if self._packs.dirty:
+            try:
+                self._packs.sync()
+            except OSError as error:
+                raise self._disk_failed(error) from error
+
+    def _after_commit(self) -> None:
+        """Let dead packs go, and copy what lives of one that is mostly dead."""
+        for number in sorted(self._shrunk):
+            live, size = self._live.get(number, 0), self._packs.sizes.get(number, 0)
+            if number == self._packs.current and live:
+                continue
+            self._shrunk.discard(number)
+            if 2 * live < size:
+                try:
+                    self._compact(number)
+                except OSError:  # no room for the copy, most likely: another time
+                    self._packs.discard()
+                    return
+                if live:
+                    return  # one copy a commit: it takes some 0.1 s
+
+    def _compact(self, number: int) -> None:
+        moved = {}
+        if self._live.get(number):
+            for leaf, size, place in self._packs.records(number):
+                entry = self._leaves.get(leaf, 0)
+                if entry & _PLACE == place:
+                    chunk = self._packs.read(place, size)
+                    moved[leaf] = entry - place + self._packs.append(leaf, chunk)
+            self._packs.sync()
+        for entry in moved.values():
+            pack = pack_of(entry & _PLACE)
+            self._live[pack] = self._live.get(pack, 0) + _size_of(entry)
+        self._leaves.update(moved)
+        self._live.pop(number, None)
+        self._packs.remove(number)
+
+    def _gone_back(self) -> None:
+        self._packs.discard()
+
+    def _disk_failed(self, error: OSError) -> NexusError:
+        where = self._path.parent if self._path else "memory"
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            return self._fail(StoreFull(f"the disk under {where} is full; free some space"))
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            return self._fail(
+                StoreUnavailable(
+                    f"packs under {where} cannot be written ({error.strerror}); give this user the right to "
+                    "write there"
+                )
+            )
+        return self._fail(
+            StoreCorrupt(
+                f"the disk under {where} cannot be trusted ({error.strerror}); start the node again, and "
+                "replace the disk if this comes back"
+            )
+        )
+
+    def _release(self) -> None:
+        super()._release()
+        self._packs.close()
 
     # --- pages ----------------------------------------------------------------------------------
     def add_page(self, object_id: ObjectId, level: int, number: int, hashes: bytes) -> None:
@@ -118,20 +232,26 @@ class ChunkTable(Database):
         self._keep(self._lacking, seq, None)
 
     # --- chunks ---------------------------------------------------------------------------------
-    def _put_chunk(self, leaf: bytes, chunk: bytes) -> None:
-        """Store a chunk unless it is here; every object that names it has it then."""
+    def _put_chunk(self, leaf: bytes, chunk: bytes, seq: int | None = None) -> None:
+        """Store a chunk unless it is here; every object that names it has it then, `seq` once at least."""
         entry = self._leaves.get(leaf, 0)
         if entry & _PLACE:
             return
+        if self._failure is not None:
+            raise self._failure
         self._take_room(len(chunk), "a chunk")
-        place = self._write(
-            "INSERT OR REPLACE INTO chunks (hash, content) VALUES (?, ?)", (leaf, chunk)
-        ).lastrowid
-        entry |= len(chunk) << _SIZE_SHIFT | (place or 0)
+        try:
+            place = self._packs.append(leaf, chunk)
+        except OSError as error:
+            raise self._disk_failed(error) from error
+        entry |= len(chunk) << _SIZE_SHIFT | place
+        self._revive(place, len(chunk))
         self._keep(self._leaves, leaf, entry)
-        if entry >= _ONE:
-            for seq, count in self._naming(leaf, entry, list(self._lacking)):
-                self._lack(seq, -count)
+        if seq is not None and entry < 2 * _ONE:
+            self._lack(seq, -1)
+        elif entry >= _ONE:
+            for other, count in self._naming(leaf, entry, list(self._lacking)):
+                self._lack(other, -count)
 
     def _naming(self, leaf: bytes, entry: int, objects: Iterable[int]) -> Iterator[tuple[int, int]]:
         """Yield which of `objects` name that chunk, and how often where it fits."""
@@ -160,8 +280,10 @@ class ChunkTable(Database):
         entry = self._leaves[leaf]
         if not _is_here(entry, size, number):
             raise KeyError(leaf)
-        rows = self._read("SELECT content FROM chunks WHERE seq = ?", (entry & _PLACE,))
-        content: bytes = rows[0][0] if rows else b""
+        try:
+            content = self._packs.read(entry & _PLACE, _size_of(entry))
+        except OSError:
+            content = b""
         if leaf_hash(content) == leaf:
             return content
         self._free(entry)
@@ -172,8 +294,15 @@ class ChunkTable(Database):
         raise StoreCorrupt(f"chunk {number} is damaged on the disk; put or fetch the object again")
 
     def _free(self, entry: int) -> None:
-        self._write("DELETE FROM chunks WHERE seq = ?", (entry & _PLACE,))
-        self._counters.bytes -= _size_of(entry)
+        """The chunk of that entry is needed no more."""
+        size = _size_of(entry)
+        self._revive(entry & _PLACE, -size)
+        self._counters.bytes -= size
+        self._shrunk.add(pack_of(entry & _PLACE))
+
+    def _revive(self, place: int, more: int) -> None:
+        pack = pack_of(place)
+        self._keep(self._live, pack, self._live.get(pack, 0) + more)
 
     # --- for both -------------------------------------------------------------------------------
     def _find(self, object_id: ObjectId) -> Row:
@@ -189,4 +318,4 @@ def _is_here(entry: int, size: int, number: int) -> bool:
 
     Whoever makes a tree may give it leaves of other lengths: such an object is never complete.
     """
-    return entry & _PLACE > 0 and _size_of(entry) == chunk_size(size, number)
+    return _size_of(entry) == chunk_size(size, number)

@@ -75,13 +75,14 @@ class Database:
         self._quota = quota_bytes
         self._path = path
         self._journal: list[tuple[str, Row]] = []
-        self._past: list[tuple[dict[Any, int], Any, int | None]] = []
+        self._past: list[Any] = []
         self._failure: NexusError | None = None
         self._depth = 0
         self._space_unchecked = _SPACE_CHECK_BYTES
         self._space_checked_at = 0.0
         self._committed = Counters()
         try:
+            self._load()
             self._counters = self._count()
         except BaseException:
             self._release()
@@ -96,17 +97,28 @@ class Database:
     def commit(self) -> None:
         if self._depth:
             raise LocalError("commit() inside atomic()")
-        if self._journal:
-            with suppress(StoreError):  # it is in _failure then
+        with suppress(StoreError):  # it is in _failure then
+            self._before_commit()
+            if self._journal:
                 self._run("COMMIT")
         failure, self._failure = self._failure, None
         if failure is not None:
             self._counters = self._committed.copy()
             raise failure
-        if self._journal:
+        if self._journal or self._past:
             self._journal.clear()
             self._past.clear()
             self._committed = self._counters.copy()
+        self._after_commit()
+
+    def _before_commit(self) -> None:
+        """Make durable what the rows to be committed rest on. Raises StoreError, left in `_failure`."""
+
+    def _after_commit(self) -> None:
+        """Let go of what the last rows rested on. Raises nothing."""
+
+    def _gone_back(self) -> None:
+        """All since the last commit was undone after an error."""
 
     @contextmanager
     def atomic(self) -> Iterator[None]:
@@ -138,16 +150,16 @@ class Database:
 
     def _keep(self, known: dict[Any, int], key: Any, value: int | None) -> None:
         """Set or, with None, remove what is known in memory: it goes back with the writes around it."""
-        self._past.append((known, key, known.get(key)))
+        self._past += (known, key, known.get(key))
         if value is None:
             known.pop(key, None)
         else:
             known[key] = value
 
     def _go_back(self, kept: int) -> None:
-        """Take back all that `_keep` did since the last commit but the first `kept`."""
+        """Take back what `_keep` did since the last commit, but for the first `kept` entries of `_past`."""
         while len(self._past) > kept:
-            known, key, value = self._past.pop()
+            value, key, known = self._past.pop(), self._past.pop(), self._past.pop()
             if value is None:
                 known.pop(key, None)
             else:
@@ -205,17 +217,20 @@ class Database:
 
     def _failed(self, error: sqlite3.DatabaseError) -> NexusError:
         """Go back to the last commit and return what to raise."""
-        failure = translate(error, self._path)
+        return self._fail(translate(error, self._path))
+
+    def _fail(self, failure: NexusError) -> NexusError:
         if self._path and isinstance(failure, StoreCorrupt):
             with suppress(OSError):
                 beside(self._path, SUSPECT).touch(0o600)
         if self._connection.in_transaction:  # after some errors SQLite has done it itself
             with suppress(sqlite3.DatabaseError):
                 self._connection.execute("ROLLBACK")
-        if self._journal:
+        if self._journal or self._past:
             self._failure = failure
             self._journal.clear()
-        self._go_back(0)
+            self._go_back(0)
+        self._gone_back()
         self._counters = self._committed.copy()
         return failure
 
@@ -252,6 +267,9 @@ class Database:
             )
         self._space_unchecked = 0
         self._space_checked_at = time.monotonic()
+
+    def _load(self) -> None:
+        """Take into memory what is to be known there."""
 
     def _count(self) -> Counters:
         counters = Counters()

@@ -3,6 +3,7 @@
 import sqlite3
 
 from nexus_node.store.migrations import migrate
+from nexus_node.store.packs import MemoryDisk, Packs
 from nexus_node.store.sqlite import SqlStore
 
 
@@ -13,10 +14,11 @@ class MemoryStore(SqlStore):
         connection = sqlite3.connect(":memory:", isolation_level=None)
         connection.execute("PRAGMA page_size = 1024")  # an empty table or index takes a page
         migrate(connection)
-        super().__init__(connection, quota_bytes, None)
+        super().__init__(connection, quota_bytes, None, Packs(MemoryDisk()))
 
     def crash(self) -> None:
         """As at a power cut: what no commit has covered is gone."""
         self._undo(0)
         self._go_back(0)
+        self._packs.discard()
         self._counters = self._committed.copy()

@@ -97,7 +97,7 @@ class ObjectTable(ChunkTable):
             return header is not None and not header.complete and self._put_inline(header, chunk)
         if seq not in self._lacking:
             return False
-        self._put_chunk(self._leaf(seq, number), chunk)
+        self._put_chunk(self._leaf(seq, number), chunk, seq)
         return seq not in self._lacking
 
     def _leaf(self, seq: int, number: int) -> bytes:

@@ -134,9 +134,9 @@ def _readable(damaged: sqlite3.Connection, table: str, tally: _Tally) -> Iterato
 
 
 def _mend_objects(new: sqlite3.Connection, tally: _Tally) -> None:
-    """Keep only chunks that are what their hash says, and pages that belong to the root of an object here.
+    """Keep only objects in their rows that are what their root says, and pages that hang on a root.
 
-    An object that lost some of these is there in part.
+    An object that lost pages is there in part. The packs are left alone: a chunk proves itself when read.
     """
 
     def drop(table: str, seq: int) -> None:
@@ -144,31 +144,19 @@ def _mend_objects(new: sqlite3.Connection, tally: _Tally) -> None:
         tally.saved[table] -= 1
         tally.lose(table, 1)
 
-    for seq, digest, content in new.execute("SELECT seq, hash, content FROM chunks"):
-        if leaf_hash(content) != digest:
-            drop("chunks", seq)
-    named, sound = set[bytes](), set[int]()
+    sound = set[int]()
     for seq, size, root, content in new.execute("SELECT seq, size, root, content FROM objects").fetchall():
-        if size <= CHUNK_SIZE:
-            if leaf_hash(content) != root:
-                drop("objects", seq)
-            continue
-        for page, leaves in _sound_pages(new, seq, size, root):
-            sound.add(page)
-            named.update(leaves)
+        if size > CHUNK_SIZE:
+            sound.update(_sound_pages(new, seq, size, root))
+        elif content and leaf_hash(content) != root:
+            drop("objects", seq)
     for (seq,) in new.execute("SELECT seq FROM pages").fetchall():
         if seq not in sound:
             drop("pages", seq)
-    for seq, digest in new.execute("SELECT seq, hash FROM chunks").fetchall():
-        if digest not in named:
-            new.execute("DELETE FROM chunks WHERE seq = ?", (seq,))
-            tally.saved["chunks"] -= 1
 
 
-def _sound_pages(
-    new: sqlite3.Connection, seq: int, size: int, root: bytes
-) -> Iterator[tuple[int, list[bytes]]]:
-    """Yield (seq, leaves) of the pages of an object that hang on its root."""
+def _sound_pages(new: sqlite3.Connection, seq: int, size: int, root: bytes) -> Iterator[int]:
+    """Yield the `seq` of the pages of an object that hang on its root."""
     total = chunk_count(size)
     roots = {0: root}
     for level in range(page_levels(total), 0, -1):
@@ -178,7 +166,6 @@ def _sound_pages(
         ).fetchall():
             wanted = HASH_SIZE * page_hashes(total, level, number)
             if hashes and len(hashes) == wanted and page_root(hashes) == roots.get(number):
-                children = hashes_in(hashes)
-                below.update(enumerate(children, FAN_OUT * number))
-                yield page, children if level == 1 else []
+                below.update(enumerate(hashes_in(hashes), FAN_OUT * number))
+                yield page
         roots = below

@@ -24,6 +24,7 @@ from nexus_node.store.inbox import InboxTable
 from nexus_node.store.migrations import VERSION, layout, layout_of, migrate, version_of
 from nexus_node.store.objects import ObjectTable
 from nexus_node.store.outbox import OutboxTable
+from nexus_node.store.packs import FileDisk, Packs
 from nexus_node.store.people import PeopleTable
 from nexus_node.store.recover import recover
 
@@ -53,7 +54,7 @@ class SqliteStore(SqlStore):
         """
         try:
             recovered = _prepare(path)
-            store = cls(_connect(path), quota_bytes, path)
+            store = cls(_connect(path), quota_bytes, path, Packs(FileDisk(path)))
         except sqlite3.DatabaseError as error:
             raise translate(error, path) from error
         except OSError as error:

@@ -192,7 +192,7 @@ def test_disk_full_at_a_statement_undoes_all_since_the_commit(tmp_path: Path) ->
     pages = store._connection.execute("PRAGMA page_count").fetchone()[0]
     store._connection.execute(f"PRAGMA max_page_count = {pages + 4}")
     with pytest.raises(StoreFull, match=rf"the disk under {tmp_path} is full; free some space"):
-        store.put_object(*an_object(1, os.urandom(40 * CHUNK_SIZE)))
+        store.add_incoming(an_incoming(9, size=40 * CHUNK_SIZE))
     assert store.dirty
     with pytest.raises(StoreFull):  # a caller that goes on must not commit what came later without message 2
         store.add_incoming(an_incoming(3))
@@ -217,7 +217,7 @@ def test_failure_swallowed_inside_atomic_is_raised_at_its_end(tmp_path: Path) ->
         with store.atomic():
             store.set_meta("key", b"value")
             with pytest.raises(StoreFull):
-                store.put_object(*an_object(1, os.urandom(40 * CHUNK_SIZE)))
+                store.add_incoming(an_incoming(9, size=40 * CHUNK_SIZE))
     with pytest.raises(StoreFull):
         store.commit()
     assert store.get_meta("key") is None
