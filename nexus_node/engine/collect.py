@@ -40,14 +40,12 @@ class Collector:
         """A relay has messages for this node; `peer` is the neighbour that said so."""
         wanted = []
         for prefix in pending.prefixes:
-            known = self._store.incoming_called(prefix)
-            file = self._store.expected(prefix) if known is None else None
-            if file is not None and file.arrived_ms is not None:
-                known = file.sender, file.receipt
-            if known is not None:
+            message = self._store.incoming_called(prefix)
+            known = [message] if message is not None else self._files_called(prefix)
+            if known:
                 self._counters["pending_known"] += 1
-                sender, receipt = known
-                self.send_receipt(peer, sender, Delivered(prefix, receipt))
+                for sender, receipt in known:
+                    self.send_receipt(peer, sender, Delivered(prefix, receipt))
             elif self._ask_of(pending.relay, prefix, now):
                 wanted.append(prefix)
         if not wanted:
@@ -62,6 +60,12 @@ class Collector:
             self._forwarder.enqueue(
                 route.link, on_the_way(packet, route), Priority.INTERACTIVE, pending.relay
             )
+
+    def _files_called(self, prefix: bytes) -> list[tuple[NodeId, bytes]]:
+        """The senders and receipts of a file that is here; none while it is not."""
+        files = self._store.expected(prefix)
+        here = all(one.arrived_ms is not None for one in files)
+        return [(one.sender, one.receipt) for one in files] if here else []
 
     def _ask_of(self, relay: Address, prefix: bytes, now: float) -> bool:
         """Whether to ask that relay for a message now: one at a time, and another if it did not come."""

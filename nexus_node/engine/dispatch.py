@@ -155,6 +155,8 @@ class Dispatcher:
                     take(peer, packet, mark, remote=relay is not None, now=now)
                 else:
                     self._forwarder.pass_on(peer, packet, now, towards=relay)
+            elif copy is not None and packet.context != Context.MESSAGE:
+                raise BadWire("bad_custody")  # files are not carried
             elif copy is not None:
                 self._courier.take_copy(peer, packet, copy, object_prefix(packet), now)
             else:

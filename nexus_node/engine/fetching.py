@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from nexus_node.base.errors import BadWire, StoreFull
 from nexus_node.base.ids import Address, NodeId, ObjectId
-from nexus_node.base.limits import FETCHES_MAX
+from nexus_node.base.limits import CHUNK_SIZE, FETCHES_MAX
 from nexus_node.crypto.address import address_of
 from nexus_node.crypto.merkle import FAN_OUT
 from nexus_node.engine.events import Emit
@@ -81,7 +81,7 @@ class Fetcher:
         prefix = object_id[:PREFIX_SIZE]
         job = self._jobs.get(prefix)
         if job is None:
-            if len(self._jobs) >= FETCHES_MAX:
+            if len(self._jobs) >= FETCHES_MAX and not self._give_way():
                 return Reason.BUSY
             try:
                 job = _open(store, header, min_bandwidth, now_ms, done)
@@ -99,6 +99,14 @@ class Fetcher:
         job.fetch.offered(provider, route.bps if route is not None else 1e3)
         self._ask(prefix, job, now)
         return None
+
+    def _give_way(self) -> bool:
+        """Let go of the oldest object that nobody is asked for: its next offer begins where that ended."""
+        for prefix, job in self._jobs.items():
+            if not job.fetch.waiting:
+                del self._jobs[prefix]
+                return True
+        return False
 
     def cancel(self, object_id: ObjectId) -> None:
         """That object is not wanted any more."""
@@ -128,6 +136,7 @@ class Fetcher:
             self._counters["fetch_store_full"] += 1
             del self._jobs[chunk.prefix]
             self._emit("fetch_stopped", {"object": job.id.hex(), "why": str(error)})
+            self._forwarder.refuse(peer, chunk.prefix, Reason.STORE_FULL)
             return
         if whole:
             del self._jobs[chunk.prefix]
@@ -137,7 +146,9 @@ class Fetcher:
         if job.fetch.have * _PROGRESS_EVERY // total > job.told:
             job.told = job.fetch.have * _PROGRESS_EVERY // total
             self._emit("progress", {"object": job.id.hex(), "chunks": job.fetch.have, "of": total})
-        if owner is not None:
+        if any(split_unit(unit)[0] for unit, _ in fresh):  # chunks can be asked of all who had nothing to do
+            self._ask_all(chunk.prefix, job, now)
+        elif owner is not None:
             self._ask_one(chunk.prefix, job, owner, now)
 
     # --- asking ---------------------------------------------------------------------------------
@@ -200,8 +211,13 @@ class Fetcher:
 def _open(
     store: Store, header: ObjectHeader, min_bandwidth: int, now_ms: int, done: Callable[[float], None]
 ) -> _Job:
-    """Begin to fetch an object, or go on where that ended."""
+    """Begin to fetch an object, or go on where that ended. Raises StoreFull when it will not fit."""
     object_id = header.id
+    before = store.get_object(object_id)
+    lacking = header.size - CHUNK_SIZE * (before.chunks_have if before is not None else 0)
+    _, used, quota = store.usage()
+    if used + lacking > quota:
+        raise StoreFull(f"no room for a file of {header.size} bytes: {used} of {quota} bytes are in use")
     row = StoredObject(object_id, header.kind, header.size, header.root, now_ms, None, min_bandwidth)
     store.begin_object(row)
     stored = store.get_object(object_id)

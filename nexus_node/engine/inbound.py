@@ -135,26 +135,28 @@ class Inbound:
         prefix = object_id[:PREFIX_SIZE]
         self._collector.arrived(prefix)
         expected = self._store.expected(object_id)
-        if expected is None:
+        if not expected:
             self._counters["files_not_expected"] += 1
             self._forwarder.refuse(peer, prefix, Reason.NOT_EXPECTED, _SOON_S)
             return
-        answer = Answer(prefix, expected.sender, expected.receipt)
+
+        def answer() -> None:
+            # Whoever has seen the header can describe the object too, with another key: each gets a receipt.
+            for one in expected:
+                self.answer(peer, Answer(prefix, one.sender, one.receipt))
 
         def whole(now: float) -> None:
             self._store.arrived(object_id, self._wall.ms(now))
-            self._emit(
-                "file_received", {"object": object_id.hex(), "from": address_of(expected.sender).hex()}
-            )
-            self.answer(peer, answer)
+            for sender in dict.fromkeys(one.sender for one in expected):
+                self._emit("file_received", {"object": object_id.hex(), "from": address_of(sender).hex()})
+            answer()
 
-        if expected.arrived_ms is not None:
-            self.answer(peer, answer)
+        if all(one.arrived_ms is not None for one in expected):
+            answer()
             return
+        min_bandwidth = min(one.min_bandwidth for one in expected)
         wall_ms = self._wall.ms(now)
-        reason = self._fetcher.begin(
-            peer, offer, expected.min_bandwidth, wall_ms, now, whole, store=self._store
-        )
+        reason = self._fetcher.begin(peer, offer, min_bandwidth, wall_ms, now, whole, store=self._store)
         if reason is not None:
             self._forwarder.refuse(peer, prefix, reason)
 

@@ -265,6 +265,7 @@ class Relay:
             kind=kind,
             size=size,
         )
+        self._expire_files(now)  # before the store itself lets go of what is over, to make room
         try:
             admission = self._store.hold(held, self.policy.quota_bytes)
         except StoreFull:
@@ -463,8 +464,15 @@ class Relay:
             else:
                 self._arm(telling.due)
 
+    def _expire_files(self, now: float) -> None:
+        for prefix in self._store.expired_files(self._wall_ms(now)):
+            self._store.release(prefix)
+            self._let_go(prefix)
+            self._counters["custody_expired"] += 1
+
     def expire_messages(self, now: float) -> None:
         """Let go of what is over (S2)."""
+        self._expire_files(now)
         messages, _, _ = self._store.expire_custody(self._wall_ms(now))
         if messages:
             self._counters["custody_expired"] += messages

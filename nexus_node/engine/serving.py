@@ -138,10 +138,11 @@ class Server:
 
 
 def _read(served: Served, unit: int) -> bytes | None:
+    """None for what is not here, or not any more: whoever asks may have proved by now that it has it."""
     level, number = split_unit(unit)
-    if level:
-        return served.store.page(served.object, level, number)
     try:
+        if level:
+            return served.store.page(served.object, level, number)
         return served.store.read_chunk(served.object, number)
     except KeyError:
         return None

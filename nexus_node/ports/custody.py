@@ -173,6 +173,10 @@ class CustodyStore(Protocol):
         """(messages, bytes of their data). Cheap: totals, no scan."""
         ...
 
+    def expired_files(self, now_ms: int) -> list[bytes]:
+        """Prefixes of what is no message and whose time is over, at most 1,000: each has an object beside."""
+        ...
+
     def expire_custody(self, now_ms: int) -> tuple[int, int, int]:
         """Delete (messages, receipts, slips) whose time is over, at most 1,000 of each.
 

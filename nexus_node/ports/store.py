@@ -330,11 +330,12 @@ class Store(CustodyStore, GroupStore, Protocol):
         ...
 
     def expect(self, expected: Expected) -> bool:
-        """A message has described that file; False, changing nothing, if one did before."""
+        """A message has described that file; False, changing nothing, if the same one did before."""
         ...
 
-    def expected(self, prefix: bytes) -> Expected | None:
-        """The file whose object's id is this or begins with it."""
+    def expected(self, prefix: bytes) -> list[Expected]:
+        """The file whose object's id is this or begins with it, once for each message that has described
+        it, in the order they came: the first 64."""
         ...
 
     def arrived(self, object_id: ObjectId, at_ms: int) -> None:

@@ -107,6 +107,11 @@ class Fetch:
     def complete(self) -> bool:
         return self.have == self.tree.chunks
 
+    @property
+    def waiting(self) -> bool:
+        """Whether anything is asked for and not here."""
+        return bool(self._owners)
+
     def found(self, number: int) -> None:
         """That chunk is here."""
         self.have += not self._have[number]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import trio
 
-from nexus_node.base.errors import InputError, StoreCorrupt
+from nexus_node.base.errors import BadWire, InputError, StoreCorrupt
 from nexus_node.base.ids import ObjectId
 from nexus_node.base.limits import ATTACHMENT_MAX, ATTACHMENTS_MAX, MIB, OBJECT_MAX
 from nexus_node.crypto.filestream import KEY_SIZE, open_file
@@ -75,7 +75,7 @@ async def _attached(node: Node, file: Description) -> Json:
     expected = core.store.expected(object_id)
     stored = core.store.get_object(object_id)
     state, path = "waiting", None
-    if expected is not None and expected.arrived_ms is not None:
+    if any(one.arrived_ms is not None for one in expected):
         state = "complete" if stored is not None and stored.complete else "deleted"
     elif core.fetcher.progress(object_id) is not None:
         state = "receiving"
@@ -109,7 +109,7 @@ async def _written(node: Node, file: Description) -> Path | None:
     try:
         with open(os.open(beside, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "wb") as out:
             await _pour(open_file(file.key, node.core.store.read_object(file.object)), out.write)
-    except StoreCorrupt:
+    except (StoreCorrupt, BadWire):
         return None
     except OSError as error:
         raise InputError(f"{path} cannot be written: {reason(error)}") from error
@@ -182,18 +182,31 @@ async def get(node: Node, args: Json) -> Json:
             "wait for the others"
         )
     parts = core.objects.read(stored.id)
-    expected = core.store.expected(stored.id)
-    if stored.kind == KIND_FILE and expected is not None:
-        row = core.store.incoming(expected.message)
-        for file in core.files_of(row) if row is not None else ():
-            if file.object == stored.id:
-                parts = open_file(file.key, parts)
+    if stored.kind == KIND_FILE and (key := _key_of(node, stored.id)) is not None:
+        parts = open_file(key, parts)
     try:
         with path.open("xb") as out:
             await _pour(parts, out.write)
+    except BadWire:
+        path.unlink(missing_ok=True)
+        raise InputError("that file is damaged: it does not open with the key its message has") from None
     except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be written: {reason(error)}") from error
     return _object(stored) | {"path": str(path)}
+
+
+def _key_of(node: Node, object_id: ObjectId) -> bytes | None:
+    """The key of a file that came with a message: anybody can describe it with one that does not open it."""
+    for expected in node.core.store.expected(object_id):
+        row = node.core.store.incoming(expected.message)
+        for file in node.core.files_of(row) if row is not None else ():
+            try:
+                if file.object == object_id:
+                    next(open_file(file.key, node.core.objects.read(object_id)))
+                    return file.key
+            except BadWire:
+                continue
+    return None
 
 
 async def objects(node: Node, args: Json) -> AsyncGenerator[Json, None]:

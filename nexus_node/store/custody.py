@@ -188,6 +188,10 @@ class CustodyTable(Database):
     def custody_usage(self) -> tuple[int, int]:
         return self._read("SELECT sum(messages), sum(bytes) FROM custody_totals")[0]
 
+    def expired_files(self, now_ms: int) -> list[bytes]:
+        sql = "SELECT prefix FROM custody WHERE expires_ms <= ? AND kind != 2 ORDER BY expires_ms LIMIT ?"
+        return [prefix for (prefix,) in self._read(sql, (now_ms, _EXPIRED_AT_A_TIME))]
+
     def expire_custody(self, now_ms: int) -> tuple[int, int, int]:
         first = self.next_custody_expiry_ms()
         if first is None or first > now_ms:

@@ -98,11 +98,10 @@ class InboxTable(Database):
         )
         return cursor.rowcount == 1
 
-    def expected(self, prefix: bytes) -> Expected | None:
+    def expected(self, prefix: bytes) -> list[Expected]:
         sql = """SELECT object, message, sender, min_bandwidth, receipt, arrived_ms FROM expected
-            WHERE object >= ? AND object < ? LIMIT 1"""
-        rows = self._read(sql, (prefix, prefix + b"\xff" * 33))
-        return Expected(*rows[0]) if rows else None
+            WHERE object >= ? AND object < ? ORDER BY seq LIMIT 64"""
+        return [Expected(*row) for row in self._read(sql, (prefix, prefix + b"\xff" * 33))]
 
     def arrived(self, object_id: ObjectId, at_ms: int) -> None:
         self._write("UPDATE expected SET arrived_ms = ? WHERE object = ?", (at_ms, object_id))

@@ -13,12 +13,19 @@ from hypothesis import strategies as st
 
 from nexus_node.base import limits
 from nexus_node.base.errors import BadWire, CarrierClosed, LocalError
+from nexus_node.base.ids import Address
+from nexus_node.crypto.filestream import file_receipt
 from nexus_node.crypto.identity import Identity
 from nexus_node.crypto.noise import Handshake, KeyPair
+from nexus_node.engine.attach import seal_attachment
+from nexus_node.engine.relay import RelayPolicy
 from nexus_node.ports.driver import LinkProfile
 from nexus_node.proto.handshake import PROLOGUE
 from nexus_node.proto.link import Link
 from nexus_node.proto.session import Session
+from nexus_node.wire.announce import Serve
+from nexus_node.wire.custody import Delivered
+from nexus_node.wire.dataobject import ObjectHeader
 from nexus_node.wire.fragments import Fragment, FragmentAck
 from nexus_node.wire.frames import (
     BroadcastShare,
@@ -34,7 +41,11 @@ from nexus_node.wire.frames import (
     parse_frame_untrusted,
 )
 from nexus_node.wire.packet import Context, Packet, Refusal
+from nexus_node.wire.tlv import Tlvs
+from nexus_node.wire.transfer import Ask, Chunk, Offer
+from tests.machines.mesh import MeshHost
 from tests.machines.world import DATAGRAM, STREAM, Host, SeededRng
+from tests.unit.test_hashtree import pages_of
 
 from .mutate import mutate
 
@@ -306,6 +317,110 @@ def test_engine_stands_any_items_of_a_neighbour(seeds: list[int]) -> None:
         assert session is not None
         host.core.deliver(neighbour.cid, session.seal(body), None, 0.0)
         host.drain()
+    host.store.close()
+
+
+class Transfers:
+    """A node that expects a file of a neighbour's message, offers that neighbour one and keeps one for it."""
+
+    def __init__(self) -> None:
+        policy = RelayPolicy(serve=Serve.ANYONE, interval_s=0.0, per_day=(10**6, 10**6), quota_bytes=10**6)
+        self.host = MeshHost(1, "host", policy)
+        self.neighbour = Neighbour(self.host, STREAM)
+        self.files = [
+            seal_attachment("x", bytes([n]) * 30_000, media_type="", key=bytes([n]) * 32) for n in range(3)
+        ]
+        expected, outgoing, kept = self.files
+        host, core = self.host, self.host.core
+        other = Host(9)
+        other.core.contacts.add("host", host.uri, 0)
+        row = other.core.send("host", "look", files=[expected], now=0.0)
+        self.neighbour.say((ItemKind.PACKET, Packet(Context.MESSAGE, row.envelope).encode()))
+        self.neighbour.say(self.packet(Context.OFFER_OBJECT, Offer(expected.header).encode()))
+        core.contacts._put(_contact_of(self.neighbour))
+        core.send("mallory", "look", files=[outgoing], now=0.0)
+        to = self.neighbour.identity.address
+        offer = Offer(kept.header).encode()
+        self.neighbour.say(self.packet(Context.OFFER_OBJECT, offer, to, ((1, bytes(16)),)))
+        self.neighbour.hear()
+        host.drain()
+        assert core.fetcher.under_way == 2 and core.delivery.served(outgoing.header.id[:8], to)
+
+    @staticmethod
+    def packet(context: int, data: bytes, to: Address | None = None, tlvs: Tlvs = ()) -> tuple[int, bytes]:
+        return ItemKind.PACKET, Packet(context, data, to, tlvs=tlvs).encode()
+
+    def item(self, dice: random.Random) -> tuple[int, bytes]:
+        """One item about these files, or others, right in some ways and wrong in others."""
+        file = dice.choice(self.files)
+        header = file.header
+        if dice.random() < 0.1:
+            header = ObjectHeader(3, dice.choice([0, 1, 4096, 2**30]), dice.randbytes(32))
+        prefix = header.id[:8] if dice.random() < 0.9 else dice.randbytes(8)
+        us, them = self.host.identity.address, self.neighbour.identity.address
+        somebody = dice.choice([None, us, them, Address(dice.randbytes(16))])
+        to = dice.choice([None, None, None, us, somebody])
+        units = [*range(9), 1 << 28, (1 << 28) + 1, 2 << 28, 0xFFFFFFFF]
+        tlvs: Tlvs = dice.choice(
+            [(), (), (), ((3, dice.randbytes(4)),), ((1, bytes(16)),), ((2, bytes(16)),)]
+        )
+        first = dice.choice(units)
+        pages = pages_of(file.header, list(file.chunks))
+        right = pages.get(first, file.chunks[first] if first < len(file.chunks) else b"?")
+        match dice.randrange(8):
+            case 0:
+                offer = Offer(header, dice.choice([0, 10_000, 2**32 - 1]), somebody).encode()
+                return self.packet(Context.OFFER_OBJECT, offer, to, tlvs)
+            case 1 | 2:
+                runs = [(dice.choice(units), dice.choice([0, 1, 3, 65535])) for _ in range(dice.randrange(5))]
+                ask = Ask(prefix, dice.randrange(2**32), runs, somebody).encode()
+                return self.packet(Context.ASK, ask, to, tlvs)
+            case 3 | 4:
+                return self.packet(Context.CHUNK, Chunk(prefix, first, right).encode(), to, tlvs)
+            case 5:
+                junk = dice.choice([right[:-1], right + b"x", dice.randbytes(4096), right + right]) or b"x"
+                return self.packet(Context.CHUNK, Chunk(prefix, first, junk).encode(), to, tlvs)
+            case 6:
+                refusal = Refusal(dice.randrange(12), prefix, dice.choice([0, 5])).encode()
+                return self.packet(Context.REFUSAL, refusal)
+            case _:
+                proof = file_receipt(dice.choice([file.description.key, bytes(32)]), header.id)
+                return self.packet(Context.DELIVERED, Delivered(prefix, proof).encode(), to)
+
+
+@settings(max_examples=150, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+@given(seeds=st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=40))
+def test_engine_stands_anything_about_files(seeds: list[int]) -> None:
+    _anything_about_files(seeds)
+
+
+@pytest.mark.fuzz
+def test_engine_stands_much_more_about_files() -> None:
+    dice = random.Random(1)
+    for _ in range(500):
+        _anything_about_files([dice.getrandbits(32) for _ in range(200)])
+
+
+def _anything_about_files(seeds: list[int]) -> None:
+    transfers = Transfers()
+    host, neighbour = transfers.host, transfers.neighbour
+    for seed in seeds:
+        dice = random.Random(seed)
+        kind, body = transfers.item(dice)
+        neighbour.say((kind, mutate(body, seed) if dice.random() < 0.2 else body))
+        if dice.random() < 0.7:
+            neighbour.hear()
+        if dice.random() < 0.1:
+            neighbour.now += dice.choice([0.1, 3.0, 70.0])
+            host.core.expire(neighbour.now)
+        host.drain()
+    for one in transfers.files:  # whatever is said to be here is what it is called
+        stored = host.store.get_object(one.header.id)
+        if stored is not None and stored.complete:
+            assert b"".join(host.store.read_object(stored.id)) == b"".join(one.chunks)
+    assert host.core.fetcher.under_way <= limits.FETCHES_MAX
+    assert all(len(job.runs) <= limits.ASKS_MAX for job in host.core._server._jobs.values())
+    assert host.core.relay.usage[1] <= 10**6
     host.store.close()
 
 

@@ -16,8 +16,9 @@ _STATEMENTS = (
     "CREATE INDEX outbox_parts ON outbox (part_of) WHERE part_of IS NOT NULL",
     "ALTER TABLE inbox ADD COLUMN files BLOB NOT NULL DEFAULT x''",
     """CREATE TABLE expected (
-        seq INTEGER PRIMARY KEY, object BLOB NOT NULL UNIQUE, message BLOB NOT NULL, sender BLOB NOT NULL,
-        min_bandwidth INTEGER NOT NULL, receipt BLOB NOT NULL, arrived_ms INTEGER) STRICT""",
+        seq INTEGER PRIMARY KEY, object BLOB NOT NULL, message BLOB NOT NULL, sender BLOB NOT NULL,
+        min_bandwidth INTEGER NOT NULL, receipt BLOB NOT NULL, arrived_ms INTEGER,
+        UNIQUE (object, message)) STRICT""",
     # SQLite cannot change a CHECK. The totals stand in another table, and triggers come with the new one.
     f"CREATE TABLE kept ({_CUSTODY}) STRICT",
     """INSERT INTO kept SELECT seq, prefix, id, destination, mark, giver, rank, promised, received_ms,
