@@ -14,10 +14,17 @@ ROOT = Path(__file__).parents[2]
 def test_two_nodes_in_two_shells(tmp_path: Path) -> None:
     section = (ROOT / "README.md").read_text().split("### Two nodes in two shells")[1].split("\n## ")[0]
     blocks = re.findall(r"```\n(.*?)```", section, re.DOTALL)
-    come_alice, write, come_bob, see = blocks
+    come_alice, write, come_bob, see, attach = blocks
     ready = "until nexus --home {} status >/dev/null 2>&1; do sleep 0.05; done\n".format
     script = (
-        "trap 'kill $(jobs -p)' EXIT\n" + come_alice + ready("alice") + write + come_bob + ready("bob") + see
+        "trap 'kill $(jobs -p)' EXIT\n"
+        + come_alice
+        + ready("alice")
+        + write
+        + come_bob
+        + ready("bob")
+        + see
+        + attach
     )
     done = subprocess.run(
         ["bash", "-ec", script.replace("4001", str(free_port()))],
@@ -29,7 +36,11 @@ def test_two_nodes_in_two_shells(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert len(re.findall(r"\bqueued\b", done.stdout)) == 2  # what send says, and the outbox
-    assert len(re.findall(r"\bdelivered\b", done.stdout)) == 3  # what send says, and twice the outbox
+    # What send says, twice the outbox, and send of a file.
+    assert len(re.findall(r"\bdelivered\b", done.stdout)) == 4
     assert "    Hello Bob\n" in done.stdout
     assert "    Are you there?\n" in done.stdout
+    assert "    look\n    + photo.jpg, " in done.stdout
+    (came,) = (tmp_path / "bob" / "files").glob("*/photo.jpg")
+    assert came.read_bytes() == (tmp_path / "photo.jpg").read_bytes() and came.stat().st_size == 400_000
     assert done.stderr.count("ready\n") == 2

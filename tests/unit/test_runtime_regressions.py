@@ -7,6 +7,7 @@ import random
 import signal
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,10 @@ from nexus_node.base.errors import StoreFull
 from nexus_node.client.path import control_path
 from nexus_node.config.model import CarrierConfig, NodeConfig
 from nexus_node.crypto.identity import Identity
+from nexus_node.engine.attach import seal_attachment
 from nexus_node.ports.driver import DriverPort, LinkProfile
 from nexus_node.runtime.control import open_control, serve_control
-from nexus_node.runtime.files import _read_bounded
+from nexus_node.runtime.files import _read_bounded, attachments, get
 from nexus_node.runtime.node import Node, open_node
 from nexus_node.runtime.service import STORE_NAME, _serve
 from nexus_node.runtime.verbs import wait
@@ -205,6 +207,34 @@ async def until(true: Callable[[], bool], seconds: float) -> float:
         while not true():
             await trio.sleep(0.05)
     return trio.current_time() - began
+
+
+def test_m5_a_file_described_with_a_wrong_key_is_damaged_and_spoils_no_inbox(tmp_path: Path) -> None:
+    """Anybody can write a message, and say in it of any object that it is a file under any key."""
+
+    async def main(world: World) -> None:
+        alice, bob = await world.start("alice"), await world.start("bob")
+        await trio.sleep(5)
+        good = seal_attachment("photo.jpg", b"content" * 20_000, key=b"k" * 32)
+        false = replace(good, description=replace(good.description, key=b"?" * 32))
+        alice.send(bob, "first")
+        for text, file in (("liar", false), ("look", good)):
+            alice.node.send("bob", text, files=[file])
+            await until(lambda: len(bob.inbox()) == 2 + (text == "look"), 60)
+        object_id = good.header.id
+        await until(lambda: all(one.arrived_ms for one in bob.store.expected(object_id)), 60)
+        bob.node.files = tmp_path / "files"
+        first, liar, look = [await attachments(bob.node, row) for row in bob.store.inbox()]
+        assert first == []
+        assert [(one["state"], one["path"]) for one in liar] == [("damaged", None)]
+        assert [one["state"] for one in look] == ["complete"]
+        assert Path(look[0]["path"]).read_bytes() == b"content" * 20_000
+        assert await attachments(bob.node, list(bob.store.inbox())[2]) == look
+        out = tmp_path / "out"
+        await get(bob.node, {"object": object_id.hex(), "path": str(out)})
+        assert out.read_bytes() == b"content" * 20_000
+
+    between(MemoryMedium(bps=20e6, mtu=16384), main)
 
 
 @pytest.mark.parametrize(("bps", "texts"), [(9600, 1), (9600, 3), (1200, 1)])
