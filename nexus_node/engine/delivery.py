@@ -232,6 +232,8 @@ class Delivery:
             if found is None:
                 return False
             row, state = found
+        for flight in self._flights_of(row):
+            flight.mailbox.proved(flight, now)
         self._fact(row, state, address_of(row.to).hex(), now)
         self._finish(row)
         self._answered(row.to)

@@ -297,6 +297,13 @@ class Mailbox:
             return True
         return False
 
+    def proved(self, flight: Flight, now: float) -> None:
+        """The receipt of a message has come. On a shared medium this tells the round trip, where no fragments
+        do: until it is known, what is lost there is repeated with patience."""
+        link = self.way.link
+        if link.acknowledges and self.way.direct and flight.transfer is None and flight.tries == 0:
+            link.link.measured(now - flight.went)
+
     def asked(self, flight: Flight, now: float) -> None:
         """Somebody fetches a file that was offered: that is answer enough for a while."""
         self._settle(flight, lost=False)

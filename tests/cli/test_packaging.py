@@ -4,9 +4,13 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+
+from nexus_node.config.load import check_config
+from nexus_node.runtime.registry import make_driver
 
 PACKAGING = Path(__file__).parents[2] / "packaging"
 UNITS = ("systemd/nexus-node.service", "systemd/user/nexus-node.service")
@@ -92,3 +96,23 @@ def test_rules_are_well_formed_and_know_the_boards() -> None:
         ("0403", "6001"),
         ("0403", "6015"),
     }
+
+
+def test_radios_are_for_the_groups_that_have_them() -> None:
+    """As docs/pi.md says: serial ports are opened by `dialout`, and the service is in it."""
+    unit = (PACKAGING / UNITS[0]).read_text().splitlines()
+    assert "SupplementaryGroups=dialout plugdev" in unit
+    assert "DeviceAllow=char-* rw" in unit
+    assert 'GROUP="dialout", MODE="0660"' in RULES.read_text()
+
+
+def test_the_settings_in_the_pages_are_taken() -> None:
+    """Each `toml` block of docs/pi.md and docs/bridge.md is a carrier whose driver takes it."""
+    pages = [(PACKAGING.parent / "docs" / name).read_text() for name in ("pi.md", "bridge.md")]
+    blocks = [block for page in pages for block in re.findall(r"```toml\n(.*?)```", page, re.DOTALL)]
+    drivers = set()
+    for block in blocks:
+        (carrier,) = check_config(tomllib.loads(block)).carriers
+        make_driver(carrier)
+        drivers.add(carrier.driver)
+    assert drivers == {"rnode", "meshtastic", "meshcore", "meshcore_kiss", "uart_lora"}

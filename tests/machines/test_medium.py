@@ -202,3 +202,17 @@ def test_a_hello_of_what_is_no_node_is_counted_and_no_more() -> None:
     assert host.core.counters["bad_node_id"] == 3
     air.run(now, 900.0)
     assert len(links(host)) == 1
+
+
+def test_a_receipt_tells_the_round_trip_of_a_shared_medium() -> None:
+    """Else the first loss of a text costs a minute at these rates."""
+    air = air_of(2)
+    a, b = air.hosts
+    introduce(a, b)
+    now = air.run(0.0, 240.0)
+    for host, other in ((a, "b"), (b, "a")):
+        (link,) = [one.link for one in host.core.attachments.values() if one.link.up]
+        host.send(other, "short", now)
+        now = air.run(now, now + 60)
+        assert link.rtt is not None and 0.2 < link.rtt < 5
+        assert 3 * link.rtt < link.rto
