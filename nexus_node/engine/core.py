@@ -349,8 +349,13 @@ class NodeCore(Carriers):
     def _expire_messages(self, now: float) -> None:
         self.delivery.expire_messages(now)
         self.relay.expire_messages(now)
+        self.store.expire_objects(self.wall.ms(now))
         self._expiry_at = float("inf")
-        for expiry in (self.store.next_expiry_ms(), self._mail.next_custody_expiry_ms()):
+        for expiry in (
+            self.store.next_expiry_ms(),
+            self.store.next_object_expiry_ms(),
+            self._mail.next_custody_expiry_ms(),
+        ):
             if expiry is not None and expiry < NEVER_MS:
                 self._arm_expiry(max(now + 1, now + (expiry - self.wall.ms(now)) / 1000))
 

@@ -8,12 +8,24 @@ Times are integer milliseconds since 1970, sizes bytes.
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from enum import IntEnum
 from typing import Protocol
 
 from nexus_node.base.ids import Address, MessageId, NodeId, ObjectId
 from nexus_node.base.states import State
 from nexus_node.ports.custody import CustodyStore
 from nexus_node.ports.groups import GroupStore
+
+
+class Keep(IntEnum):
+    """Why an object is here; the lower goes first when room is needed (N7)."""
+
+    CACHED = 0
+    """Passed through; the one not read for longest goes first."""
+    FOR_OTHERS = 1
+    """Kept for somebody absent."""
+    OWNED = 2
+    """Put here, or part of one's own mail: goes only when its time is over or it is deleted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +41,7 @@ class StoredObject:
     min_bandwidth: int = 0
     chunks_total: int = 1
     chunks_have: int = 1
+    keep: Keep = Keep.OWNED
 
     @property
     def complete(self) -> bool:
@@ -170,7 +183,8 @@ class Store(CustodyStore, GroupStore, Protocol):
     def put_object(self, header: StoredObject, chunks: Iterable[bytes]) -> bool:
         """Store a whole object; False if all of it was there already. Raises `StoreFull` with words.
 
-        Equal chunks of different objects are stored once.
+        Equal chunks of different objects are stored once. An object that was there is kept as `header.keep`
+        says if that is more. Whatever needs room makes objects go that are not owned, in order of `Keep`.
         """
         ...
 
@@ -228,6 +242,11 @@ class Store(CustodyStore, GroupStore, Protocol):
         ...
 
     def delete_object(self, object_id: ObjectId) -> bool: ...
+    def expire_objects(self, now_ms: int) -> int:
+        """Delete the objects whose time is over; returns how many."""
+        ...
+
+    def next_object_expiry_ms(self) -> int | None: ...
     def objects(self) -> Iterator[StoredObject]:
         """Every object, whole or in part, oldest first."""
         ...

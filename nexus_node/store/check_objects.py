@@ -8,7 +8,7 @@ from nexus_node.base.errors import LocalError, StoreFull
 from nexus_node.base.ids import ObjectId
 from nexus_node.base.limits import CHUNK_SIZE, MIB
 from nexus_node.crypto.merkle import FAN_OUT, leaf_hash, merkle_root, page_hashes, page_root, pages_over
-from nexus_node.ports.store import Store, StoredObject
+from nexus_node.ports.store import Keep, Store, StoredObject
 from nexus_node.store.expect import expect, expect_raises
 
 MakeStore = Callable[[int], Store]
@@ -266,6 +266,46 @@ def check_pages_fit(make_store: MakeStore) -> None:
     store.close()
 
 
+def check_eviction(make_store: MakeStore) -> None:
+    """What is not owned makes room: cached before kept for others, the longest unread first (N7)."""
+    store = make_store(6 * CHUNK_SIZE)
+    made = []
+    for number, keep in enumerate((Keep.FOR_OTHERS, Keep.CACHED, Keep.CACHED, Keep.OWNED)):
+        header, chunks = an_object(number, b"%d" % number * CHUNK_SIZE + b"end")
+        made.append(replace(header, keep=keep))
+        store.put_object(made[-1], chunks)
+    expect(list(store.objects()), made, "objects with what they are kept for")
+    store.put_object(*an_object(9, b"9" * CHUNK_SIZE))
+    list(store.read_object(made[1].id))
+    store.put_object(*an_object(10, b"x" * CHUNK_SIZE))
+    expect([one.id in map(_id, store.objects()) for one in made], [True, True, False, True], "unread first")
+    store.put_object(made[1], [])
+    store.put_object(*an_object(11, b"11" * CHUNK_SIZE + b"more"))
+    expect([one.id in map(_id, store.objects()) for one in made], [False, False, False, True], "others next")
+    usage = store.usage()
+    expect_raises(StoreFull, lambda: store.put_object(*an_object(12, _different(3))), "nothing may go")
+    expect(store.usage(), usage, "usage then")
+    store.close()
+
+
+def check_expiry(make_store: MakeStore) -> None:
+    """Objects go when their time is over, owned ones too."""
+    store = make_store(MIB)
+    expect(store.next_object_expiry_ms(), None, "the next expiry of nothing")
+    for number, expires_ms in enumerate((50, None, 40, 60)):
+        header, chunks = an_object(number, b"%d" % number * 5000)
+        store.put_object(replace(header, expires_ms=expires_ms), chunks)
+    expect(store.next_object_expiry_ms(), 40, "the next expiry")
+    expect(store.expire_objects(50), 2, "how many expire")
+    expect([one.expires_ms for one in store.objects()], [None, 60], "what is left")
+    expect((store.usage()[:2], store.next_object_expiry_ms()), ((2, 10_000), 60), "usage and next expiry")
+    store.close()
+
+
+def _id(header: StoredObject) -> ObjectId:
+    return header.id
+
+
 OBJECT_CHECKS: tuple[Callable[[MakeStore], None], ...] = (
     check_partial,
     check_partial_put,
@@ -274,4 +314,6 @@ OBJECT_CHECKS: tuple[Callable[[MakeStore], None], ...] = (
     check_partial_undone,
     check_partial_quota,
     check_pages_fit,
+    check_eviction,
+    check_expiry,
 )

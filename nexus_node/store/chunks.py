@@ -240,6 +240,7 @@ class ChunkTable(Database):
         if self._failure is not None:
             raise self._failure
         self._take_room(len(chunk), "a chunk")
+        entry = self._leaves.get(leaf, 0)  # what went to make room may have named it
         try:
             place = self._packs.append(leaf, chunk)
         except OSError as error:

@@ -243,6 +243,8 @@ class Database:
 
     def _take_room(self, size: int, what: str) -> None:
         """Count `size` bytes more; raises `StoreFull` when the quota or the disk has no room."""
+        if self._counters.bytes + size > self._quota:
+            self._let_go(size)
         used = self._counters.bytes + size
         if used > self._quota:
             raise StoreFull(
@@ -256,6 +258,9 @@ class Database:
         ):
             self._check_space(self._path.parent)
         self._counters.bytes = used
+
+    def _let_go(self, size: int) -> None:
+        """Let go of what may go, so that `size` bytes fit."""
 
     def _check_space(self, directory: Path) -> None:
         disk = os.statvfs(directory)

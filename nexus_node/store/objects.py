@@ -7,20 +7,31 @@ from nexus_node.base.errors import LocalError, StoreCorrupt, StoreFull
 from nexus_node.base.ids import ObjectId
 from nexus_node.base.limits import CHUNK_SIZE
 from nexus_node.crypto.merkle import FAN_OUT, HASH_SIZE, hashes_in, leaf_hash, page_root, pages_over
-from nexus_node.ports.store import StoredObject
+from nexus_node.ports.store import Keep, StoredObject
 from nexus_node.store.chunks import ChunkTable, chunk_count, chunk_size
 from nexus_node.store.database import Row
 
-_HEADER = "id, kind, size, root, created_ms, expires_ms, min_bandwidth"
+_HEADER = "id, kind, size, root, created_ms, expires_ms, min_bandwidth, keep"
 
 
 class ObjectTable(ChunkTable):
     """The table `objects`. Objects of one chunk are in their row (`content`, empty while it is not here)."""
 
+    _fixed = False
+    """Whether nothing may go to make room just now."""
+    _busy: ObjectId | None = None
+    """The object last written to: it does not go to make room for itself."""
+
+    def _load(self) -> None:
+        super()._load()
+        self._reads, self._read_at = 0, dict[int, int]()
+
     def put_object(self, header: StoredObject, chunks: Iterable[bytes]) -> bool:
+        before = self.get_object(header.id)
+        if before is not None and before.keep < header.keep:
+            self._write("UPDATE objects SET keep = ? WHERE id = ?", (header.keep, header.id))
         if header.size <= CHUNK_SIZE:
             return self._put_inline(header, b"".join(islice(chunks, 2)))
-        before = self.get_object(header.id)
         if before is not None and before.complete:
             return False
         with self.atomic():
@@ -28,9 +39,16 @@ class ObjectTable(ChunkTable):
                 self._insert_object(header, b"")
             seq, size = self._find(header.id)
             root = b""
-            for level, number, page in pages_over(self._leaves_of(header, chunks)):
-                self._put_page(seq, size, level, number, page)
-                root = page
+            self._busy = header.id
+            if self._counters.bytes + size > self._quota:
+                self._let_go(size)
+            self._fixed = True  # a chunk that is here must stay until its page names it
+            try:
+                for level, number, page in pages_over(self._leaves_of(header, chunks)):
+                    self._put_page(seq, size, level, number, page)
+                    root = page
+            finally:
+                self._fixed = False
             if page_root(root) != header.root or seq in self._lacking:
                 raise LocalError(f"these chunks are not the object {header.id.hex()}")
         return True
@@ -51,6 +69,7 @@ class ObjectTable(ChunkTable):
     def _put_inline(self, header: StoredObject, content: bytes) -> bool:
         if len(content) != header.size:
             raise LocalError(f"these chunks are not an object of {header.size} bytes")
+        self._busy = header.id
         try:
             self._take_room(header.size, "an object")
         except StoreFull:
@@ -70,7 +89,7 @@ class ObjectTable(ChunkTable):
 
     def _insert_object(self, header: StoredObject, content: bytes) -> bool:
         cursor = self._write(
-            f"INSERT OR IGNORE INTO objects ({_HEADER}, content) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            f"INSERT OR IGNORE INTO objects ({_HEADER}, content) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 header.id,
                 header.kind,
@@ -79,6 +98,7 @@ class ObjectTable(ChunkTable):
                 header.created_ms,
                 header.expires_ms,
                 header.min_bandwidth,
+                header.keep,
                 content,
             ),
         )
@@ -97,6 +117,7 @@ class ObjectTable(ChunkTable):
             return header is not None and not header.complete and self._put_inline(header, chunk)
         if seq not in self._lacking:
             return False
+        self._busy = object_id
         self._put_chunk(self._leaf(seq, number), chunk, seq)
         return seq not in self._lacking
 
@@ -141,6 +162,7 @@ class ObjectTable(ChunkTable):
         seq, size = self._find(object_id)
         if not 0 <= number < chunk_count(size):
             raise KeyError(number)
+        self._touch(seq)
         try:
             return self._chunk(seq, size, number)
         except (StoreCorrupt, LocalError):
@@ -153,6 +175,7 @@ class ObjectTable(ChunkTable):
         return self._read_whole(object_id, header.chunks_total)
 
     def _read_whole(self, object_id: ObjectId, total: int) -> Iterator[bytes]:
+        self._touch(self._find(object_id)[0])
         for number in range(total):
             seq, size = self._find(object_id)
             yield self._chunk(seq, size, number)
@@ -176,18 +199,50 @@ class ObjectTable(ChunkTable):
             return False
         seq, size, content = rows[0]
         self._write("DELETE FROM objects WHERE seq = ?", (seq,))
+        self._read_at.pop(seq, None)
         self._counters.objects -= 1
         self._counters.bytes -= content
         if size > CHUNK_SIZE:
             self._drop_pages(seq)
         return True
 
+    # --- what goes ------------------------------------------------------------------------------
+    def expire_objects(self, now_ms: int) -> int:
+        rows = self._read("SELECT id FROM objects WHERE expires_ms <= ?", (now_ms,))
+        return sum(self.delete_object(object_id) for (object_id,) in rows)
+
+    def next_object_expiry_ms(self) -> int | None:
+        earliest: int | None = self._read("SELECT min(expires_ms) FROM objects WHERE expires_ms IS NOT NULL")[
+            0
+        ][0]
+        return earliest
+
+    def _let_go(self, size: int) -> None:
+        if self._fixed:
+            return
+        rows = self._read("SELECT keep, seq, id, size FROM objects WHERE keep < ?", (Keep.OWNED,))
+        rows = [row for row in rows if row[2] != self._busy]
+        if self._counters.bytes + size - sum(row[3] for row in rows) > self._quota:
+            return  # not even then
+        for _, _, object_id, _ in sorted(
+            rows, key=lambda row: (row[0], self._read_at.get(row[1], 0), row[1])
+        ):
+            if self._counters.bytes + size <= self._quota:
+                return
+            self.delete_object(object_id)
+
+    def _touch(self, seq: int) -> None:
+        """It was read; known until the next start, for that is not worth a write."""
+        self._read_at.pop(seq, None)
+        self._reads += 1
+        self._read_at[seq] = self._reads
+
     def objects(self) -> Iterator[StoredObject]:
         sql = f"SELECT {_HEADER}, length(content), seq FROM objects WHERE seq > ? ORDER BY seq LIMIT ?"
         return map(self._stored, self._pages(sql, (), 0, None))
 
     def _stored(self, row: Row) -> StoredObject:
-        size, content, seq = row[2], *row[-2:]
+        size, keep, content, seq = row[2], *row[-3:]
         total = chunk_count(size)
         have = total - self._lacking.get(seq, 0) if size > CHUNK_SIZE else int(content == size)
-        return StoredObject(*(*row[:-2], total, have))
+        return StoredObject(*(*row[:-3], total, have, Keep(keep)))

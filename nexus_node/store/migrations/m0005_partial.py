@@ -1,7 +1,7 @@
 """Version 5: objects may be here in part. `pages` holds their hash trees, `chunks` is keyed by leaf hash.
 
 An object's `content` is the content itself up to one chunk, else empty. Whether a chunk is here follows
-from the pages, and so do its references. What was damaged is left out.
+from the pages, and so do its references. `keep` is ports.store.Keep. What was damaged is left out.
 """
 
 import sqlite3
@@ -22,6 +22,10 @@ def migrate(connection: sqlite3.Connection) -> None:
         hashes BLOB NOT NULL, UNIQUE (object, level, number)) STRICT"""
     )
     connection.execute("ALTER TABLE chunks DROP COLUMN refs")
+    connection.execute(
+        "ALTER TABLE objects ADD COLUMN keep INTEGER NOT NULL DEFAULT 2 CHECK (keep BETWEEN 0 AND 2)"
+    )
+    connection.execute("CREATE INDEX objects_expiry ON objects (expires_ms) WHERE expires_ms IS NOT NULL")
     leaves = _rekey(connection)
     used = set()
     for seq, size in connection.execute(
