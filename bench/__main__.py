@@ -9,6 +9,7 @@ import platform
 from pathlib import Path
 
 from bench import (
+    bulk,
     ceiling,
     chunks,
     contacts,
@@ -34,6 +35,7 @@ _MEASUREMENTS = {
     "ceiling": ceiling.run,
     "chunks": chunks.run,
     "hop": hop.run,
+    "bulk": bulk.run,
     "links": links.run,
     "radio": radio.run,
     "relay": relay.run,

@@ -5,8 +5,8 @@ A message counts when its sender's node has made `delivered` durable.
 
 import statistics
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import ExitStack, asynccontextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -37,12 +37,12 @@ _SEEDS = bytes([1]) * 32, bytes([2]) * 32
 
 def measure_embedded(window: int, seconds: float) -> Figures:
     """Two processes that embed a node each; the sender keeps `window` messages unanswered."""
-    with TemporaryDirectory() as folder, worker(_receiver, folder) as receiver:
-        port = receive(receiver)
+    with TemporaryDirectory() as folder, worker(receiver, folder) as far:
+        port = receive(far)
         with worker(_sender, folder, port, window, seconds) as sender:
             took, spans, sender_cpu = receive(sender)
-            receiver.send("stop")
-            received, receiver_cpu = receive(receiver)
+            far.send("stop")
+            received, receiver_cpu = receive(far)
     return Figures(
         window=window, **_figures(took, spans, sender_cpu), receiver_us=round(1e6 * receiver_cpu / received)
     )
@@ -87,7 +87,8 @@ def _text(number: int) -> str:
     return f"{number:08d}" + "x" * 92
 
 
-def _receiver(pipe: Connection, folder: str) -> None:
+def receiver(pipe: Connection, folder: str) -> None:
+    """The receiving process: tells its port; at the end how many messages came and its CPU seconds."""
     trio.run(_receive, pipe, folder)
 
 
@@ -109,7 +110,9 @@ def _sender(pipe: Connection, folder: str, port: int, window: int, seconds: floa
     pipe.send(trio.run(_send, folder, port, window, seconds))
 
 
-async def _send(folder: str, port: int, window: int, seconds: float) -> tuple[float, list[float], float]:
+@asynccontextmanager
+async def sending(folder: str, port: int) -> AsyncIterator[Node]:
+    """A node with a link to the receiving process."""
     store = SqliteStore.open(Path(folder, "sender.db"), _QUOTA)
     async with open_node(Identity.from_seed(_SEEDS[0]), store, OsRng(), _carriers("connect", port)) as node:
         node.core.contacts.add("receiver", make_uri(Identity.from_seed(_SEEDS[1]).node_id), node.wall_ms())
@@ -117,11 +120,16 @@ async def _send(folder: str, port: int, window: int, seconds: float) -> tuple[fl
             async for event in events:
                 if event.event == "link_up":
                     break
+        yield node
+    store.close()
+
+
+async def _send(folder: str, port: int, window: int, seconds: float) -> tuple[float, list[float], float]:
+    async with sending(folder, port) as node:
         await keep_going(node, 1, _until_count(_WARM_UP))
         cpu, started = time.process_time(), time.perf_counter()
         spans = await keep_going(node, window, lambda _: time.perf_counter() >= started + seconds)
         took, cpu = time.perf_counter() - started, time.process_time() - cpu
-    store.close()
     return took, spans, cpu
 
 

@@ -27,6 +27,7 @@ from nexus_node.client.sync import ControlClient
 NEXUS = [sys.executable, "-m", "nexus_node.cli"]
 BURST = 200
 """Texts in a row; the kill comes when half of them are accepted."""
+PHOTO_BYTES = 60_000
 PATIENCE_S = 15.0
 """How long anything may take before the demo gives up."""
 
@@ -69,10 +70,10 @@ def until(what: str, reached: Callable[[], bool]) -> None:
 class DemoNode:
     """A `nexus run` process in a home of its own, whose events are printed as they come."""
 
-    def __init__(self, name: str, home: Path, carrier: str, *options: str) -> None:
+    def __init__(self, name: str, home: Path, carriers: tuple[str, ...], *options: str) -> None:
         self.name = name
         self.home = home
-        self.carrier = carrier
+        self.carriers = carriers
         self.options = options
         self.talks = True
         """Whether each message is told. The texts of a burst are counted instead."""
@@ -83,8 +84,9 @@ class DemoNode:
     def start(self) -> None:
         """Start the process and return once it is ready."""
         # A session of its own: Ctrl-C reaches the demo alone, which then stops its nodes by their ids.
+        carriers = [word for carrier in self.carriers for word in ("--carrier", carrier)]
         self._process = process = subprocess.Popen(
-            [*NEXUS, "--home", str(self.home), "run", "--carrier", self.carrier, *self.options],
+            [*NEXUS, "--home", str(self.home), "run", *carriers, *self.options],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
@@ -94,7 +96,7 @@ class DemoNode:
         threading.Thread(target=self._read_log, args=(process, ready), daemon=True).start()
         if not ready.wait(PATIENCE_S) or process.poll() is not None:
             raise Failed(f"{self.name} did not start")
-        say(self.name, f"is ready ({self.carrier}), process {process.pid}")
+        say(self.name, f"is ready ({'; '.join(self.carriers)}), process {process.pid}")
         threading.Thread(target=self._follow, daemon=True).start()
 
     def _read_log(self, process: subprocess.Popen[str], ready: threading.Event) -> None:
@@ -212,7 +214,7 @@ def know(node: DemoNode, other: DemoNode, trust: str = "untrusted") -> None:
         client.request("contact.trust", {"name": other.name, "trust": trust})
 
 
-def play(alice: DemoNode, relay: DemoNode, bob: DemoNode) -> None:
+def play(alice: DemoNode, relay: DemoNode, bob: DemoNode, slow: tuple[str, ...]) -> None:
     """The whole demo. Raises `Failed`."""
     heading("1. Bob is away. Alice writes to him all the same, and leaves.")
     relay.start()
@@ -220,20 +222,37 @@ def play(alice: DemoNode, relay: DemoNode, bob: DemoNode) -> None:
     alice.start()
     know(alice, relay, "trusted")
     know(alice, bob)
+    photo = random.Random(1).randbytes(PHOTO_BYTES)
+    (alice.home / "photo.jpg").write_bytes(photo)
     with alice.client() as client:
-        say("alice", "sends: Hello Bob, are you there?")
-        hello = client.request("send", {"to": "bob", "text": "Hello Bob, are you there?"})
-        say("alice", f"the text is safe on disk ({hello['state']}), and Alice need not wait")
+        say("alice", f"sends: Hello Bob, are you there? And a photo of {PHOTO_BYTES // 1000} kB")
+        mail = {"to": "bob", "text": "Hello Bob, are you there?", "files": [str(alice.home / "photo.jpg")]}
+        hello = client.request("send.files", mail)
+        say("alice", f"both are safe on disk ({hello['state']}), and Alice need not wait")
         client.request("wait", {"id": hello["id"], "state": "relayed", "timeout_s": PATIENCE_S})
     alice.stop()
     say("alice", "has left")
 
-    heading("2. Bob comes.")
+    heading("2. Bob comes, where there is only a link of 2,400 bit/s, and then one that is fast.")
+    fast, bob.carriers = bob.carriers, slow
     bob.start()
     know(bob, alice)
     until("Bob's mail", lambda: bool(inbox(bob)))
     for message in inbox(bob):
         say("bob", f"reads from {message['from']}: {message['text']}")
+        for file in message["attachments"]:
+            needs = f"is {file['state']} for a link of {file['needs_bps']} bit/s"
+            say("bob", f"sees that {file['name']}, {file['size'] // 1000} kB, {needs}")
+    time.sleep(1)
+    if photo_of(bob) is not None:
+        raise Failed("the photo came over a link too slow for it")
+    bob.stop()
+    bob.carriers = fast
+    bob.start()
+    until("the photo", lambda: photo_of(bob) is not None)
+    if photo_of(bob) != photo:
+        raise Failed("the photo is not as it was sent")
+    say("bob", "has the photo, as it was sent, without having asked for it")
 
     heading("3. Alice is back, and learns of it.")
     alice.start()
@@ -255,6 +274,12 @@ def play(alice: DemoNode, relay: DemoNode, bob: DemoNode) -> None:
 def inbox(node: DemoNode) -> list[dict[str, Any]]:
     with node.client() as client:
         return list(client.stream("inbox"))
+
+
+def photo_of(bob: DemoNode) -> bytes | None:
+    """The photo as it lies on Bob's disk, once it is there."""
+    paths = [file["path"] for message in inbox(bob) for file in message["attachments"]]
+    return Path(paths[0]).read_bytes() if paths and paths[0] else None
 
 
 def check(alice: DemoNode, bob: DemoNode, accepted: set[str]) -> None:
@@ -304,18 +329,18 @@ def main() -> int:
     try:
         with ExitStack() as stack:
             homes = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="nexus-demo-")))
-            port = free_port()
+            port, slow = free_port(), f"127.0.0.1:{free_port()} bps=2400"
             nodes = {}
-            for name, carrier, options in (
-                ("alice", f"tcp connect=127.0.0.1:{port}", ()),
-                ("relay", f"tcp listen=127.0.0.1:{port}", ("--relay",)),
-                ("bob", f"tcp connect=127.0.0.1:{port}", ()),
+            for name, carriers, options in (
+                ("alice", (f"tcp connect=127.0.0.1:{port}",), ()),
+                ("relay", (f"tcp listen=127.0.0.1:{port}", f"tcp listen={slow}"), ("--relay",)),
+                ("bob", (f"tcp connect=127.0.0.1:{port}",), ()),
             ):
-                nodes[name] = DemoNode(name, homes / name, carrier, *options)
+                nodes[name] = DemoNode(name, homes / name, carriers, *options)
                 stack.callback(nodes[name].stop)
             say("", f"three identities in {homes}, removed at the end")
             try:
-                play(nodes["alice"], nodes["relay"], nodes["bob"])
+                play(nodes["alice"], nodes["relay"], nodes["bob"], (f"tcp connect={slow}",))
             except (Failed, ControlError, NodeNotRunning) as error:
                 say("", f"FAILED: {error}", "bad")
                 for node in nodes.values():

@@ -272,7 +272,7 @@ class NodeCore(Carriers):
         self._dispatcher.take(one, kind, body, now)
 
     def _settle(self) -> None:
-        if self._promised or self._failure is not None:
+        if self.promised or self._failure is not None:
             self.commit()
 
     # --- neighbours -----------------------------------------------------------------------------
@@ -390,7 +390,7 @@ class NodeCore(Carriers):
             room.promised = False
 
     @property
-    def _promised(self) -> bool:
+    def promised(self) -> bool:
         """Whether something is queued that must not leave before the store has committed."""
         return any(room.promised for room in self._promising)
 

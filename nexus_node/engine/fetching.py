@@ -256,4 +256,5 @@ def _keep(job: _Job, fresh: list[tuple[int, bytes]]) -> bool:
         if level == 1:
             _look(job, number)
             whole = job.fetch.complete
+    job.store.write_chunks()
     return whole

@@ -217,6 +217,11 @@ class Store(CustodyStore, GroupStore, Protocol):
         """
         ...
 
+    def write_chunks(self) -> None:
+        """Hand the chunks added so far to the system, without waiting for the disk: if the process is killed
+        they are here all the same, and only a power cut before the next commit takes them."""
+        ...
+
     def missing(self, object_id: ObjectId, *, since: int = 0, limit: int) -> list[int]:
         """Numbers from `since` on, in order, of the first `limit` chunks not here whose leaf is."""
         ...

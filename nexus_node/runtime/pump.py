@@ -11,6 +11,8 @@ from nexus_node.engine.core import NodeCore
 from nexus_node.engine.events import Event
 
 _TIMER_STEP_S = 0.001
+_LAZY_S = 0.25
+"""How long writes may wait for a commit that nobody waits for, such as chunks of a file on its way here."""
 GIVEN_UP_S = 5.0
 """How long a driver may take to close a carrier that was given up, before it is made to."""
 
@@ -64,6 +66,7 @@ class Pump:
         """Of the timer, until the engine wants to be called."""
         self._rest_until = 0.0
         self._flush = Bell()
+        self._urgent = Bell()
         self.recent: deque[Event] = deque(maxlen=EVENTS_RECENT)
         """What `nexus events` shows of the time before it was called."""
         self._followers: dict[int, trio.MemorySendChannel[Event]] = {}
@@ -102,7 +105,10 @@ class Pump:
                 scope.deadline = min(scope.deadline, trio.current_time() + GIVEN_UP_S)
         if core.wake_at < self._sleep.deadline:
             self._sleep.deadline = max(core.wake_at, self._rest_until)
-        if core.has_events or core.store.dirty:
+        if core.has_events or core.promised:
+            self._urgent.ring()
+            self._flush.ring()
+        elif core.store.dirty:
             self._flush.ring()
 
     async def run(self) -> None:
@@ -124,6 +130,8 @@ class Pump:
     async def _run_flush(self) -> None:
         while True:
             await self._flush.wait()
+            with trio.move_on_after(_LAZY_S):
+                await self._urgent.wait()
             await trio.lowlevel.checkpoint()  # whatever else is runnable joins this commit
             self.core.commit()
             while (event := self.core.poll_event()) is not None:

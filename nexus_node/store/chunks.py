@@ -232,6 +232,9 @@ class ChunkTable(Database):
         self._keep(self._lacking, seq, None)
 
     # --- chunks ---------------------------------------------------------------------------------
+    def write_chunks(self) -> None:
+        self._packs.flush()
+
     def _put_chunk(self, leaf: bytes, chunk: bytes, seq: int | None = None) -> None:
         """Store a chunk unless it is here; every object that names it has it then, `seq` once at least."""
         entry = self._leaves.get(leaf, 0)

@@ -252,24 +252,25 @@ class Packs:
         self.sizes[self.current] += cost(len(chunk))
         place = self.current << _OFFSET_BITS | at
         if self._end - self._flushed >= _FLUSH_BYTES:
-            self._flush()
+            self.flush()
         return place
 
     def read(self, place: int, size: int) -> bytes:
         """Return the chunk at a place, unchecked; shorter or empty when the pack has lost it."""
         number, at = pack_of(place), place & _OFFSET
         if number == self.current and at >= self._flushed:
-            self._flush()
+            self.flush()
         return self._disk.read(number, at + _HEAD.size, size) if number in self.sizes else b""
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Hand everything to the system, without waiting for the disk."""
         if self._buffer:
             self._unsynced.add(self.current)
             self._disk.write(self.current, self._flushed, b"".join(self._buffer))
             self._buffer, self._flushed = [], self._end
 
     def _seal(self) -> None:
-        self._flush()
+        self.flush()
         if self._entries:
             footer = bytes(self._entries)
             self._unsynced.add(self.current)
@@ -279,7 +280,7 @@ class Packs:
 
     def sync(self) -> None:
         """Make all that was appended durable."""
-        self._flush()
+        self.flush()
         for number in sorted(self._unsynced):
             self._disk.sync(number)
         if self._new_names:

@@ -61,6 +61,8 @@ def test_nothing_is_lost(tmp_path: Path) -> None:
         "is relayed",
         "alice  has left",
         "bob    reads from alice: Hello Bob",
+        "bob    sees that photo.jpg, 60 kB, is waiting",
+        "bob    has the photo",
         "kill -9 bob",
         "kill -9 relay",
         "kill -9 alice",

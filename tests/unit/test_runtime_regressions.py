@@ -220,7 +220,7 @@ def test_m5_a_file_described_with_a_wrong_key_is_damaged_and_spoils_no_inbox(tmp
         alice.send(bob, "first")
         for text, file in (("liar", false), ("look", good)):
             alice.node.send("bob", text, files=[file])
-            await until(lambda: len(bob.inbox()) == 2 + (text == "look"), 60)
+            await until(lambda wanted=2 + (text == "look"): len(bob.inbox()) == wanted, 60)
         object_id = good.header.id
         await until(lambda: all(one.arrived_ms for one in bob.store.expected(object_id)), 60)
         bob.node.files = tmp_path / "files"
