@@ -24,6 +24,8 @@ FETCH_WINDOW_MAX = 4 * MIB
 """Bytes of an object asked of one provider and not yet here: 30 ms of 1 Gbit/s."""
 FETCHES_MAX = 64
 """Objects fetched at a time, at 32 bytes of hashes for each 4 KB; others wait for their next offer."""
+PROVIDERS_MAX = 16
+"""Nodes that one object is fetched from at a time."""
 ASKS_MAX = 256
 """Runs of units one neighbour may have asked for and not got, of one object."""
 

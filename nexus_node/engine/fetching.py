@@ -20,6 +20,8 @@ from nexus_node.wire.packet import Context, Packet, Priority, Reason
 from nexus_node.wire.routing import PREFIX_SIZE
 from nexus_node.wire.transfer import Ask, Chunk, Offer
 
+_LOOK_S = 60.0
+"""How long a path to a provider is looked for because it has offered something."""
 _PROGRESS_EVERY = 16
 """Parts into which the progress of a transfer is told."""
 
@@ -95,7 +97,7 @@ class Fetcher:
         provider = offer.provider or address_of(peer)
         route = self._router.route(provider, now)
         if route is None:
-            self._router.want(provider, now)
+            self._router.want(provider, now, most_s=_LOOK_S)
         job.fetch.offered(provider, route.bps if route is not None else 1e3)
         self._ask(prefix, job, now)
         return None
@@ -126,7 +128,7 @@ class Fetcher:
         except BadWire:
             route = self._router.route(owner, now) if owner is not None else None
             if owner is not None and route is not None and route.link.link.peer == peer:
-                job.fetch.lost(owner)
+                job.fetch.lied(owner)
                 self._emit("provider_dropped", {"object": job.id.hex(), "by": owner.hex()})
                 self._ask_all(chunk.prefix, job, now)
             raise

@@ -12,7 +12,7 @@ from math import inf
 
 from nexus_node.base.errors import BadWire
 from nexus_node.base.ids import Address
-from nexus_node.base.limits import CHUNK_SIZE, FETCH_WINDOW_MAX
+from nexus_node.base.limits import CHUNK_SIZE, FETCH_WINDOW_MAX, PROVIDERS_MAX
 from nexus_node.proto.hashtree import HashTree, split_unit, unit_of
 from nexus_node.wire.dataobject import ObjectHeader
 from nexus_node.wire.transfer import RUNS_MAX, Run
@@ -96,6 +96,8 @@ class Fetch:
         for number in have:
             self.found(number)
         self.providers: dict[Address, Provider] = {}
+        self._liars: set[Address] = set()
+        """Providers whose units did not fit: asked again only when there is nobody else."""
         self._owners: dict[int, Address] = {}
         """Who was asked for each unit on its way."""
         self._again: list[int] = []
@@ -122,10 +124,27 @@ class Fetch:
         """That node has the object, on a way of so many bits per second."""
         provider = self.providers.get(who)
         if provider is None:
+            if (who in self._liars and self.providers) or not self._place():
+                return
             window = min(max(_WINDOW_MIN, bps / 8 * _WINDOW_START_S), FETCH_WINDOW_MAX / 8)
             self.providers[who] = Provider(bps, window)
         else:
             provider.bps, provider.tries = bps, 0
+
+    def _place(self) -> bool:
+        """Whether there is a place for one more; one that nothing is asked of gives way."""
+        if len(self.providers) >= PROVIDERS_MAX:
+            idle = next((who for who, one in self.providers.items() if not one.asked), None)
+            if idle is None:
+                return False
+            del self.providers[idle]
+        return True
+
+    def lied(self, who: Address) -> None:
+        """What that node sent is none of this object."""
+        if len(self._liars) < PROVIDERS_MAX:
+            self._liars.add(who)
+        self.lost(who)
 
     def way(self, who: Address, bps: float) -> None:
         """The way to that provider is of so many bits per second now."""

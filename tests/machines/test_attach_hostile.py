@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from nexus_node.base.ids import Address
-from nexus_node.base.limits import ASKS_MAX, CHUNK_SIZE, FETCHES_MAX
+from nexus_node.base.limits import ASKS_MAX, CHUNK_SIZE, FETCHES_MAX, PROVIDERS_MAX
 from nexus_node.crypto.envelope import receipt_mark
 from nexus_node.crypto.filestream import file_receipt, open_file
 from nexus_node.engine.attach import SealedFile, seal_attachment, whole_state
@@ -255,6 +255,55 @@ def test_m5_offers_of_providers_that_do_not_exist_keep_no_place():
     serve(mallory, late)
     assert arrived(bob, late.header.id) and content(bob, late.description) == photo(9000, len(files) - 1)
     assert bob.core.fetcher.under_way <= FETCHES_MAX
+
+
+def test_m5_a_liar_that_offers_again_is_not_asked_while_another_has_it():
+    file = sealed(photo())
+    bob = expecting(file)
+    liar, honest = (Mallory.beside(bob, seed, MIDDLING) for seed in (66, 67))
+    offer = Offer(file.header, 10_000).encode()
+    liar.say(Context.OFFER_OBJECT, offer)
+    serve(liar, file, lambda unit, data: bytes(len(data)))
+    assert bob.core.counters["wrong_chunk"] == 1
+    honest.say(Context.OFFER_OBJECT, offer)
+    serve(honest, file, rounds=1)
+    for _ in range(5):
+        liar.say(Context.OFFER_OBJECT, offer)
+        assert liar.hear(Context.ASK) == []
+    serve(honest, file)
+    assert content(bob, file.description) == photo() and bob.core.counters["wrong_chunk"] == 1
+
+
+def test_m5_who_lied_and_is_the_only_one_may_try_again():
+    """A node on the way may have done it, or a cosmic ray."""
+    file = sealed(photo(50_000))
+    bob = expecting(file)
+    alone = Mallory.beside(bob)
+    offer = Offer(file.header, 10_000).encode()
+    alone.say(Context.OFFER_OBJECT, offer)
+    serve(alone, file, lambda unit, data: bytes(len(data)))
+    assert events(bob, "provider_dropped")
+    alone.say(Context.OFFER_OBJECT, offer)
+    serve(alone, file)
+    assert content(bob, file.description) == photo(50_000)
+
+
+def test_m5_endless_providers_of_one_object_are_bounded_and_push_out_none_that_serves():
+    file = sealed(photo())
+    bob = expecting(file)
+    honest, mallory = (Mallory.beside(bob, seed, MIDDLING) for seed in (66, 67))
+    honest.say(Context.OFFER_OBJECT, Offer(file.header, 10_000).encode())
+    serve(honest, file, rounds=1)
+    bob.core.router.want(wanted := Address(b"somebody we want"), 0.0)
+    for number in range(1000):
+        provider = Address(number.to_bytes(16, "little"))
+        mallory.say(Context.OFFER_OBJECT, Offer(file.header, 10_000, provider).encode())
+        mallory.hear()
+    (job,) = bob.core.fetcher._jobs.values()
+    assert len(job.fetch.providers) == PROVIDERS_MAX and honest.address in job.fetch.providers
+    assert wanted in bob.core.router._wanted  # what this node wants goes before what others name
+    serve(honest, file)
+    assert content(bob, file.description) == photo()
 
 
 # --- receipts -----------------------------------------------------------------------------------------
