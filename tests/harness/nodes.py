@@ -229,8 +229,13 @@ def pair(
         yield first, second
 
 
-def tcp_pair(folder: Path) -> AbstractContextManager[tuple[RunningNode, RunningNode]]:
-    return pair(folder, tcp_carriers())
+def tcp_pair(
+    folder: Path, *, bps: int | None = None
+) -> AbstractContextManager[tuple[RunningNode, RunningNode]]:
+    """`bps` paces both ends."""
+    paced = f" bps={bps}" if bps else ""
+    one, other = tcp_carriers()
+    return pair(folder, ([carrier + paced for carrier in one], [carrier + paced for carrier in other]))
 
 
 def udp_pair(folder: Path) -> AbstractContextManager[tuple[RunningNode, RunningNode]]:

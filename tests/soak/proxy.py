@@ -19,8 +19,8 @@ class Tripwire:
     These it hands, before they go on, to the trip: a function of the one that sends them on.
     """
 
-    def __init__(self, target: int, *, receiver_dials: bool) -> None:
-        self.port = free_port()
+    def __init__(self, target: int, *, receiver_dials: bool, port: int | None = None) -> None:
+        self.port = port or free_port()
         self._target = target
         self._receiver_dials = receiver_dials
         self._lock = threading.Lock()

@@ -1,0 +1,120 @@
+"""Files between real processes (N7, N13): held on a radio until there is Wi-Fi, and resumed after kill -9."""
+
+import random
+from pathlib import Path
+
+from tests.e2e.shell import ask, nexus
+from tests.e2e.test_radio import SET
+from tests.harness.nodes import RunningNode, free_port, introduce, tcp_pair, wait_until
+from tests.radio.bench import two_radios
+from tests.soak.proxy import Tripwire
+
+
+def photo(folder: Path, size: int = 400_000) -> Path:
+    path = folder / "photo.jpg"
+    path.write_bytes(random.Random(size).randbytes(size))
+    return path
+
+
+def attached(node: RunningNode) -> dict:
+    (row,) = node.inbox()
+    (file,) = row["attachments"]
+    return file
+
+
+def test_n13_a_photo_is_held_on_lora_and_goes_by_itself_over_wifi(tmp_path: Path) -> None:
+    here, later = free_port(), free_port()
+    content = photo(tmp_path)
+    with two_radios(tmp_path, "rnode") as (a, b):
+        alice_carriers = [f"rnode port={a.link} {SET}", f"tcp connect=127.0.0.1:{later}"]
+        bob_carriers = [f"rnode port={b.link} {SET}", f"tcp listen=127.0.0.1:{here}"]
+        with (
+            RunningNode(tmp_path / "alice", alice_carriers) as alice,
+            RunningNode(tmp_path / "bob", bob_carriers) as bob,
+        ):
+            alice.start()
+            bob.start()
+            introduce(alice, bob)
+            alice.wait(alice.send("bob", "hello"), "delivered", 60)
+            sent = ask(alice.home, "send", "bob", "look", "--file", str(content))[0]
+            wait_until(lambda: len(bob.inbox()) == 2, 20, "the text and what is said of the photo")
+            (file,) = bob.inbox()[1]["attachments"]
+            assert (file["name"], file["size"], file["path"]) == ("photo.jpg", 400_000, None)
+            assert file["state"] == "waiting"
+            wait_until(lambda: alice.outbox()[1]["state"] == "held", 20, "held")
+            row = alice.outbox()[1]
+            assert row["held"]["needs_bps"] == 10_000
+            assert 1000 < row["held"]["best_bps"] < 10_000
+            assert "needs 10.0 kbit/s" in nexus(alice.home, "outbox").out
+            (radio, _) = alice.status()["carriers"]
+            used = radio["tx_bytes"]
+            with _wifi(here, later):
+                alice.wait(sent["id"], "delivered", 15)
+                (file,) = bob.inbox()[1]["attachments"]
+                assert file["state"] == "complete"
+                assert Path(file["path"]).read_bytes() == content.read_bytes()
+            (radio, _) = alice.status()["carriers"]
+            assert radio["tx_bytes"] - used < 600  # not one chunk of it
+            states = [fact["state"] for fact in alice.outbox()[1]["facts"]]
+            assert states == ["queued", "held", "sent", "delivered"]
+
+
+def _wifi(target: int, port: int) -> Tripwire:
+    """From now on something answers on `port`: the same as on `target`."""
+    return Tripwire(target, receiver_dials=False, port=port)
+
+
+def test_n7_a_transfer_killed_again_and_again_goes_on_where_it_was(tmp_path: Path) -> None:
+    content = photo(tmp_path, 4_000_000)
+    with tcp_pair(tmp_path, bps=16_000_000) as (alice, bob):
+        message = ask(alice.home, "send", "bob", "look", "--file", str(content), "--min-bandwidth", "0")[0]
+        for turn in range(4):
+            wait_until(lambda least=turn: bob_has(bob) > 700_000 * (least + 1), 30, "some of it")
+            victim = (bob, alice)[turn % 2]
+            victim.kill9()
+            victim.start()
+        alice.wait(message["id"], "delivered", 40)
+        assert Path(attached(bob)["path"]).read_bytes() == content.read_bytes()
+        assert len(bob.inbox()) == 1
+
+
+def bob_has(bob: RunningNode) -> int:
+    rows = bob.inbox()
+    return rows[0]["attachments"][0]["bytes_done"] if rows else 0
+
+
+def test_n7_get_gives_a_file_that_came_as_it_was(tmp_path: Path) -> None:
+    content = photo(tmp_path, 50_000)
+    with tcp_pair(tmp_path) as (alice, bob):
+        done = nexus(
+            alice.home,
+            "send",
+            "bob",
+            "",
+            "--file",
+            str(content),
+            "--file",
+            str(content),
+            "--wait",
+            "delivered",
+        )
+        assert done.code == 0, done.err
+        (row,) = ask(bob.home, "inbox")
+        assert [file["state"] for file in row["attachments"]] == ["complete", "complete"]
+        out = tmp_path / "out.jpg"
+        assert nexus(bob.home, "get", row["attachments"][0]["object"], "-o", str(out)).code == 0
+        assert out.read_bytes() == content.read_bytes()
+
+
+def test_bad_files_are_refused_with_words(tmp_path: Path) -> None:
+    with tcp_pair(tmp_path) as (alice, _):
+        large = tmp_path / "large.bin"
+        with large.open("wb") as file:
+            file.truncate(50_000_001)
+        words = nexus(alice.home, "send", "bob", "x", "--file", str(large)).refusal(1)
+        assert "50000000" in words
+        assert "large.bin" in words
+        gone = nexus(alice.home, "send", "bob", "x", "--file", str(tmp_path / "none.jpg"))
+        assert gone.code == 2
+        assert "none.jpg" in gone.err
+        assert alice.outbox() == []
