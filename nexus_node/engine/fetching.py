@@ -12,7 +12,7 @@ from nexus_node.crypto.merkle import FAN_OUT
 from nexus_node.engine.events import Emit
 from nexus_node.engine.forward import Forwarder, on_the_way
 from nexus_node.engine.router import Router
-from nexus_node.ports.store import Store, StoredObject
+from nexus_node.ports.store import Keep, Store, StoredObject
 from nexus_node.proto.fetch import Fetch
 from nexus_node.proto.hashtree import split_unit
 from nexus_node.wire.dataobject import ObjectHeader
@@ -75,6 +75,7 @@ class Fetcher:
         done: Callable[[float], None],
         *,
         store: Store,
+        keep: Keep = Keep.OWNED,
     ) -> Reason | None:
         """Fetch the object that a neighbour, or a node beyond it, has offered; `done` is called once all of
         it is here. Returns why it is not, to be told to whoever offered it."""
@@ -86,7 +87,7 @@ class Fetcher:
             if len(self._jobs) >= FETCHES_MAX and not self._give_way():
                 return Reason.BUSY
             try:
-                job = _open(store, header, min_bandwidth, now_ms, done)
+                job = _open(store, header, min_bandwidth, now_ms, done, keep)
             except StoreFull:
                 return Reason.STORE_FULL
             if job.fetch.complete:
@@ -211,16 +212,23 @@ class Fetcher:
 
 
 def _open(
-    store: Store, header: ObjectHeader, min_bandwidth: int, now_ms: int, done: Callable[[float], None]
+    store: Store,
+    header: ObjectHeader,
+    min_bandwidth: int,
+    now_ms: int,
+    done: Callable[[float], None],
+    keep: Keep,
 ) -> _Job:
     """Begin to fetch an object, or go on where that ended. Raises StoreFull when it will not fit."""
     object_id = header.id
     before = store.get_object(object_id)
     lacking = header.size - CHUNK_SIZE * (before.chunks_have if before is not None else 0)
     _, used, quota = store.usage()
-    if used + lacking > quota:
+    if keep is Keep.OWNED and used + lacking > quota:
         raise StoreFull(f"no room for a file of {header.size} bytes: {used} of {quota} bytes are in use")
-    row = StoredObject(object_id, header.kind, header.size, header.root, now_ms, None, min_bandwidth)
+    row = StoredObject(
+        object_id, header.kind, header.size, header.root, now_ms, None, min_bandwidth, keep=keep
+    )
     store.begin_object(row)
     stored = store.get_object(object_id)
     whole = stored is not None and stored.complete

@@ -19,7 +19,7 @@ from nexus_node.engine.peers import Attachment
 from nexus_node.engine.router import Route, Router
 from nexus_node.engine.serving import Served
 from nexus_node.ports.custody import Held, Slip
-from nexus_node.ports.store import Store
+from nexus_node.ports.store import Keep, Store
 from nexus_node.wire.announce import Serve
 from nexus_node.wire.custody import PREFIXES_MAX, Custody, Delivered, Pending, Promise
 from nexus_node.wire.dataobject import KIND_MESSAGE, describe
@@ -173,7 +173,14 @@ class Relay:
             self._promise(peer, prefix, mark, remote=remote)
         else:
             reason = self._fetcher.begin(
-                peer, offer, offer.min_bandwidth, self._wall_ms(now), now, whole, store=self._store
+                peer,
+                offer,
+                offer.min_bandwidth,
+                self._wall_ms(now),
+                now,
+                whole,
+                store=self._store,
+                keep=Keep.FOR_OTHERS,
             )
         if reason is not None:
             self._forwarder.refuse(peer, prefix, reason)

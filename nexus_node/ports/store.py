@@ -18,12 +18,12 @@ from nexus_node.ports.groups import GroupStore
 
 
 class Keep(IntEnum):
-    """Why an object is here; the lower goes first when room is needed (N7)."""
+    """Why an object is here (N7)."""
 
     CACHED = 0
-    """Passed through; the one not read for longest goes first."""
+    """Passed through: goes when room is needed, the one not read for longest first."""
     FOR_OTHERS = 1
-    """Kept for somebody absent."""
+    """Kept for somebody absent, in room of its own that `CustodyStore.hold` gives out: goes with the mail."""
     OWNED = 2
     """Put here, or part of one's own mail: goes only when its time is over or it is deleted."""
 
@@ -184,7 +184,7 @@ class Store(CustodyStore, GroupStore, Protocol):
         """Store a whole object; False if all of it was there already. Raises `StoreFull` with words.
 
         Equal chunks of different objects are stored once. An object that was there is kept as `header.keep`
-        says if that is more. Whatever needs room makes objects go that are not owned, in order of `Keep`.
+        says if that is more. Whatever needs room makes cached objects go.
         """
         ...
 

@@ -19,6 +19,7 @@ from nexus_node.base.errors import (
     StoreUnavailable,
 )
 from nexus_node.base.states import State
+from nexus_node.ports.store import Keep
 from nexus_node.store.files import SUSPECT, beside
 
 STATE_CODES = {state: code for code, state in zip(range(10, 90, 10), State, strict=True)}
@@ -40,10 +41,12 @@ class Counters:
 
     objects: int = 0
     bytes: int = 0
+    others: int = 0
+    """Of `bytes`, what objects kept for others have or will have: their room is not the owner's."""
     states: dict[State, int] = field(default_factory=lambda: dict.fromkeys(State, 0))
 
     def copy(self) -> "Counters":
-        return Counters(self.objects, self.bytes, self.states.copy())
+        return Counters(self.objects, self.bytes, self.others, self.states.copy())
 
 
 def translate(error: sqlite3.DatabaseError, path: Path | None) -> NexusError:
@@ -236,20 +239,21 @@ class Database:
 
     # --- quota ----------------------------------------------------------------------------------
     def usage(self) -> tuple[int, int, int]:
-        return self._counters.objects, self._counters.bytes, self._quota
+        counters = self._counters
+        return counters.objects, max(0, counters.bytes - counters.others), self._quota
 
     def count_states(self) -> dict[State, int]:
         return self._counters.states.copy()
 
     def _take_room(self, size: int, what: str) -> None:
         """Count `size` bytes more; raises `StoreFull` when the quota or the disk has no room."""
-        if self._counters.bytes + size > self._quota:
+        if not self._fits(size):
             self._let_go(size)
-        used = self._counters.bytes + size
-        if used > self._quota:
+        if not self._fits(size):
+            _, used, quota = self.usage()
             raise StoreFull(
-                f"no room for {what} of {size} bytes: {self._counters.bytes} of {self._quota} bytes are in "
-                "use; raise store.quota_mb in config.toml"
+                f"no room for {what} of {size} bytes: {used} of {quota} bytes are in use; "
+                "raise store.quota_mb in config.toml"
             )
         self._space_unchecked += size + limits.KIB
         if self._path and (
@@ -257,7 +261,11 @@ class Database:
             or time.monotonic() > self._space_checked_at + _SPACE_CHECK_S
         ):
             self._check_space(self._path.parent)
-        self._counters.bytes = used
+        self._counters.bytes += size
+
+    def _fits(self, size: int) -> bool:
+        """Whether the quota has room for so many bytes more; negative for what would go."""
+        return self._counters.bytes + size <= self._quota + self._counters.others
 
     def _let_go(self, size: int) -> None:
         """Let go of what may go, so that `size` bytes fit."""
@@ -286,6 +294,8 @@ class Database:
         ):
             counters.bytes += int(self._read(f"SELECT total({size}) FROM {table}")[0][0])
         counters.bytes += int(inline)
+        kept = "SELECT total(size) FROM objects WHERE keep = ?"
+        counters.others = int(self._read(kept, (Keep.FOR_OTHERS,))[0][0])
         for code, count in self._read("SELECT state, count(*) FROM outbox GROUP BY state"):
             counters.states[STATES[code]] = count
         return counters

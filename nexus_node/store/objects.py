@@ -30,6 +30,8 @@ class ObjectTable(ChunkTable):
         before = self.get_object(header.id)
         if before is not None and before.keep < header.keep:
             self._write("UPDATE objects SET keep = ? WHERE id = ?", (header.keep, header.id))
+            self._count_others(before.keep, -before.size)
+            self._count_others(header.keep, before.size)
         if header.size <= CHUNK_SIZE:
             return self._put_inline(header, b"".join(islice(chunks, 2)))
         if before is not None and before.complete:
@@ -40,7 +42,7 @@ class ObjectTable(ChunkTable):
             seq, size = self._find(header.id)
             root = b""
             self._busy = header.id
-            if self._counters.bytes + size > self._quota:
+            if not self._fits(size):
                 self._let_go(size)
             self._fixed = True  # a chunk that is here must stay until its page names it
             try:
@@ -104,6 +106,7 @@ class ObjectTable(ChunkTable):
         )
         if cursor.rowcount == 1:
             self._counters.objects += 1
+            self._count_others(header.keep, header.size)
             if header.size > CHUNK_SIZE:
                 self._keep(self._lacking, cursor.lastrowid, chunk_count(header.size))
         return cursor.rowcount == 1
@@ -194,10 +197,11 @@ class ObjectTable(ChunkTable):
 
     def delete_object(self, object_id: ObjectId) -> bool:
         # Twice as fast as DELETE .. RETURNING.
-        rows = self._read("SELECT seq, size, length(content) FROM objects WHERE id = ?", (object_id,))
+        rows = self._read("SELECT seq, size, length(content), keep FROM objects WHERE id = ?", (object_id,))
         if not rows:
             return False
-        seq, size, content = rows[0]
+        seq, size, content, keep = rows[0]
+        self._count_others(keep, -size)
         self._write("DELETE FROM objects WHERE seq = ?", (seq,))
         self._read_at.pop(seq, None)
         self._counters.objects -= 1
@@ -220,16 +224,18 @@ class ObjectTable(ChunkTable):
     def _let_go(self, size: int) -> None:
         if self._fixed:
             return
-        rows = self._read("SELECT keep, seq, id, size FROM objects WHERE keep < ?", (Keep.OWNED,))
-        rows = [row for row in rows if row[2] != self._busy]
-        if self._counters.bytes + size - sum(row[3] for row in rows) > self._quota:
+        rows = self._read("SELECT seq, id, size FROM objects WHERE keep = ?", (Keep.CACHED,))
+        rows = [row for row in rows if row[1] != self._busy]
+        if not self._fits(size - sum(row[2] for row in rows)):
             return  # not even then
-        for _, _, object_id, _ in sorted(
-            rows, key=lambda row: (row[0], self._read_at.get(row[1], 0), row[1])
-        ):
-            if self._counters.bytes + size <= self._quota:
+        for _, object_id, _ in sorted(rows, key=lambda row: (self._read_at.get(row[0], 0), row[0])):
+            if self._fits(size):
                 return
             self.delete_object(object_id)
+
+    def _count_others(self, keep: int, size: int) -> None:
+        if keep == Keep.FOR_OTHERS:
+            self._counters.others += size
 
     def _touch(self, seq: int) -> None:
         """It was read; known until the next start, for that is not worth a write."""
