@@ -3,9 +3,11 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
+PEERS  := .peers
+PEER_PIP := $(PEERS)/bin/python -m pip --disable-pip-version-check --quiet --retries 1 --timeout 20
 HOME_FLAG := $(if $(HOME_DIR),--home "$(HOME_DIR)",)
 
-.PHONY: setup dev run test check demo bench sim-full soak fuzz peers vectors lock clean
+.PHONY: setup dev run test test-peers check demo bench sim-full soak fuzz peers vectors lock clean
 
 setup: $(VENV)/.installed
 dev: $(VENV)/.dev-installed
@@ -29,8 +31,24 @@ run: setup
 	@$(BIN)/nexus $(HOME_FLAG) init --if-missing
 	@exec $(BIN)/nexus $(HOME_FLAG) run --show-contact
 
+# All tests, with those that need programs of others: installed beside, or skipped with words if they cannot be.
 test: dev
-	$(BIN)/python -m pytest -n 2
+	@$(MAKE) --no-print-directory $(PEERS)/.installed || echo "the peer programs cannot be installed: their tests are skipped" >&2
+	PEER_PY="$${PEER_PY:-$$(test -e $(PEERS)/.installed && echo $(CURDIR)/$(PEERS)/bin/python)}" \
+		$(BIN)/python -m pytest -n 2 -rs -m "not soak and not fuzz"
+
+# The tests with programs of others, and with rns: its licence is not open source, so only when it is asked for.
+test-peers: dev $(PEERS)/.rns-installed
+	PEER_PY=$(CURDIR)/$(PEERS)/bin/python $(BIN)/python -m pytest -n 2 -m peer -rs --timeout 600 tests/peers
+
+$(PEERS)/.installed: peer-requirements.lock
+	$(PYTHON) -m venv $(PEERS)
+	$(PEER_PIP) install --require-hashes -r peer-requirements.lock
+	@touch $@
+
+$(PEERS)/.rns-installed: $(PEERS)/.installed peer-rns-requirements.lock
+	$(PEER_PIP) install --require-hashes -r peer-rns-requirements.lock
+	@touch $@
 
 check: dev
 	$(BIN)/ruff format --check .
@@ -54,9 +72,9 @@ soak: dev
 fuzz: dev
 	$(BIN)/python -m pytest -n 2 -m fuzz --timeout 3600 tests
 
-# Programs of others against our emulators; PEER_PY names a Python that has them (docs/firmware.md).
+# The same with a Python of your own that has the peers, named by PEER_PY (docs/firmware.md).
 peers: dev
-	$(BIN)/python -m pytest -m peer -rs --timeout 300 tests/peers
+	$(BIN)/python -m pytest -m peer -rs --timeout 600 tests/peers
 
 vectors: dev
 	$(BIN)/python tests/vectors/make_vectors.py
@@ -70,6 +88,8 @@ lock:
 	pip-compile -q --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --strip-extras --extra radio -o requirements.lock pyproject.toml
 	pip-compile -q --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --strip-extras -c requirements.lock -o dev-requirements.lock dev-requirements.in
 	echo 'hatchling\neditables' | pip-compile -q --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --strip-extras -c requirements.lock -o build-requirements.lock -
+	pip-compile -q --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --strip-extras -o peer-requirements.lock peer-requirements.in
+	pip-compile -q --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --strip-extras -c peer-requirements.lock -o peer-rns-requirements.lock peer-rns-requirements.in
 
 clean:
-	rm -rf $(VENV) dist build
+	rm -rf $(VENV) $(PEERS) dist build

@@ -1,6 +1,6 @@
 """Programs of others, each in a process of its own, against our emulators in theirs (radio.md 9.9).
 
-`PEER_PY` names a Python that has them; docs/firmware.md says how to make one.
+`PEER_PY` names a Python that has them: `make test` and `make test-peers` make one (docs/firmware.md).
 """
 
 import importlib.metadata
@@ -25,6 +25,8 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if str(item.path).startswith(here):
             item.add_marker(pytest.mark.peer)
+            if item.get_closest_marker("timeout") is None:
+                item.add_marker(pytest.mark.timeout(300))
 
 
 @pytest.fixture(scope="session")
@@ -35,18 +37,24 @@ def peer_python() -> str:
     return python
 
 
+def need(peer_python: str, package: str) -> str:
+    """The package's version there; skips the test, with words, where it is not installed."""
+    have = subprocess.run(
+        [peer_python, "-c", f"import importlib.metadata as m; print(m.version('{package}'))"],
+        capture_output=True,
+        text=True,
+    )
+    if have.returncode:
+        pytest.skip(f"{peer_python} has no {package} (docs/firmware.md)")
+    return have.stdout.strip()
+
+
 @pytest.fixture
 def peer(peer_python: str, tmp_path: Path) -> Callable[..., Any]:
     """Runs a script of `scripts/` under the peers' Python; its last line is JSON."""
 
     def run(package: str, script: str, *arguments: str, seconds: float = 90) -> Any:
-        have = subprocess.run(
-            [peer_python, "-c", f"import importlib.metadata as m; print(m.version('{package}'))"],
-            capture_output=True,
-            text=True,
-        )
-        if have.returncode:
-            pytest.skip(f"{peer_python} has no {package} (docs/firmware.md)")
+        version = need(peer_python, package)
         done = subprocess.run(
             [peer_python, SCRIPTS / script, *arguments],
             capture_output=True,
@@ -56,7 +64,7 @@ def peer(peer_python: str, tmp_path: Path) -> Callable[..., Any]:
             env={**os.environ, "HOME": str(tmp_path)},
         )
         assert done.returncode == 0, done.stdout + done.stderr
-        print(f"{package} {have.stdout.strip()}\n{done.stderr}")
+        print(f"{package} {version}\n{done.stderr}")
         return json.loads(done.stdout.splitlines()[-1])
 
     return run

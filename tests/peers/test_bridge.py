@@ -22,7 +22,7 @@ def test_texts_with_the_stock_client(peer, emulator, tmp_path: Path) -> None:
 
         def answer() -> None:
             for number, text in enumerate(answers, 1):
-                wait_until(lambda number=number: len(alice.inbox()) == number, 60, "a text of Carl's")
+                wait_until(lambda number=number: len(alice.inbox()) == number, 150, "a text of Carl's")
                 alice.send("carl", text)
 
         person = threading.Thread(target=answer)
@@ -34,6 +34,7 @@ def test_texts_with_the_stock_client(peer, emulator, tmp_path: Path) -> None:
             str(GATE),
             "to you: \N{LATIN SMALL LETTER E WITH ACUTE}",
             "^@alice for all to hear",
+            seconds=200,
         )
         person.join()
         assert [row["text"] for row in alice.inbox()] == [

@@ -15,7 +15,16 @@ from nexus_drivers.probe import ProbePort, running
 from nexus_drivers.rnode import RNodeDriver
 from nexus_firmware.meshtastic_modem import PREFIX
 
-from .conftest import SCRIPTS
+from .conftest import SCRIPTS, need
+
+PACKAGES = {
+    "rnode": "rns",
+    "kiss": "rns",
+    "pymc": "pymc_core",
+    "meshcore": "meshcore",
+    "meshtastic": "meshtastic",
+}
+"""What each kind of peer comes from."""
 
 ALIKE = {
     "frequency": 867_200_000,
@@ -41,6 +50,7 @@ def echo(peer_python, tmp_path) -> Iterator:
     running_now = []
 
     def start(kind: str, port: str) -> None:
+        need(peer_python, PACKAGES[kind])
         process = subprocess.Popen(
             [peer_python, SCRIPTS / "echo.py", kind, port],
             stdout=subprocess.PIPE,
@@ -86,11 +96,12 @@ def sizes(most: int, count: int) -> list[int]:
     return [2, most, *(dice.randint(2, most) for _ in range(count - 2))]
 
 
+@pytest.mark.timeout(600)
 def test_r2_rnode_and_rns(emulator, echo) -> None:
     ours, theirs = emulator("rnode"), emulator("rnode")
     echo("rnode", theirs)
     driver = RNodeDriver.from_config({"port": ours, **ALIKE})
-    assert trio.run(exchange, driver, sizes(500, 100)) == 100
+    assert trio.run(exchange, driver, sizes(500, 200)) == 200
 
 
 def test_k2_meshcore_kiss_and_rns(emulator, echo) -> None:
@@ -122,4 +133,5 @@ def test_m2_meshtastic_and_the_stock_client(emulator, echo) -> None:
     theirs = emulator("meshtastic", "--node", "0b0b0b0b", *MESH)
     echo("meshtastic", theirs)
     driver = MeshtasticDriver.from_config({"port": ours, "channel": "nexus"})
-    assert trio.run(exchange, driver, sizes(219 - len(PREFIX), 30)) == 30
+    # Broadcasts are not acknowledged, and both devices announce themselves meanwhile: some collide.
+    assert trio.run(exchange, driver, sizes(219 - len(PREFIX), 30)) >= 27

@@ -26,7 +26,7 @@ pub.subscribe(on_text, "meshtastic.receive.text")
 host, port = sys.argv[1].rsplit(":", 1)
 client = TCPInterface(host, portNumber=int(port))
 gateway, texts = int(sys.argv[2]), sys.argv[3:]
-end = time.monotonic() + 30
+end = time.monotonic() + 120
 while gateway not in client.nodesByNum and time.monotonic() < end:
     time.sleep(0.05)
 for count, text in enumerate(texts, 1):
