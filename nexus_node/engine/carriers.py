@@ -345,6 +345,8 @@ class Carriers(ABC):
     def _frame_of(self, one: Attachment, now: float) -> bytes | None:
         link = one.link
         frame = link.poll_handshake()
+        if frame is not None and one.medium is not None:
+            one.medium.paid(len(frame), now)
         if frame is None and link.peer is not None and link.up:
             packer = ItemPacker(link.room)
             link.fill(packer)

@@ -7,6 +7,7 @@ is for all neighbours is sealed once. Everything that many might answer at once 
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from math import inf
 
 from nexus_node.base.errors import BadWire
 from nexus_node.base.ids import Address, NodeId
@@ -58,6 +59,9 @@ _REQUESTS = 0.25
 """Of the medium for one node's announces, and for those of all it hears together; and for requests for paths
 that part of it again, since announces serve everybody (N5)."""
 _GOSSIP_BURST_S = 300.0
+_HANDSHAKES, _HANDSHAKES_ALL = 0.1, 0.3
+"""Of the medium for one node's handshakes, and for those of all it hears together: who opens more gets none
+through, for they collide."""
 
 
 class _Heard:
@@ -67,7 +71,7 @@ class _Heard:
 
     def __init__(self, now: float) -> None:
         self.at = now
-        self.avoid_until = float("-inf")
+        self.avoid_until = -inf
 
 
 class Medium:
@@ -99,6 +103,8 @@ class Medium:
         saved = profile.bps / 8 * _GOSSIP_SHARE * _GOSSIP_BURST_S
         self.gossip, self.requests = TokenBucket(0.0, saved, now), TokenBucket(0.0, _REQUESTS * saved, now)
         """The bytes of announces, and of requests for paths, that this node may broadcast."""
+        self._handshakes = TokenBucket(0.0, 4 * _OPENING_SIZE, now)
+        """The bytes of handshakes that this node may send."""
         self.asking: OrderedDict[Address, tuple[PathRequest, int]] = OrderedDict()
         """Destinations that all neighbours are to be asked for, each with the hops left."""
         self.told: OrderedDict[Address, tuple[float, PathCost]] = OrderedDict()
@@ -115,10 +121,10 @@ class Medium:
         """Who is to be opened to, and when."""
         self._waiting: OrderedDict[int, Attachment] = OrderedDict()
         """Links that may have something to send, in turn."""
-        self._broadcast_at = float("inf")
+        self._broadcast_at = inf
         self._hello_gap = _HELLO_FIRST_S
         self._hello_at = now + self._wait(_HELLO_SIZE)
-        self._answer_at = float("inf")
+        self._answer_at = inf
         """When a newcomer's HELLO is answered by one, unless others have done so."""
         self._hellos = 0
         self.hello_due = self.broadcast_due = False
@@ -147,13 +153,16 @@ class Medium:
     def retune(self, profile: LinkProfile, now: float) -> None:
         """What the medium can do has changed."""
         self.profile = profile
-        self._share_gossip(now)
+        self._share_air(now)
         for one in self.links.values():
             one.profile = profile
             one.link.retune(profile)
 
-    def _share_gossip(self, now: float) -> None:
-        share = min(_GOSSIP_SHARE, _GOSSIP_ALL / max(1, len(self._heard)))
+    def _share_air(self, now: float) -> None:
+        heard = max(1, len(self._heard))
+        opening = self.profile.bps / 8 * min(_HANDSHAKES, _HANDSHAKES_ALL / heard)
+        self._handshakes.change(opening, self._handshakes.burst, now)
+        share = min(_GOSSIP_SHARE, _GOSSIP_ALL / heard)
         rate = self.profile.bps / 8 * share
         self.gossip.change(rate, rate * _GOSSIP_BURST_S, now)
         self.requests.change(_REQUESTS * rate, _REQUESTS * rate * _GOSSIP_BURST_S, now)
@@ -173,6 +182,8 @@ class Medium:
             dialed=dialed,
             known=peer,
             offer=self._offer,
+            leave=self._leave_to_open,
+            others=len(self._heard),
             now=now,
         )
         one = Attachment(
@@ -183,6 +194,14 @@ class Medium:
 
     def _offer(self, now: float) -> Capabilities:
         return Capabilities(self.profile.mtu, self._sender.share(now))
+
+    def _leave_to_open(self, now: float) -> float:
+        """When this node may open a handshake, or repeat an opening."""
+        return self._handshakes.ready_at(_OPENING_SIZE, now)
+
+    def paid(self, handshaking: int, now: float) -> None:
+        """So many bytes of handshakes go: answers at once, so that they are not asked for again."""
+        self._handshakes.take(handshaking, now, credit=inf)
 
     def remove(self, one: Attachment, now: float) -> None:
         """That link has ended."""
@@ -227,7 +246,7 @@ class Medium:
             raise BadWire("own_hello")
         agreement_key_of(peer)  # no link can be opened with what is no node id: BadWire
         self._hellos += 1
-        if self._note(peer, now) and self._answer_at == float("inf"):
+        if self._note(peer, now) and self._answer_at == inf:
             self._answer_at, self._hellos = now + self._wait(_HELLO_SIZE), 0
         known = self.links.get(peer)
         if known is not None:
@@ -249,7 +268,7 @@ class Medium:
             heard = self._heard[peer] = _Heard(now)
             if len(self._heard) > HEARD_MAX:
                 self._heard.popitem(last=False)
-            self._share_gossip(now)
+            self._share_air(now)
         heard.at = now
         self._heard.move_to_end(peer)
         return fresh
@@ -284,7 +303,7 @@ class Medium:
     @property
     def stirring(self) -> bool:
         """Whether a broadcast is to go."""
-        return self.broadcast_due or self._broadcast_at != float("inf")
+        return self.broadcast_due or self._broadcast_at != inf
 
     def stir(self, now: float) -> float:
         """There is something for all neighbours; returns when it goes."""
@@ -313,7 +332,7 @@ class Medium:
     def seal(self, plaintext: bytes, now: float) -> bytes:
         """A frame for all neighbours, itself paid for as its items are."""
         frame = self._sender.seal(plaintext, now)
-        self.gossip.take(len(frame) - len(plaintext), now, credit=float("inf"))
+        self.gossip.take(len(frame) - len(plaintext), now, credit=inf)
         return frame
 
     @property
@@ -342,9 +361,9 @@ class Medium:
     def expire(self, now: float) -> list[Attachment]:
         """Do what is due; the links that were opened."""
         if now >= self._broadcast_at:
-            self._broadcast_at, self.broadcast_due = float("inf"), True
+            self._broadcast_at, self.broadcast_due = inf, True
         if now >= self._answer_at:
-            self._answer_at = float("inf")
+            self._answer_at = inf
             self.hello_due = self.hello_due or self._hellos < _ENOUGH_HELLOS
         if now >= self._hello_at:
             self.hello_due = True
@@ -353,15 +372,18 @@ class Medium:
         for peer in [peer for peer, heard in self._heard.items() if now >= heard.at + _HEARD_S]:
             if peer not in self.links:
                 del self._heard[peer]
-                self._share_gossip(now)
+                self._share_air(now)
         opened = []
         for peer in [peer for peer, at in self._openings.items() if now >= at]:
+            del self._openings[peer]
+            wanted = self._wanted(peer)
+            if len(self.links) >= LINKS_WANTED and not wanted:
+                continue
             under_way = sum(not one.link.up for one in self.links.values())
-            if under_way >= _OPENING_AT_ONCE:
+            may = wanted or self._leave_to_open(now) <= now
+            if under_way >= _OPENING_AT_ONCE or not may:
                 self._openings[peer] = now + self._wait(_OPENING_SIZE, 1.0)
                 continue
-            del self._openings[peer]
-            if len(self.links) < LINKS_WANTED or self._wanted(peer):
-                one = self.want(peer, now)
-                opened += [one] if one is not None else []
+            one = self.want(peer, now)
+            opened += [one] if one is not None else []
         return opened

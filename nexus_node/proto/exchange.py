@@ -32,13 +32,15 @@ RETRY_MAX_S = 60.0
 LARGEST_HANDSHAKE = 123
 """Bytes of an IK opening on a shared medium, the largest frame that goes in the clear; with a cookie 118."""
 _TURNS_SHARED = 16
-"""Frame times until an answer is missed where others send as well, and wait a random while before that."""
+"""Frame times until an answer is missed where others send as well, and wait a random while before that; as
+many as there are others, where those are more: each of them may have its turn first."""
 _ANSWERS = 4
 """How often, at most, an opening is answered there: who opened shows that it heard one."""
 _RECOVER_EVERY_S = 5.0
 _IK_PATIENCE = 8
 """IK openings go unanswered with gaps of 1, 2, 4 and 8 rto before XX is tried, or on shared media nothing."""
 Offer = Callable[[float], Capabilities]
+Leave = Callable[[float], float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +68,17 @@ class Exchange:
         dialed: bool,
         known: NodeId | None,
         offer: Offer,
+        leave: Leave = lambda now: now,
+        others: int = 0,
         now: float,
     ) -> None:
         """`known` is the node met behind this carrier last time, if any; `offer` what this side can do, asked
-        whenever it says so."""
+        whenever it says so; `leave` says from when on an opening may be repeated; `others` is how many share
+        the air with this node."""
         self.index = int.from_bytes(rng.random_bytes(2), "little")
         """Ours, by which the peer's handshake and shared-medium frames name this link."""
         frame_time = LARGEST_HANDSHAKE * 8 / profile.bps
-        self.rto = max(1.0, (_TURNS_SHARED if profile.shared else 4) * frame_time)
+        self.rto = max(1.0, (max(_TURNS_SHARED, others) if profile.shared else 4) * frame_time)
         self.timeout = max(HANDSHAKE_TIMEOUT_S, 20 * frame_time)
         if profile.shared:
             self.timeout = max(self.timeout, _ANSWERS * 2 * self.rto)
@@ -86,6 +91,7 @@ class Exchange:
         self._rng = rng
         self._dialed = dialed
         self._offer = offer
+        self._leave = leave
         self._maker = HandshakeMaker(identity, rng)
         self._attempt: Attempt | None = None
         self._attempt_sent = now
@@ -164,7 +170,7 @@ class Exchange:
             return
         jitter = 1 + self._rng.random_bytes(1)[0] / 1024
         self._attempt_due = now + self._attempt_gap * jitter
-        self._attempt_gap = min(2 * self._attempt_gap, RETRY_MAX_S)
+        self._attempt_gap = min(2 * self._attempt_gap, max(RETRY_MAX_S, 2 * _IK_PATIENCE * self.rto))
 
     def _on_reply(self, reply: Reply, now: float) -> Outcome | None:
         if self._completed is not None and reply.noise == self._completed[0]:
@@ -242,6 +248,8 @@ class Exchange:
             elif self._attempt_gap > _IK_PATIENCE * self.rto and self.known is not None:
                 self.known = None  # nobody answers to that key: whoever is there may be somebody else
                 self.open(now)
+            elif (at := self._leave(now)) > now:
+                self._attempt_due = at
             else:
                 self._send_opening(b"", now)
         if now >= self._answer_due:

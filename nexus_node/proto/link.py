@@ -15,7 +15,7 @@ from nexus_node.base.rng import Rng
 from nexus_node.crypto.identity import Identity
 from nexus_node.ports.driver import LinkProfile
 from nexus_node.proto.broadcast import BroadcastReceiver
-from nexus_node.proto.exchange import Exchange, Offer, Outcome
+from nexus_node.proto.exchange import Exchange, Leave, Offer, Outcome
 from nexus_node.proto.rekey import Rekeying
 from nexus_node.proto.session import Session
 from nexus_node.wire.frames import (
@@ -84,10 +84,13 @@ class Link:
         dialed: bool,
         known: NodeId | None,
         offer: Offer | None = None,
+        leave: Leave = lambda now: now,
+        others: int = 0,
         now: float,
     ) -> None:
         """`known` is the node met behind this carrier last time, if any; on shared media who the link is
-        with. `offer` gives what this side can do, if that is more than the carrier's MTU."""
+        with. `offer` gives what this side can do, if that is more than the carrier's MTU; `leave` and
+        `others` are as for `Exchange`."""
         self._identity = identity
         self._profile = profile
         self._rng = rng
@@ -99,6 +102,8 @@ class Link:
             dialed=dialed,
             known=known,
             offer=offer or (lambda now: Capabilities(self._profile.mtu)),
+            leave=leave,
+            others=others,
             now=now,
         )
         self.rto = self._exchange.rto

@@ -147,7 +147,7 @@ def test_n4_a_neighbour_that_is_gone_is_noticed_by_who_sends_and_another_way_is_
 
 
 def test_n3_who_has_enough_links_opens_one_more_to_whom_it_writes() -> None:
-    air = air_of(10)
+    air = air_of(14)
     a = air.hosts[0]
     now = air.run(0.0, FOUND_S)
     far = next(host for host in air.hosts[1:] if host.identity.node_id not in links(a))
@@ -155,6 +155,16 @@ def test_n3_who_has_enough_links_opens_one_more_to_whom_it_writes() -> None:
     message = a.send("b", "directly, please", now)
     now = air.run(now, now + 240)
     assert a.states()[message] == "delivered" and far.identity.node_id in links(a)
+
+
+def test_n6_where_half_gets_lost_a_crowd_s_handshakes_leave_air_for_others() -> None:
+    """Repeated at will they would take a fifth of it here, and all of it where there are more."""
+    air = air_of(24, loss=0.5)
+    since = air.run(0.0, FOUND_S)
+    air.run(since, since + 1800)
+    spent = kinds(air, since)
+    assert (spent["Opening"] + spent["Reply"]) * 8 / LORA.bps < 0.15 * 1800
+    assert min(len(links(host)) for host in air.hosts) >= LINKS_WANTED - 2
 
 
 def test_m5_hellos_of_a_thousand_that_are_not_there_are_bounded() -> None:

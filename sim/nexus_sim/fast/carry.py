@@ -314,7 +314,9 @@ class Carry:
         """As `Attachment.retry_after`."""
         drain = 2 * 8 * 2 * self._mtu / self._bps
         rtt = float(self._meeting.rtt[edge])
-        patience = max(0.5, 3 * (self._meeting.rto_s if rtt != rtt else rtt)) * 2.0 ** min(tries, 7)
+        if rtt != rtt:
+            rtt = self._meeting.rto_s(int(self.graph.start[edge]))
+        patience = max(0.5, 3 * rtt) * 2.0 ** min(tries, 7)
         return max(min(patience, 60.0), drain)
 
     # --- looking --------------------------------------------------------------------------------

@@ -32,9 +32,9 @@ class Meeting:
     def __init__(self, graph: Graph, agenda: Agenda, outbox: Outbox, bps: float, dice: Any) -> None:
         count, edges = graph.nodes, len(graph.to)
         self._graph, self._agenda, self._outbox, self._bps, self._dice = graph, agenda, outbox, bps, dice
-        frame_s = exchange.LARGEST_HANDSHAKE * 8 / bps  # as Exchange has it
-        self.rto_s = max(1.0, exchange._TURNS_SHARED * frame_s)
-        self._timeout_s = max(HANDSHAKE_TIMEOUT_S, 20 * frame_s, exchange._ANSWERS * 2 * self.rto_s)
+        self._frame_s = exchange.LARGEST_HANDSHAKE * 8 / bps
+        self._tokens = np.full(count, 4.0 * sizes.OPENING)
+        self._tokens_at = np.zeros(count)
         self.rtt = np.full(edges, np.nan, dtype=np.float32)
         self.state = np.zeros(edges, dtype=np.uint8)
         self.bit = np.zeros(edges, dtype=np.uint32)
@@ -77,6 +77,25 @@ class Meeting:
         self._first = graph.first.tolist()
         self._rank = dice.permutation(count)
         """Stands for the order of node ids."""
+
+    def rto_s(self, node: int) -> float:
+        """As `Exchange.rto` of a link that this node begins now."""
+        return max(1.0, max(exchange._TURNS_SHARED, int(self.heard_count[node])) * self._frame_s)
+
+    def _timeout_s(self, node: int) -> float:
+        least = max(HANDSHAKE_TIMEOUT_S, 20 * self._frame_s)
+        return max(least, exchange._ANSWERS * 2 * self.rto_s(node))
+
+    def _leave_to_open(self, node: int) -> float:
+        """As `Medium._leave_to_open`."""
+        now = self._agenda.now
+        share = min(medium._HANDSHAKES, medium._HANDSHAKES_ALL / max(1, int(self.heard_count[node])))
+        rate, burst = self._bps / 8 * share, 4.0 * sizes.OPENING
+        gained = rate * (now - float(self._tokens_at[node]))
+        self._tokens[node] = min(burst, float(self._tokens[node]) + gained)
+        self._tokens_at[node] = now
+        lacking = sizes.OPENING - float(self._tokens[node])
+        return now if lacking <= 0 else now + max(0.001, lacking / rate)
 
     def start(self, nodes: Array, at: Array) -> None:
         """These are switched on then."""
@@ -156,6 +175,10 @@ class Meeting:
         if self._pending[me] >= medium._OPENING_AT_ONCE:  # a real node looks again and again
             self._queued.setdefault(me, []).append(edge)
             return
+        if self._leave_to_open(me) > self._agenda.now and self.links[me] < medium.LINKS_WANTED:
+            wait = self._wait_once(sizes.OPENING, 1.0, me)
+            self._agenda.at(self._agenda.now + wait, partial(self._begin, edge))
+            return
         self._noted.discard(edge)
         self._noted_of[me] -= 1
         if self.links[me] < medium.LINKS_WANTED:
@@ -205,13 +228,20 @@ class Meeting:
             self._asked_at.pop(edge, None)
             self._drop(edge)
             return
+        me = int(self._graph.start[edge])
+        at = self._leave_to_open(me) if tries else now
+        if at > now:
+            self._agenda.at(at, partial(self._attempt, edge, attempt, tries))
+            return
         self._asked_at[edge] = now
         self._send(edge, sizes.OPENING, partial(self._opened, int(self._graph.back[edge]), attempt))
-        wait = min(self.rto_s * 2.0**tries, exchange.RETRY_MAX_S) * (1 + float(self._dice.random()) / 4)
+        wait = self.rto_s(me) * 2.0**tries * (1 + float(self._dice.random()) / 4)
         self._agenda.at(now + wait, partial(self._attempt, edge, attempt, tries + 1))
 
     def _send(self, edge: int, size: int, arrived: Any) -> None:
-        self._outbox.put(int(self._graph.start[edge]), Frame(edge, size, "handshake", arrived), once=True)
+        me = int(self._graph.start[edge])
+        self._tokens[me] -= size
+        self._outbox.put(me, Frame(edge, size, "handshake", arrived), once=True)
 
     def _opened(self, edge: int, attempt: int) -> None:
         """An opening has come from the other end of this edge."""
@@ -232,7 +262,7 @@ class Meeting:
         self._number += 1
         self._answered[edge] = attempt, self._number
         self._answer(edge)
-        self._agenda.at(now + 2 * self.rto_s, partial(self._unconfirmed, edge, self._number, now))
+        self._agenda.at(now + 2 * self.rto_s(me), partial(self._unconfirmed, edge, self._number, now))
 
     def _answer(self, edge: int) -> None:
         back = int(self._graph.back[edge])
@@ -242,10 +272,10 @@ class Meeting:
         """Nothing has confirmed what was answered: it is said again, and in the end forgotten."""
         if self._answered.get(edge, (0, 0))[1] != answer:
             return
-        now = self._agenda.now
-        if now < since + self._timeout_s - 0.001:
+        now, me = self._agenda.now, int(self._graph.start[edge])
+        if now < since + self._timeout_s(me) - 0.001:
             self._answer(edge)
-            self._agenda.at(now + 2 * self.rto_s, partial(self._unconfirmed, edge, answer, since))
+            self._agenda.at(now + 2 * self.rto_s(me), partial(self._unconfirmed, edge, answer, since))
             return
         del self._answered[edge]
         if self.state[edge] == UNDER_WAY and edge in self._dialed:
@@ -274,7 +304,7 @@ class Meeting:
             return
         pinged = partial(self._pinged, int(self._graph.back[edge]))
         self._outbox.put(int(self._graph.start[edge]), Frame(edge, sizes.PING, "sealed", pinged))
-        wait = self.rto_s * 2.0**times
+        wait = self.rto_s(int(self._graph.start[edge])) * 2.0**times
         self._agenda.at(self._agenda.now + wait, partial(self._ask_whether_up, edge, answer, times + 1))
 
     def _pinged(self, edge: int) -> None:
