@@ -153,6 +153,8 @@ GROUP_UNATTACHED_MAX = 256
 """Operations of one group that came before those they build on; the oldest goes, and is asked for again."""
 GROUP_INVITATIONS_MAX = 64
 """Groups kept that nobody here has asked for or accepted."""
+GROUP_EARLY_KEYS = 256
+"""Keys kept that came before their operations; the oldest goes, and is asked for."""
 GROUP_WAITING_MAX = 100
 """Messages of one group that wait for their key (M6)."""
 GROUP_WAITING_S = MESSAGE_TTL_S

@@ -40,6 +40,7 @@ from nexus_node.engine.dispatch import Dispatcher
 from nexus_node.engine.events import Event, Value
 from nexus_node.engine.fetching import Fetcher
 from nexus_node.engine.forward import Forwarder
+from nexus_node.engine.group_air import GroupAir
 from nexus_node.engine.groups import Groups
 from nexus_node.engine.inbound import Inbound
 from nexus_node.engine.medium import Medium
@@ -158,6 +159,7 @@ class NodeCore(Carriers):
             self.contacts,
             queue=self._queue_letter,
             near=lambda node_id: bool(self.delivery.ways_to(node_id)),
+            air=self._make_air,
             counters=self.counters,
             emit=self._emit,
             arm=self._arm,
@@ -234,9 +236,10 @@ class NodeCore(Carriers):
             self.tracer,
             self.fetcher,
             self._server,
+            self.groups,
             self.counters,
         )
-        self._promising = (self.delivery, self.relay, self.router, self._inbound)
+        self._promising = (self.groups.air, self.delivery, self.relay, self.router, self._inbound)
         self.planner.start(now)
         self._arm(now)
 
@@ -260,12 +263,15 @@ class NodeCore(Carriers):
             self.courier.fill(peer, packer, now)
 
     def _fill_broadcast(self, medium: Medium, packer: ItemPacker) -> None:
+        self.groups.air.fill_broadcast(medium, packer, self._now)
         self.router.fill_broadcast(medium, packer, self._now)
         self._stir(medium)
 
     def _stir(self, medium: Medium) -> None:
         """See whether there is something for all neighbours on a medium."""
-        if not medium.stirring and self.router.has_broadcasts(medium, self._now):
+        if medium.stirring:
+            return
+        if self.groups.air.has_broadcasts(medium) or self.router.has_broadcasts(medium, self._now):
             self._arm(medium.stir(self._now))
 
     def _take(self, one: Attachment, kind: int, body: bytes, now: float) -> None:
@@ -309,7 +315,7 @@ class NodeCore(Carriers):
         self._wake_all(links)
 
     def _is_worth_a_link(self, peer: NodeId) -> bool:
-        return bool(self.store.pending(peer, limit=1))
+        return bool(self.store.pending(peer, limit=1)) or self.groups.shares_a_group(peer)
 
     def _follow(self) -> None:
         """Act on paths that are others now."""
@@ -412,6 +418,20 @@ class NodeCore(Carriers):
 
     def _emit(self, event: str, fields: dict[str, Value]) -> None:
         self._events.append(Event(event, self.wall.ms(self._now), fields))
+
+    def _make_air(self, groups: Groups) -> GroupAir:
+        return GroupAir(
+            self.identity,
+            self._rng,
+            link_to=self.router.link_to,
+            has=groups.has_message,
+            delivered=groups.confirmed,
+            write=groups.write_letters,
+            stir=self._stir,
+            wake=self._wake,
+            arm=self._arm,
+            counters=self.counters,
+        )
 
     def _emit_of_delivery(self, event: str, fields: dict[str, Value]) -> None:
         """What becomes of a letter about a group is for its group to know."""

@@ -11,6 +11,7 @@ from nexus_node.engine.courier import Courier
 from nexus_node.engine.delivery import Delivery
 from nexus_node.engine.fetching import Fetcher
 from nexus_node.engine.forward import Forwarder, object_prefix
+from nexus_node.engine.groups import Groups
 from nexus_node.engine.inbound import Inbound
 from nexus_node.engine.peers import Attachment
 from nexus_node.engine.receipts import Answer
@@ -60,6 +61,7 @@ class Dispatcher:
         tracer: Tracer,
         fetcher: Fetcher,
         server: Server,
+        groups: Groups,
         counters: Counter[str],
     ) -> None:
         self._own = own
@@ -90,6 +92,9 @@ class Dispatcher:
             Context.ACQUAINTANCE: courier.take_acquaintance,
             Context.OFFER: self._offer,
             Context.TAKE: self._take,
+            Context.GROUP: lambda peer, packet, now: groups.hear(peer, packet.data, now),
+            Context.GROUP_CHECK: groups.air.take_check,
+            Context.GROUP_HAVE: groups.air.take_have,
             Context.OFFER_OBJECT: self._inbound_offer,
             Context.ASK: self._ask,
             Context.CHUNK: self._chunk,

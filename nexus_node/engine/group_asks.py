@@ -14,6 +14,8 @@ _FIRST_S = 2.0
 """What is missing may be on its way."""
 _AGAIN_S, _AGAIN_MAX_S = 60.0, 3600.0
 _LOOK_S = 10.0
+_SOON_S = 30.0
+"""What is broadcast waits for the air to be free, while a letter may be quicker."""
 _ANSWER_EVERY_S = 10.0
 _EPOCHS = 8
 """Keys asked for at a time."""
@@ -53,12 +55,30 @@ class GroupAsks:
         """Something is missing of a group; ask that node before others."""
         self.need_group(room.group.id, first, now)
 
+    def need_key(self, room: Room, first: NodeId, now: float) -> None:
+        """A key is missing, which may well be on its way: many get one letter each, one after another."""
+        group = room.group.id
+        if group not in self._asking or self._asking[group].anything:
+            self._asking[group] = _Asking(now + _SOON_S, first, anything=False)
+            self._arm(now + _SOON_S)
+
+    def enough(self, group: GroupId) -> None:
+        """What was only suspected to be missing has come."""
+        if group in self._asking and self._asking[group].anything:
+            del self._asking[group]
+
     def need_group(self, group: GroupId, first: NodeId, now: float) -> None:
         """The same, of a group of which nothing is here."""
         asking = self._asking.get(group)
         if asking is None or asking.anything:
             self._asking[group] = _Asking(now + _FIRST_S, first, anything=False)
             self._arm(now + _FIRST_S)
+
+    def need_news(self, group: GroupId, first: NodeId, now: float) -> None:
+        """That member has done something that has not come."""
+        if group not in self._asking:
+            self._asking[group] = _Asking(now + _SOON_S, first, anything=True)
+            self._arm(now + _SOON_S)
 
     def look_around(self, group: GroupId, now: float) -> None:
         """This node was away: ask somebody whether there is news."""

@@ -44,6 +44,10 @@ class GroupPost:
     def is_letter(self, message_id: MessageId) -> bool:
         return message_id in self._letters
 
+    def has_letter(self, about: bytes, place: int) -> bool:
+        """Whether a letter with that, for the member at that place, is on its way."""
+        return any(one.about == about and one.place == place for one in self._letters.values())
+
     def write(
         self,
         group: GroupId,
@@ -93,19 +97,25 @@ class GroupPost:
         if letter is None:
             return False
         if letter.about:
-            before = self.state_of(letter.about)
-            self._store.set_delivery(letter.about, letter.place, state, now_ms)
-            after = self.state_of(letter.about)
-            if after is not before and len(letter.about) == ID_SIZE and after is State.DELIVERED:
-                self._settled(letter.group, OperationId(letter.about))
-            elif after is not before and len(letter.about) != ID_SIZE:
-                fields = {"id": letter.about.hex(), "to": letter.group.hex(), "state": after.value, "by": by}
-                self._emit("message_state", dict(fields))
+            self.reached(letter.group, letter.about, letter.place, state, by, now_ms)
         if state.final:
             del self._letters[message_id]
             self._ended.append(message_id)
             self._arm(now)
         return True
+
+    def reached(self, group: GroupId, about: bytes, place: int, state: State, by: str, now_ms: int) -> None:
+        """A message, or the key of an epoch, has come so far to one member."""
+        before = self.state_of(about)
+        self._store.set_delivery(about, place, state, now_ms)
+        after = self.state_of(about)
+        if after is before:
+            return
+        if len(about) != ID_SIZE:
+            fields = {"id": about.hex(), "to": group.hex(), "state": after.value, "by": by}
+            self._emit("message_state", dict(fields))
+        elif after is State.DELIVERED:
+            self._settled(group, OperationId(about))
 
     def state_of(self, about: bytes) -> State:
         """How far a message has come to that member to whom it has come least far."""

@@ -5,8 +5,9 @@ from collections import Counter
 from collections.abc import Callable
 
 from nexus_node.base.errors import BadWire, InputError, StoreFull
-from nexus_node.base.ids import Address, MessageId, NodeId
+from nexus_node.base.ids import OBJECT_ID_SIZE, Address, MessageId, NodeId
 from nexus_node.base.limits import (
+    GROUP_EARLY_KEYS,
     GROUP_INVITATIONS_MAX,
     GROUP_SECRET_S,
     GROUP_WAITING_MAX,
@@ -22,6 +23,7 @@ from nexus_node.crypto.identity import Identity
 from nexus_node.crypto.vault import Vault
 from nexus_node.engine.contacts import Contacts
 from nexus_node.engine.events import Emit
+from nexus_node.engine.group_air import GroupAir
 from nexus_node.engine.group_asks import GroupAsks
 from nexus_node.engine.group_post import GroupPost, Queue
 from nexus_node.engine.group_room import Room
@@ -57,6 +59,8 @@ _GATHER_S = 0.3
 _ROTATE_EVERY_S = 60.0
 """By how much later each further admin rotates what is stale, so that one does."""
 _HOUSEKEEPING_S = 3600.0
+_AIRED = "group.aired"
+"""The same: messages that were broadcast and that not all have confirmed."""
 _OWED = "group.owed."
 """Small facts by group: operations of ours that the members have not been told of."""
 
@@ -81,6 +85,7 @@ class Groups:
         *,
         queue: Queue,
         near: Callable[[NodeId], bool],
+        air: Callable[["Groups"], GroupAir],
         counters: Counter[str],
         emit: Emit,
         arm: Callable[[float], None],
@@ -90,6 +95,7 @@ class Groups:
         """Args:
         queue: puts a letter into the outbox.
         near: whether there is a way to that node just now.
+        air: makes what broadcasts.
         """
         self._identity = identity
         self._store = store
@@ -104,9 +110,14 @@ class Groups:
         self._rooms: dict[GroupId, Room] = {}
         self._owed: dict[GroupId, float] = {}
         """When the members of a group are told of what this node has done."""
+        self._early: dict[bytes, bytes] = {}
+        """Secrets of epochs whose operations have not come, by how letters call these."""
+        self._unwritten: list[tuple[MessageId, list[int]]] = []
+        """Messages that an earlier run has broadcast, and to whom letters with them are to go."""
         self._rotations: dict[GroupId, float] = {}
         """When this node rotates what is stale, if nobody else has by then."""
         self._asks = GroupAsks(identity.node_id, self.post, arm, near)
+        self.air = air(self)
         self._keep_house_at = now + _HOUSEKEEPING_S
         for group in store.groups():
             room = Room.load(store, vault, rng, identity, group)
@@ -118,7 +129,9 @@ class Groups:
             if group.standing is Standing.MEMBER:
                 self._asks.look_around(group.id, now)
                 self._watch(room, now)
-        arm(now)
+        if self._rooms:
+            self._rewrite(now)
+            arm(now)
 
     # --- looking --------------------------------------------------------------------------------
     def named(self, name: str) -> Room | None:
@@ -276,7 +289,9 @@ class Groups:
             message = room.seal(Payload(content, codec, millis, body).encode(), seconds)
             message_id = _id_of(room.group.id, message)
             sealed = self._vault.seal(raw, self._rng, message_id)
-            self._store.add_sent(SentMessage(message_id, room.group.id, state.epoch, created_ms, sealed))
+            self._store.add_sent(
+                SentMessage(message_id, room.group.id, state.epoch, created_ms, message, sealed)
+            )
             members = room.log.members_of(state.epoch) or ()
             others = [
                 (place, one)
@@ -285,12 +300,78 @@ class Groups:
             ]
             places = [place for place, _ in others]
             self._store.expect_delivery(room.group.id, message_id, places, created_ms)
+            item = Sealed(room.group.id, message)
+            aired = self.air.message(message_id, item, {one: place for place, one in others})
+            self._note_aired()
             for place, one in others:
-                item = Sealed(room.group.id, message)
-                self.post.write(room.group.id, one, [item], now, about=message_id, place=place)
+                if one not in aired:
+                    self.post.write(room.group.id, one, [item], now, about=message_id, place=place)
         fields = {"id": message_id.hex(), "to": room.group.id.hex(), "state": "queued", "by": ""}
         self._emit("message_state", dict(fields))
         return message_id
+
+    # --- on the air -----------------------------------------------------------------------------
+    def hear(self, peer: NodeId, body: bytes, now: float) -> None:
+        """Group items that a neighbour has broadcast. What is for no group of ours is for others."""
+        for item in parse_group_items_untrusted(body):
+            if not isinstance(item, Operations | Sealed) or item.group not in self._rooms:
+                continue
+            if isinstance(item, Operations):
+                self._take_operations(peer, item, now)
+            else:
+                self._take_message(peer, item, now)
+
+    def has_message(self, prefix: bytes) -> bool:
+        """Whether a message is here, be it that its key is not."""
+        if self._store.incoming_called(prefix) is not None:
+            return True
+        held = (one for group in self._rooms for one in self._store.held_group_messages(group))
+        return any(one.id.startswith(prefix) for one in held)
+
+    def confirmed(self, message_id: MessageId, place: int, who: NodeId, now: float) -> None:
+        """A member in range says that it has a message of ours."""
+        sent = self._store.sent(message_id)
+        if sent is not None:
+            by, now_ms = address_of(who).hex(), self._wall.ms(now)
+            self.post.reached(sent.group, message_id, place, State.DELIVERED, by, now_ms)
+        self._note_aired()
+
+    def write_letters(self, message_id: MessageId, places: list[int], now: float) -> None:
+        """Send a message of ours in letters, to whom broadcasts have not brought it."""
+        sent = self._store.sent(message_id)
+        room = self._rooms.get(sent.group) if sent is not None else None
+        members = room.log.members_of(sent.epoch) if sent is not None and room is not None else None
+        if sent is not None and members is not None:
+            item = Sealed(sent.group, sent.message)
+            for place in places:
+                self.post.write(sent.group, members[place], [item], now, about=message_id, place=place)
+        self._note_aired()
+
+    def shares_a_group(self, who: NodeId) -> bool:
+        """Whether that node is in a group of ours: one broadcast reaches those with whom there are links."""
+        return any(
+            who in room.state.members
+            for room in self._rooms.values()
+            if room.group.standing is Standing.MEMBER
+        )
+
+    def _note_aired(self) -> None:
+        """What is under way on the air is known after a crash."""
+        noted = b"".join(self.air.under_way)
+        if noted != (self._store.get_meta(_AIRED) or b""):
+            self._store.set_meta(_AIRED, noted)
+
+    def _rewrite(self, now: float) -> None:
+        """Nobody asks any more who has heard what an earlier run broadcast: letters bring it to the rest."""
+        noted = self._store.get_meta(_AIRED) or b""
+        for at in range(0, len(noted), OBJECT_ID_SIZE):
+            message_id = MessageId(noted[at : at + OBJECT_ID_SIZE])
+            lacking = [
+                place
+                for place, state, _ in self._store.deliveries(message_id)
+                if not state.final and not self.post.has_letter(message_id, place)
+            ]
+            self._unwritten.append((message_id, lacking))
 
     # --- operations of ours ---------------------------------------------------------------------
     def _mine(self, name: str) -> Room:
@@ -373,11 +454,14 @@ class Groups:
         with self._store.atomic():
             self._store.set_meta(_OWED + room.group.id.hex(), b"")
             told = sorted((state.members | gone) - {own})
+            brief = Operations(room.group.id, tuple(one.encode() for one in news))
+            heard = self.air.operations(brief, dict.fromkeys(set(told) - added, 0)) if news else set()
             if epoch is not None and members and secret is not None:
                 places = [members.index(one) for one in told if one in members]
                 self._store.expect_delivery(room.group.id, epoch, places, self._wall.ms(now))
             for one in told:
                 data = everything if one in added else [operation.encode() for operation in news]
+                data = [] if one in heard else data
                 if epoch is not None and members and secret is not None and one in members:
                     key, place = Key(epoch[:EPOCH_SIZE], secret), members.index(one)
                     self.post.write_operations(room.group.id, one, data, now, key, about=epoch, place=place)
@@ -428,9 +512,18 @@ class Groups:
             except BadWire as error:
                 self._counters[error.code] += 1
         if news:
+            self._use_early(room, now)
             self._changed(room, now)
         if room.log.wanted:
             self._asks.need(room, sender, now)
+
+    def _use_early(self, room: Room, now: float) -> None:
+        """Keys that came before their operations are good now, or are not."""
+        for prefix in list(self._early):
+            epoch = room.log.epoch_called(prefix)
+            if epoch is not None:
+                room.learn(epoch, self._early.pop(prefix), self._wall.ms(now))
+                self._asks.enough(room.group.id)
 
     def _parsed(self, data: bytes) -> Operation | None:
         try:
@@ -462,7 +555,14 @@ class Groups:
                 if room.learn(epoch, item.secret, self._wall.ms(now)):
                     self._read_waiting(room, now)
                 return
-        self._counters["group_key_unknown"] += 1  # it is asked for when the operation comes
+        # Its operation is on its way, or was missed on the air. A crash forgets the key, and it is asked for.
+        self._counters["group_key_unknown"] += 1
+        self._early[item.epoch] = item.secret
+        if len(self._early) > GROUP_EARLY_KEYS:
+            del self._early[next(iter(self._early))]
+        for room in self._rooms.values():
+            if sender in room.state.members:
+                self._asks.need_news(room.group.id, sender, now)
 
     def _take_message(self, sender: NodeId, item: Sealed, now: float) -> None:
         message_id = _id_of(item.group, item.message)
@@ -604,7 +704,7 @@ class Groups:
             return
         state, own = room.state, self._identity.node_id
         if room.lacks(state.epoch):
-            self._asks.need(room, room.log.author_of(state.epoch), now)
+            self._asks.need_key(room, room.log.author_of(state.epoch), now)
         if not state.stale or not state.may(own, Permissions.ROTATION):
             self._rotations.pop(room.group.id, None)
             return
@@ -619,6 +719,11 @@ class Groups:
     def expire(self, now: float) -> None:
         """Do what is due."""
         self.post.expire()
+        if not self._rooms and not self._asks.any:
+            return
+        while self._unwritten:
+            self.write_letters(*self._unwritten.pop(), now)
+        self.air.expire(now)
         for group_id in [one for one, due in self._owed.items() if due <= now]:
             try:
                 self._tell(self._rooms[group_id], now)

@@ -55,12 +55,13 @@ class HeldMessage:
 
 @dataclass(slots=True)
 class SentMessage:
-    """A message that this node has sent to a group; `body` is its text."""
+    """A message that this node has sent to a group: as sealed for all, and its text as `body`."""
 
     id: MessageId
     group: GroupId
     epoch: OperationId
     created_ms: int
+    message: bytes = field(repr=False)
     body: bytes = field(repr=False)
     seq: int = 0
     """Rises with each insertion; given by the store."""

@@ -15,6 +15,7 @@ from nexus_node.wire.group import ID_SIZE, GroupId, OperationId
 _GROUP = "SELECT id, name, standing, inviter, created_ms FROM groups "
 _DELIVERY = Struct("<BBQ")
 _HINT = 2
+_LENGTH = Struct("<I")
 
 
 class _Kind(IntEnum):
@@ -31,7 +32,7 @@ class _Kind(IntEnum):
     INBOX = 4
     """The message's id; -; -; -."""
     SENT = 5
-    """The message's id; -; composed; the epoch's id 16, body."""
+    """The message's id; -; composed; the epoch's id 16, length u32 and the message, body."""
     DELIVERY = 6
     """The message's id, or the epoch's; -; -; for each member: place u8, state u8, ms u64."""
     LETTER = 7
@@ -135,7 +136,7 @@ class GroupTable(Database):
         return GroupId(found[0]) if found is not None else None
 
     def add_sent(self, message: SentMessage) -> int:
-        data = message.epoch + message.body
+        data = message.epoch + _LENGTH.pack(len(message.message)) + message.message + message.body
         self._add(message.group, _Kind.SENT, message.id, data, at_ms=message.created_ms)
         seq: int = self._read(
             "SELECT seq FROM group_rows WHERE id = ? AND kind = ?", (message.id, int(_Kind.SENT))
@@ -250,7 +251,10 @@ _SENT = f"""SELECT group_rows.id, groups.id, at_ms, data, group_rows.seq
 
 def _sent(row: Row) -> SentMessage:
     message_id, group_id, created_ms, data, seq = row
-    return SentMessage(message_id, group_id, OperationId(data[:ID_SIZE]), created_ms, data[ID_SIZE:], seq)
+    start = ID_SIZE + _LENGTH.size
+    end = start + _LENGTH.unpack_from(data, ID_SIZE)[0]
+    epoch = OperationId(data[:ID_SIZE])
+    return SentMessage(message_id, group_id, epoch, created_ms, data[start:end], data[end:], seq)
 
 
 def _group(row: Row) -> StoredGroup:

@@ -58,6 +58,13 @@ class Context(IntEnum):
     CHUNK = 26
     """These three: see `nexus_node.wire.transfer`."""
 
+    GROUP = 27
+    """Group items for all members in range, see `nexus_node.wire.groupitem`."""
+    GROUP_CHECK = 28
+    """Prefixes of 8 bytes each: who has these messages?"""
+    GROUP_HAVE = 29
+    """proof 16 | prefixes: I have these (docs/protocol/group.md)."""
+
 
 class Priority(IntEnum):
     """The four classes of N6; a lower number goes first."""

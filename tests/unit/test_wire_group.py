@@ -8,6 +8,7 @@ import pytest
 
 from nexus_node.base.errors import BadWire
 from nexus_node.crypto.address import address_of
+from nexus_node.crypto.envelope import SharedSecrets
 from nexus_node.crypto.groupkey import (
     Chain,
     EpochKeys,
@@ -16,6 +17,7 @@ from nexus_node.crypto.groupkey import (
     seal_group_message,
 )
 from nexus_node.crypto.identity import Identity
+from nexus_node.engine.group_air import have_proof
 from nexus_node.proto.group import GroupLog
 from nexus_node.wire.group import Kind, Operation, parse_operation_untrusted
 from nexus_node.wire.groupitem import (
@@ -27,6 +29,7 @@ from nexus_node.wire.groupitem import (
     encode_group_items,
     parse_group_items_untrusted,
 )
+from nexus_node.wire.packet import Context, Packet, parse_packet_untrusted
 
 Vector = dict[str, Any]
 PAGE: list[Vector] = json.loads((Path(__file__).parents[1] / "vectors" / "group.json").read_text("utf-8"))
@@ -129,6 +132,23 @@ def test_n11_letters(vector: Vector) -> None:
     ]
     assert parse_group_items_untrusted(encode_group_items(items)) == items
     assert len(encode_group_items(items[:1])) == 41
+
+
+@vectors("group-air")
+def test_n11_on_the_air(vector: Vector) -> None:
+    asker = Identity.from_seed(raw(vector, "asker_seed"))
+    answerer = Identity.from_seed(raw(vector, "answerer_seed"))
+    item = Sealed(raw(vector, "group"), raw(vector, "message"))
+    broadcast = Packet(Context.GROUP, encode_group_items([item])).encode()
+    assert broadcast == raw(vector, "broadcast")
+    prefixes = b"".join(bytes.fromhex(one) for one in vector["prefixes"])
+    assert Packet(Context.GROUP_CHECK, prefixes).encode() == raw(vector, "check")
+    have = parse_packet_untrusted(raw(vector, "have"))
+    proofs = {
+        have_proof(SharedSecrets(me), other, answerer.address, prefixes)
+        for me, other in ((asker, answerer.node_id), (answerer, asker.node_id))
+    }
+    assert proofs == {have.data[:16]} and have.data[16:] == prefixes
 
 
 def refuse_group(vector: Vector) -> None:

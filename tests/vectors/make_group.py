@@ -17,7 +17,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
-from make_vectors import ALICE, BOB, CAROL, HERE, Node, Vector, as_json, blake2b
+from make_vectors import ALICE, BOB, CAROL, HERE, Node, Vector, as_json, blake2b, packet, x25519
 
 TIME = 1_767_225_600
 CREATE, ADD, REMOVE, ROTATE, PROMOTE, DEMOTE, LEAVE = range(7)
@@ -415,6 +415,26 @@ def items() -> list[Vector]:
     ]
 
 
+def on_the_air() -> list[Vector]:
+    """Alice broadcasts, asks who has it, and Bob answers."""
+    group, prefixes = bytes(range(16)), blake2b(b"1", 8) + blake2b(b"2", 8)
+    shared = x25519(ALICE.secret, BOB.agreement)
+    proof = blake2b(BOB.address + prefixes, 16, key=shared, person=b"nexus grp have")
+    return [
+        {
+            "id": "group-air-1",
+            "group": group,
+            "message": b"a message",
+            "asker_seed": ALICE.seed,
+            "answerer_seed": BOB.seed,
+            "prefixes": [prefixes[:8], prefixes[8:]],
+            "broadcast": packet(27, b"\x83" + group + b"a message"),
+            "check": packet(28, prefixes),
+            "have": packet(29, proof + prefixes),
+        }
+    ]
+
+
 def bad() -> list[Vector]:
     log = friends(admins={})
     create, add = log.ops[:2]
@@ -454,7 +474,7 @@ def bad() -> list[Vector]:
 
 
 def group_vectors() -> list[Vector]:
-    return [*operations(), *folds(), *messages(), *items(), *bad()]
+    return [*operations(), *folds(), *messages(), *items(), *on_the_air(), *bad()]
 
 
 def main(directory: Path) -> None:
