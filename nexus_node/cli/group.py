@@ -58,6 +58,36 @@ def remove(app: App, name: str, contact: str) -> None:
 
 @group.command()
 @click.argument("name")
+@click.option("--ttl", type=click.IntRange(min=1), metavar="S", help="Good for so many seconds; else a week.")
+@click.option("--renew", is_flag=True, help="Make another: the last one is good for nothing any more.")
+@click.option("--qr", is_flag=True, help="Show the link as a QR code as well.")
+@json_option
+@pass_app
+def invite(app: App, name: str, ttl: int | None, renew: bool, qr: bool) -> None:
+    """Show a link with which anybody who has it can join."""
+    args: Item = {"name": name, "renew": renew} | ({} if ttl is None else {"ttl_s": ttl})
+    with app.node() as node:
+        result = node.request("group.invite", args)
+    app.answer(result, lambda item: click.echo(item["uri"]))
+    if qr:
+        from . import render
+
+        render.qr(result["uri"], err=app.as_json)
+
+
+@group.command()
+@click.argument("uri")
+@json_option
+@pass_app
+def join(app: App, uri: str) -> None:
+    """Ask whoever made a group link to be added."""
+    with app.node() as node:
+        result = node.request("group.join", {"uri": uri})
+    app.answer(result, lambda item: click.echo(f"asked to join {clean(item['name'])}; see: nexus group list"))
+
+
+@group.command()
+@click.argument("name")
 @json_option
 @pass_app
 def leave(app: App, name: str) -> None:

@@ -41,6 +41,7 @@ from nexus_node.engine.events import Event, Value
 from nexus_node.engine.fetching import Fetcher
 from nexus_node.engine.forward import Forwarder
 from nexus_node.engine.group_air import GroupAir
+from nexus_node.engine.group_book import GroupBook
 from nexus_node.engine.groups import Groups
 from nexus_node.engine.inbound import Inbound
 from nexus_node.engine.medium import Medium
@@ -164,8 +165,8 @@ class NodeCore(Carriers):
             emit=self._emit,
             arm=self._arm,
             wall=self.wall,
-            now=now,
         )
+        self.groups.start(now)
         self.contacts.is_taken = lambda name: self.groups.named(name) is not None
         self.delivery = Delivery(
             identity.address,
@@ -419,7 +420,7 @@ class NodeCore(Carriers):
     def _emit(self, event: str, fields: dict[str, Value]) -> None:
         self._events.append(Event(event, self.wall.ms(self._now), fields))
 
-    def _make_air(self, groups: Groups) -> GroupAir:
+    def _make_air(self, groups: GroupBook) -> GroupAir:
         return GroupAir(
             self.identity,
             self._rng,

@@ -11,6 +11,8 @@ from nexus_node.runtime.arguments import SECONDS_MAX, Json, UsageError, amount, 
 from nexus_node.runtime.node import Node
 from nexus_node.wire.group import Permissions
 
+_LINK_S = 7 * 24 * 3600
+"""How long a group link is good for, if its maker does not say."""
 PERMISSIONS = {one.name.lower(): one for one in Permissions}
 
 
@@ -45,6 +47,18 @@ def group_promote(node: Node, args: Json) -> Json:
         raise UsageError(f"permissions are one of {', '.join(PERMISSIONS)}, not {args['permissions']!r}")
     expires_s = amount(args, "expires_s", SECONDS_MAX) or 0
     return _group(node, node.core.groups.promote(name, contact, permissions, node.now(), expires_s=expires_s))
+
+
+def group_invite(node: Node, args: Json) -> Json:
+    ttl_s = amount(args, "ttl_s", SECONDS_MAX) or _LINK_S
+    renew = argument(args, "renew", bool, False)
+    name = argument(args, "name", str)
+    uri, expires_ms = node.core.groups.invite(name, node.now(), ttl_s=ttl_s, renew=renew)
+    return {"name": name, "uri": uri, "expires_ms": expires_ms}
+
+
+def group_join(node: Node, args: Json) -> Json:
+    return {"name": node.core.groups.join(argument(args, "uri", str), node.now()), "standing": "asked"}
 
 
 def group_show(node: Node, args: Json) -> Json:
@@ -142,5 +156,7 @@ GROUP_VERBS: dict[str, Callable[[Node, Json], Json]] = {
     "group.rotate": _alone("rotate"),
     "group.promote": group_promote,
     "group.demote": _with_contact("demote"),
+    "group.invite": group_invite,
+    "group.join": group_join,
     "group.show": group_show,
 }

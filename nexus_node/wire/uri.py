@@ -21,6 +21,7 @@ TLV_RELAY = 2
 
 _VERSION = 1
 _CHECKSUM_SIZE = 4
+_PERSON = b"nexus uri"
 _DIGITS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz234567")
 
 
@@ -61,7 +62,7 @@ def make_uri(node_id: NodeId, name: str | None = None, relays: Sequence[NodeId] 
             raise InputError(f"the name has {len(value)} bytes in UTF-8; shorten it to {NAME_MAX}")
         tlvs = ((TLV_NAME, value), *tlvs)
     body = bytes((_VERSION,)) + node_id + encode_tlvs(tlvs)
-    return SCHEME + _base32(body + _checksum(body)).lower()
+    return encode_link(SCHEME, body, _PERSON)
 
 
 def parse_uri_untrusted(text: str) -> ContactUri:
@@ -69,15 +70,7 @@ def parse_uri_untrusted(text: str) -> ContactUri:
 
     Whether a node id is a usable key is for `agreement_key_of` to say. Raises BadUri.
     """
-    if len(text) > URI_MAX:
-        raise BadUri("that is too long to be a nexus: link; copy the link alone")
-    link = "".join(text.split())
-    if link[: len(SCHEME)].lower() != SCHEME:
-        raise BadUri("that is not a nexus: link; it must begin with nexus:")
-    data = _decode(link[len(SCHEME) :])
-    body, checksum = data[:-_CHECKSUM_SIZE], data[-_CHECKSUM_SIZE:]
-    if _checksum(body) != checksum:
-        raise BadUri("the link's checksum does not match: a character was mistyped or lost; ask for it again")
+    body = decode_link(SCHEME, text, _PERSON)
     # Every version keeps the checksum, so that a typing error is never taken for a newer version.
     if body[:1] != bytes((_VERSION,)):
         raise BadUri("the link is of another version than this program knows; update Nexus Node")
@@ -93,6 +86,25 @@ def parse_uri_untrusted(text: str) -> ContactUri:
         NodeId(value) for kind, value in tlvs if kind == TLV_RELAY and len(value) == NODE_ID_SIZE
     )
     return ContactUri(node_id, clean_name(names[0]) if names else None, tlvs, tuple(relays)[:RELAYS_MAX])
+
+
+def encode_link(scheme: str, body: bytes, person: bytes) -> str:
+    """A link of any kind: scheme, base32 of `body` and its checksum."""
+    return scheme + _base32(body + _checksum(body, person)).lower()
+
+
+def decode_link(scheme: str, text: str, person: bytes) -> bytes:
+    """The body of a link of that scheme, whose checksum is right. Raises BadUri."""
+    if len(text) > URI_MAX:
+        raise BadUri(f"that is too long to be a {scheme} link; copy the link alone")
+    link = "".join(text.split())
+    if link[: len(scheme)].lower() != scheme:
+        raise BadUri(f"that is not a {scheme} link; it must begin with {scheme}")
+    data = _decode(link[len(scheme) :])
+    body, checksum = data[:-_CHECKSUM_SIZE], data[-_CHECKSUM_SIZE:]
+    if _checksum(body, person) != checksum:
+        raise BadUri("the link's checksum does not match: a character was mistyped or lost; ask for it again")
+    return body
 
 
 def clean_name(value: bytes) -> str | None:
@@ -126,5 +138,5 @@ def _base32(data: bytes) -> str:
     return base64.b32encode(data).decode().rstrip("=")
 
 
-def _checksum(body: bytes) -> bytes:
-    return blake2b(body, digest_size=_CHECKSUM_SIZE, person=b"nexus uri").digest()
+def _checksum(body: bytes, person: bytes) -> bytes:
+    return blake2b(body, digest_size=_CHECKSUM_SIZE, person=person).digest()

@@ -80,6 +80,12 @@ from nexus_node.wire.groupitem import (
     encode_group_items,
     parse_group_items_untrusted,
 )
+from nexus_node.wire.groupuri import (
+    GROUP_SCHEME,
+    GroupUri,
+    make_group_uri,
+    parse_group_uri_untrusted,
+)
 from nexus_node.wire.message import (
     Payload,
     message_data,
@@ -397,6 +403,32 @@ _group_items = st.lists(
     max_size=4,
 )
 
+
+def _checked_group_link(body: bytes) -> bytes:
+    checksum = blake2b(body, digest_size=4, person=b"nexus grp uri").digest()
+    return GROUP_SCHEME.encode() + base64.b32encode(body + checksum).rstrip(b"=").lower()
+
+
+_group_links = st.one_of(
+    st.builds(
+        lambda inviter, group, token, name: make_group_uri(GroupUri(inviter, group, token, name)).encode(),
+        _hash32,
+        _sixteen,
+        _sixteen,
+        st.none() | st.text(st.characters(exclude_categories=["Cs"]), max_size=12),
+    ),
+    st.binary(max_size=90).map(_checked_group_link),
+    st.builds(
+        lambda fixed, tlvs: _checked_group_link(b"\x01" + 2 * fixed + encode_tlvs(tlvs)), _hash32, _tlvs
+    ),
+)
+
+
+def _parse_group_link(data: bytes) -> tuple[bytes, bytes, bytes, str | None]:
+    link = parse_group_uri_untrusted(data.decode("utf-8", "replace"))
+    return link.inviter, link.group, link.token, link.name
+
+
 # --- control lines ----------------------------------------------------------------------------------
 _json = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -619,6 +651,9 @@ TABLE: dict[str, Target] = {
         parse_group_items_untrusted,
         _group_items.map(encode_group_items),
         lambda items: encode_group_items(items) if items else b"\x80",
+    ),
+    "nexus_node.wire.groupuri.parse_group_uri_untrusted": Target(
+        _parse_group_link, _group_links, lambda value: make_group_uri(GroupUri(*value)).encode()
     ),
     "nexus_node.wire.message.parse_payload_untrusted": Target(
         parse_payload_untrusted,

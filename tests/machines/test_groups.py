@@ -308,6 +308,45 @@ def test_n10_a_relay_keeps_a_groups_letters() -> None:
     assert mesh["carl"].inbox() == ["for Carl as well"]
 
 
+def test_n11_a_group_link_joins_who_has_it_until_it_is_over() -> None:
+    mesh = Mesh("anna", "ben", "carl", "dora")
+    mesh.knows("anna", "ben")
+    mesh.knows("ben", "anna")
+    for one in ("ben", "carl", "dora"):
+        mesh.join("anna", one)
+    mesh.run(2)
+    mesh["anna"].core.groups.create("friends", mesh.now)
+    act(mesh, "anna", "add", "ben")
+    mesh.run(3)
+    groups = mesh["anna"].core.groups
+    uri, _ = groups.invite("friends", mesh.now, ttl_s=3600)
+    assert groups.invite("friends", mesh.now, ttl_s=60)[0] == uri
+    with pytest.raises(InputError, match="may add members"):
+        mesh["ben"].core.groups.invite("friends", mesh.now, ttl_s=60)
+
+    def join(who: str, link: str) -> None:
+        mesh[who].core._now = mesh.now
+        mesh[who].core.groups.join(link, mesh.now)
+        mesh[who].core.commit()
+        mesh.run(5)
+
+    join("carl", uri.upper())
+    assert members(mesh, "anna") == {"anna", "ben", "carl"} == members(mesh, "carl")
+    say(mesh, "carl", "I have a link")
+    mesh.run(3)
+    assert mesh["ben"].inbox() == ["I have a link"]
+    with pytest.raises(InputError, match="already"):
+        join("carl", uri)
+    newer, _ = groups.invite("friends", mesh.now, ttl_s=3600, renew=True)
+    join("dora", uri)
+    assert members(mesh, "anna") == {"anna", "ben", "carl"} and groups._counters["group_joins_refused"] == 1
+    mesh.run(3700)
+    join("dora", newer)
+    assert groups._counters["group_joins_refused"] == 2
+    join("dora", groups.invite("friends", mesh.now, ttl_s=60)[0])
+    assert members(mesh, "dora") == {"anna", "ben", "carl", "dora"}
+
+
 def test_names_of_contacts_and_groups_do_not_meet() -> None:
     mesh = friends("anna", "ben")
     core = mesh["anna"].core

@@ -29,6 +29,7 @@ from nexus_node.wire.groupitem import (
     encode_group_items,
     parse_group_items_untrusted,
 )
+from nexus_node.wire.groupuri import GroupUri, make_group_uri, parse_group_uri_untrusted
 from nexus_node.wire.packet import Context, Packet, parse_packet_untrusted
 
 Vector = dict[str, Any]
@@ -149,6 +150,13 @@ def test_n11_on_the_air(vector: Vector) -> None:
         for me, other in ((asker, answerer.node_id), (answerer, asker.node_id))
     }
     assert proofs == {have.data[:16]} and have.data[16:] == prefixes
+
+
+@vectors("group-link")
+def test_n11_links(vector: Vector) -> None:
+    link = GroupUri(raw(vector, "inviter"), raw(vector, "group"), raw(vector, "token"), vector["name"])
+    assert make_group_uri(link) == vector["uri"]
+    assert parse_group_uri_untrusted(f" {vector['uri'].upper()}\n") == link
 
 
 def refuse_group(vector: Vector) -> None:

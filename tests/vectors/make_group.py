@@ -7,6 +7,7 @@ stands in `make_vectors.py`, beside this file. The fold here is written the slow
 the rules of the page one by one.
 """
 
+import base64
 import itertools
 import json
 import struct
@@ -17,7 +18,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
-from make_vectors import ALICE, BOB, CAROL, HERE, Node, Vector, as_json, blake2b, packet, x25519
+from make_vectors import ALICE, BOB, CAROL, HERE, Node, Vector, as_json, blake2b, packet, tlv, x25519
 
 TIME = 1_767_225_600
 CREATE, ADD, REMOVE, ROTATE, PROMOTE, DEMOTE, LEAVE = range(7)
@@ -435,6 +436,23 @@ def on_the_air() -> list[Vector]:
     ]
 
 
+def link() -> list[Vector]:
+    group, token, name = bytes(range(16)), bytes(range(16, 32)), "Berg"
+    body = b"\x01" + ALICE.node_id + group + token + tlv(1, name.encode())
+    data = body + blake2b(body, 4, person=b"nexus grp uri")
+    uri = "nexus-group:" + base64.b32encode(data).decode().rstrip("=").lower()
+    return [
+        {
+            "id": "group-link-1",
+            "inviter": ALICE.node_id,
+            "group": group,
+            "token": token,
+            "name": name,
+            "uri": uri,
+        }
+    ]
+
+
 def bad() -> list[Vector]:
     log = friends(admins={})
     create, add = log.ops[:2]
@@ -474,7 +492,7 @@ def bad() -> list[Vector]:
 
 
 def group_vectors() -> list[Vector]:
-    return [*operations(), *folds(), *messages(), *items(), *on_the_air(), *bad()]
+    return [*operations(), *folds(), *messages(), *items(), *on_the_air(), *link(), *bad()]
 
 
 def main(directory: Path) -> None:
