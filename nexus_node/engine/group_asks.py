@@ -93,6 +93,11 @@ class GroupAsks:
         self._answered[who, group] = now + _ANSWER_EVERY_S
         return True
 
+    @property
+    def any(self) -> bool:
+        """Whether anything is being looked for."""
+        return bool(self._asking)
+
     def expire(self, rooms: Mapping[GroupId, Room], now: float) -> None:
         for group, asking in list(self._asking.items()):
             if asking.due <= now and not self._ask(rooms.get(group), group, asking, now):

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable
 
-from nexus_node.base.errors import InputError
+from nexus_node.base.errors import InputError, StoreFull
 from nexus_node.base.ids import OBJECT_ID_SIZE, Address, MessageId, NodeId
 from nexus_node.base.limits import (
     GROUP_INVITATIONS_MAX,
@@ -34,6 +34,8 @@ from nexus_node.wire.groupitem import (
 )
 from nexus_node.wire.uri import clean_name
 
+_FULL_S = 60.0
+"""When the store had no room it is tried again after so long."""
 AIRED = "group.aired"
 """A small fact: messages that were broadcast and that not all have confirmed."""
 _STANDINGS = {
@@ -188,8 +190,13 @@ class GroupBook:
         members = room.log.members_of(sent.epoch) if sent is not None and room is not None else None
         if sent is not None and members is not None:
             item = Sealed(sent.group, sent.message)
-            for place in places:
-                self.post.write(sent.group, members[place], [item], now, about=message_id, place=place)
+            for at, place in enumerate(places):
+                try:
+                    self.post.write(sent.group, members[place], [item], now, about=message_id, place=place)
+                except StoreFull:
+                    self._unwritten.append((message_id, places[at:]))
+                    self._arm(now + _FULL_S)
+                    break
         self._note_aired()
 
     def _note_aired(self) -> None:

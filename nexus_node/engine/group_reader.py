@@ -55,14 +55,20 @@ class GroupReader(GroupBook):
             self._take_ask(sender, item, now)
 
     def hear(self, peer: NodeId, body: bytes, now: float) -> None:
-        """Group items that a neighbour has broadcast. What is for no group of ours is for others."""
+        """Group items that a neighbour has broadcast. What is for no group of ours is for others.
+
+        Raises BadWire.
+        """
         for item in parse_group_items_untrusted(body):
             if not isinstance(item, Operations | Sealed) or item.group not in self._rooms:
                 continue
-            if isinstance(item, Operations):
-                self._take_operations(peer, item, now)
-            else:
-                self._take_message(peer, item, now)
+            try:
+                if isinstance(item, Operations):
+                    self._take_operations(peer, item, now)
+                else:
+                    self._take_message(peer, item, now)
+            except StoreFull:
+                self._counters["refused_store_full"] += 1
 
     def _take_operations(self, sender: NodeId, item: Operations, now: float) -> None:
         operations = [one for data in item.operations if (one := self._parsed(data)) is not None]

@@ -375,15 +375,19 @@ class Groups(GroupReader):
             data = [one.encode() for one in room.log.since(())]
             self.post.write_operations(item.group, sender, data, now)
         else:
-            self._operate(room, Kind.ADD, now, Permissions.MEMBERS, added=(sender,), delay=_GATHER_S)
+            try:
+                self._operate(room, Kind.ADD, now, Permissions.MEMBERS, added=(sender,), delay=_GATHER_S)
+            except InputError:  # the group has as many members as it may
+                self._counters["group_joins_refused"] += 1
 
     def expire(self, now: float) -> None:
         """Do what is due."""
         self.post.expire()
         if not self._rooms and not self._asks.any:
             return
-        while self._unwritten:
-            self.write_letters(*self._unwritten.pop(), now)
+        unwritten, self._unwritten = self._unwritten, []
+        for message_id, places in unwritten:
+            self.write_letters(message_id, places, now)
         self.air.expire(now)
         for group_id in [one for one, due in self._owed.items() if due <= now]:
             try:
