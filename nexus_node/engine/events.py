@@ -13,6 +13,8 @@ class Event:
 
     message_state {id, to, state, by} · message_received {id, from} · message_refused {id, why} ·
     link_up {peer, carrier} · link_down {peer, carrier, why} · contact_added, contact_removed {name, address}
+    · group_invited, group_joined, group_left {group, group_id, from} · group_changed {group, epoch, members,
+    admin_sequence} · group_discarded {group, operation, why} · group_message_failed {group, id}
     · trace_hop {trace, hop, address, rtt_ms, last}
     """
 
