@@ -23,7 +23,11 @@ class Sent:
     text: str
     sent_s: float
     min_bandwidth: int = 0
+    photo: str | None = None
+    """The object of the photo attached to it."""
     received_s: float | None = None
+    photo_s: float | None = None
+    """When all of the photo was there."""
     times: int = 0
     """How often its recipient was shown it."""
     state: State = State.QUEUED
@@ -41,16 +45,21 @@ class Record:
     """Why messages were turned away meanwhile."""
     under_way: dict[str, bytes] = field(default_factory=dict)
     """The latest texts that have not arrived, of those long enough not to occur by chance."""
+    photos: dict[str, Sent] = field(default_factory=dict)
+    """Messages by the objects of their photos."""
     _expected: Sent | None = None
 
     def expect(self, sender: str, recipient: str, text: str, now: float, min_bandwidth: int) -> None:
         """A message is about to be sent."""
         self._expected = Sent("", sender, recipient, text, now, min_bandwidth)
 
-    def accepted(self, message_id: str) -> None:
-        """Its sender's node has accepted it, under that id."""
+    def accepted(self, message_id: str, photo: str | None = None) -> None:
+        """Its sender's node has accepted it, under that id, and a photo with it."""
         if self._expected is not None:
             self._expected.id = message_id
+            self._expected.photo = photo
+            if photo is not None:
+                self.photos[photo] = self._expected
             self.messages[message_id] = self._expected
             if len(self._expected.text) >= TELLING:
                 self.under_way[message_id] = self._expected.text.encode()
@@ -71,6 +80,8 @@ class Record:
                 self.breaches.append(f"{name} was shown message {message.id} twice, at {now:.3f} s")
             elif message.received_s is None:
                 message.received_s = now
+        elif event.event == "file_received" and str(event.fields["object"]) in self.photos:
+            self.photos[str(event.fields["object"])].photo_s = now
         elif event.event == "message_state":
             self._state(name, str(event.fields["id"]), State(str(event.fields["state"])), now)
         elif event.event == "message_refused":
@@ -85,7 +96,8 @@ class Record:
                 f"message {message_id} went back from {message.state.value} to {state.value}, at {now:.3f} s"
             )
         message.state = max(message.state, state, key=lambda one: one.rank)
-        if state in (State.DELIVERED, State.READ) and message.received_s is None:
+        here = message.received_s is not None and (message.photo is None or message.photo_s is not None)
+        if state in (State.DELIVERED, State.READ) and not here:
             self.breaches.append(
                 f"message {message_id} is called {state.value} before it has arrived, at {now:.3f} s"
             )

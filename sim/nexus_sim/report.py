@@ -36,6 +36,8 @@ def run_figures(outcome: Outcome, wall_s: float, cpu_s: float) -> dict[str, Any]
         "messages_sent": sent,
         "delivered": delivered,
         "delivery_ratio": round(delivered / sent, 4) if sent else None,
+        "photos_sent": len(outcome.record.photos),
+        "photos_arrived": sum(one.photo_s is not None for one in outcome.record.photos.values()),
         "latency_s": {
             "p50": _rounded(percentile(latencies, 0.5)),
             "p90": _rounded(percentile(latencies, 0.9)),

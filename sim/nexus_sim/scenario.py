@@ -126,6 +126,9 @@ class Texts:
     start_s: float = 0.0
     end_s: float = math.inf
     min_bandwidth: int = 0
+    photo: tuple[int, int] = (0, 0)
+    """Each text has a photo of so many bytes attached, which waits for `min_bandwidth`, or for what images
+    need; the text does not wait then."""
 
 
 @dataclass(frozen=True, slots=True)

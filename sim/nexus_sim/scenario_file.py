@@ -8,7 +8,7 @@ from typing import Any
 
 from nexus_firmware.airtime import MAX_PAYLOAD
 from nexus_node.base.errors import ConfigError, InputError
-from nexus_node.base.limits import MTU_MIN, NAME_MAX, TEXT_MAX
+from nexus_node.base.limits import ATTACHMENT_MAX, MTU_MIN, NAME_MAX, TEXT_MAX
 from nexus_node.config.rules import Rule, check, flag, number, one_of, positive, short_text, unknown, whole
 from nexus_sim.scenario import (
     Battery,
@@ -147,6 +147,7 @@ LISTS: Mapping[str, tuple[str, type, Mapping[str, Rule]]] = {
             "start_s": _SECONDS,
             "end_s": _SECONDS,
             "min_bandwidth": whole(0, 10**12, "bits per second"),
+            "photo": _pair(1, ATTACHMENT_MAX, "whole bytes", int),
         },
     ),
     "outage": (

@@ -1,7 +1,7 @@
 """A world of real nodes in virtual time: what survives their restarts, and how they start and stop."""
 
 import random
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from hashlib import blake2b
 from typing import Any
@@ -12,6 +12,7 @@ from nexus_drivers.memory import MemoryDriver, MemoryMedium
 from nexus_node.base.states import State
 from nexus_node.config.model import CarrierConfig
 from nexus_node.crypto.identity import Identity
+from nexus_node.engine.attach import SealedFile
 from nexus_node.engine.events import Event
 from nexus_node.ports.driver import Driver
 from nexus_node.runtime.node import Node, open_node
@@ -76,12 +77,14 @@ class SimNode:
             raise RuntimeError(f"{self.name} is not running")
         return self.running
 
-    def send(self, to: "SimNode", text: str, *, min_bandwidth: int = 0) -> bytes:
+    def send(
+        self, to: "SimNode", text: str, *, min_bandwidth: int = 0, files: Sequence[SealedFile] = ()
+    ) -> bytes:
         """Write to another node, which becomes a contact if it is none; the message's id."""
         node = self.node
         if node.core.contacts.by_address(to.identity.address) is None:
             node.core.contacts.add(to.name, make_uri(to.identity.node_id), node.wall_ms())
-        return node.send(to.name, text, min_bandwidth=min_bandwidth)
+        return node.send(to.name, text, min_bandwidth=min_bandwidth, files=files)
 
     def inbox(self) -> list[str]:
         """The texts received so far; the node must be running."""

@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import trio
 
+from nexus_node.crypto.filestream import KEY_SIZE
+from nexus_node.engine.attach import seal_attachment
 from nexus_sim.record import Record
 from nexus_sim.scenario import Scenario
 from nexus_sim.world import SimNode, World
@@ -63,7 +65,26 @@ class Writer:
         if not others or sender.running is None:
             return
         for one in others if texts.to_all else [dice.choice(others)]:
-            self._send(sender, self._world.nodes[one], letters, texts.min_bandwidth)
+            if texts.photo != (0, 0):
+                photo = dice.randbytes(dice.randint(*texts.photo))
+                self._send_photo(sender, self._world.nodes[one], letters, photo, texts.min_bandwidth)
+            else:
+                self._send(sender, self._world.nodes[one], letters, texts.min_bandwidth)
+
+    def _send_photo(
+        self, sender: SimNode, recipient: SimNode, text: str, photo: bytes, min_bandwidth: int
+    ) -> None:
+        file = seal_attachment(
+            "photo.jpg",
+            photo,
+            media_type="image/jpeg",
+            key=sender.node.core.random_bytes(KEY_SIZE),
+            min_bandwidth=min_bandwidth or None,
+        )
+        needed = file.description.min_bandwidth
+        self._record.expect(sender.name, recipient.name, text, trio.current_time(), needed)
+        message_id = sender.send(recipient, text, files=[file]).hex()
+        self._record.accepted(message_id, file.header.id.hex())
 
     def _circle(self, number: int, name: str) -> list[str]:
         """Whom a sender writes to."""
