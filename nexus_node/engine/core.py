@@ -309,6 +309,7 @@ class NodeCore(Carriers):
             self.router.neighbour_down(peer, self._now)
             self._receipts.forget(peer)
             self.courier.parted(peer, self._now)
+            self._server.forget(address_of(peer))
         self.planner.links_changed(peer, self._now, retuned=retuned)
         self.fetcher.route_changed(address_of(peer), self._now)
         self.router.relays_changed = True

@@ -91,6 +91,11 @@ class Server:
         for key in [key for key in self._jobs if key[0] == prefix]:
             del self._jobs[key]
 
+    def forget(self, asker: Address) -> None:
+        """That node has gone: when it is back it asks for what it lacks then."""
+        for key in [key for key in self._jobs if key[1] == asker]:
+            del self._jobs[key]
+
     def feed(self, link: Attachment, now: float) -> None:
         """Put the next packets of chunks into a link's queue, while little waits there; askers take turns."""
         if not self._jobs:
