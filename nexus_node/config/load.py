@@ -46,6 +46,7 @@ CARRIER: Mapping[str, Rule] = {
     "bps": whole(1, 10**12, "bits per second"),
     "mtu": whole(MTU_MIN, MTU_MAX, "bytes"),
     "duty_cycle": fraction(),
+    "pad": whole(1, MTU_MAX, "bytes"),
 }
 
 

@@ -55,7 +55,7 @@ class CarrierConfig:
     """One `[[carrier]]`: what the node itself takes, and in `table` what its driver's `from_config` gets.
 
     `bps` (bits per second), `mtu` (bytes) and `duty_cycle` (fraction of time) override what the driver
-    knows; None leaves it.
+    knows; None leaves it. `pad` fills sealed frames up to a multiple of so many bytes (N3).
     """
 
     driver: str
@@ -64,6 +64,7 @@ class CarrierConfig:
     bps: int | None = None
     mtu: int | None = None
     duty_cycle: float | None = None
+    pad: int = 0
 
 
 def default_name() -> str:

@@ -28,7 +28,6 @@ from nexus_node.wire.frames import (
     Opening,
     Retry,
     SealedFrame,
-    encode_items,
     parse_frame_untrusted,
 )
 
@@ -331,7 +330,7 @@ class Carriers(ABC):
             self._settle()
             if packer.items:
                 self.latest = packer.items
-                return medium.seal(encode_items(packer.items), now)
+                return medium.seal(packer.items, now)
         for one in medium.turns():
             frame = self._frame_of(one, now)
             if one.link.closed is not None:

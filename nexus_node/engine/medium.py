@@ -22,16 +22,20 @@ from nexus_node.proto.fragment import ReassemblyBudget
 from nexus_node.proto.handshake import opener_of
 from nexus_node.proto.link import Link
 from nexus_node.wire.frames import (
+    ITEM_HEAD,
     TAG_SIZE,
     Capabilities,
     Final,
     FrameKind,
     Handshaking,
     Hello,
+    Item,
     Opening,
     Reply,
     Retry,
     SealedFrame,
+    encode_items,
+    pad_items,
     sealed_header,
 )
 from nexus_node.wire.pathcost import PathCost
@@ -51,6 +55,8 @@ _HELLO_SIZE, _OPENING_SIZE, _ANNOUNCE_SIZE = 35, 123, 133
 _CONTENDERS = 8.0
 """Frames that fit into the random wait before something that many may say at once; twice as many as are
 heard, where those are more."""
+_HEAD = len(sealed_header(0, 0, 0)) + TAG_SIZE
+"""Bytes of a broadcast besides its items."""
 _HEARD_S = 2 * _HELLO_MAX_S
 _REOPEN_S = 600.0
 """So long a node that did not answer an opening is not tried again."""
@@ -329,17 +335,23 @@ class Medium:
         if len(self.told) > DESTINATIONS_MAX:
             self.told.popitem(last=False)
 
-    def seal(self, plaintext: bytes, now: float) -> bytes:
+    def seal(self, items: list[Item], now: float) -> bytes:
         """A frame for all neighbours, itself paid for as its items are."""
-        frame = self._sender.seal(plaintext, now)
+        plaintext = encode_items(items)
+        if self.profile.pad:
+            items = pad_items(items, _HEAD, self.profile.pad, self._mtu)
+        frame = self._sender.seal(encode_items(items), now)
         self.gossip.take(len(frame) - len(plaintext), now, credit=inf)
         return frame
 
     @property
     def room(self) -> int:
         """Bytes of items that one broadcast holds: what every neighbour takes."""
-        mtu = min((one.link.mtu for one in self.links.values() if one.link.up), default=self.profile.mtu)
-        return mtu - len(sealed_header(0, 0, 0)) - TAG_SIZE
+        return self._mtu - _HEAD - (ITEM_HEAD if self.profile.pad else 0)
+
+    @property
+    def _mtu(self) -> int:
+        return min((one.link.mtu for one in self.links.values() if one.link.up), default=self.profile.mtu)
 
     def turns(self) -> Iterator[Attachment]:
         """The links to be asked for a frame, each once; the one that has one goes to the end."""

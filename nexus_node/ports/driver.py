@@ -35,6 +35,8 @@ class LinkProfile:
     duty_cycle: float | None = None
     cost_per_byte: int = 0
     airtime: Callable[[int], float] | None = None
+    pad: int = 0
+    """Sealed frames are filled up to a multiple of so many bytes, or to the MTU; 0 leaves them (N3)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from nexus_node.proto.exchange import Exchange, Leave, Offer, Outcome
 from nexus_node.proto.rekey import Rekeying
 from nexus_node.proto.session import Session
 from nexus_node.wire.frames import (
+    ITEM_HEAD,
     TAG_SIZE,
     Capabilities,
     Handshaking,
@@ -28,6 +29,7 @@ from nexus_node.wire.frames import (
     Lost,
     SealedFrame,
     encode_items,
+    pad_items,
     parse_frame_untrusted,
     parse_items_untrusted,
     sealed_header,
@@ -162,8 +164,13 @@ class Link:
     @property
     def room(self) -> int:
         """Bytes of items that one sealed frame holds."""
+        return self.mtu - self._head - (ITEM_HEAD if self._profile.pad else 0)
+
+    @property
+    def _head(self) -> int:
+        """Bytes of a sealed frame besides its items."""
         index = self._session.index if self._session is not None else None
-        return self.mtu - len(sealed_header(0, index, 0)) - TAG_SIZE
+        return len(sealed_header(0, index, 0)) + TAG_SIZE
 
     @property
     def must_send(self) -> bool:
@@ -197,6 +204,8 @@ class Link:
             raise LocalError("the link is not up")
         self._confirm = False
         self._last_sealed = now
+        if self._profile.pad:
+            items = pad_items(items, self._head, self._profile.pad, self.mtu)
         frame = self._session.seal(encode_items(items))
         worn = self._session.sealed_bytes > self._rekey_bytes or self._rekey_due(now)
         if worn and self._rekeying is None:

@@ -63,6 +63,7 @@ def _overridden(profile: LinkProfile, config: CarrierConfig) -> LinkProfile:
         bps=config.bps or profile.bps,
         mtu=min(config.mtu or profile.mtu, profile.mtu),
         duty_cycle=config.duty_cycle or profile.duty_cycle,
+        pad=config.pad or profile.pad,
     )
 
 

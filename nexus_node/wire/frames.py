@@ -211,6 +211,21 @@ def encode_items(items: list[Item]) -> bytes:
     return b"".join(parts)
 
 
+def pad_items(items: list[Item], head: int, step: int, most: int) -> list[Item]:
+    """The same items, with padding that makes the whole frame a multiple of `step` bytes, or `most` (N3).
+
+    `head` is what the frame has besides. The items must leave `ITEM_HEAD` bytes of `most`.
+    """
+    size = head + len(encode_items(items))
+    wanted = min(-(-(size + ITEM_HEAD) // step) * step, most)
+    if size == min(-(-size // step) * step, most):
+        return items
+    if not items:
+        return [(ItemKind.PADDING, bytes(wanted - size - 1))]
+    # In front: the last item's length is what is left.
+    return [(ItemKind.PADDING, bytes(wanted - size - ITEM_HEAD)), *items]
+
+
 class ItemPacker:
     """Gathers items for one sealed frame of `room` bytes."""
 

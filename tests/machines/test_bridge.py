@@ -212,6 +212,15 @@ def test_a_link_for_nobodys_key_is_no_contact_and_opens_no_envelope() -> None:
         gate.send("carl", "hello", 0.0, min_bandwidth=9)
 
 
+@given(st.binary(max_size=240), st.booleans(), st.sampled_from([CARL, foreign_id(5)]))
+def test_no_text_does_harm(raw: bytes, direct: bool, sender: bytes) -> None:
+    gate = Gate(1)
+    gate.core.bridge.deliver(ForeignText(sender, "\x1b[2J", 1, raw, direct), 0.0)
+    gate.core.bridge.deliver(ForeignText(sender, "", 1, b"@" + raw, direct), 0.0)
+    gate.drain()
+    assert len(gate.inbox()) <= 2
+
+
 @given(st.integers(1, 0xFFFFFFFE))
 def test_names_of_the_foreign_round_trip(number: int) -> None:
     node_id = foreign_id(number)

@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter
+from dataclasses import replace
 from itertools import combinations
 
 import pytest
@@ -212,6 +213,31 @@ def test_a_hello_of_what_is_no_node_is_counted_and_no_more() -> None:
     assert host.core.counters["bad_node_id"] == 3
     air.run(now, 900.0)
     assert len(links(host)) == 1
+
+
+def test_n3_frames_are_filled_up_where_the_owner_wants_it() -> None:
+    """One pads, the other does not; everything sealed by the first has a size that tells nothing."""
+    air = air_of(2)
+    a, b = air.hosts
+    for host, pad in ((a, 100), (b, 0)):
+        host.core.carrier_down(air.cids[air.hosts.index(host)], "set otherwise", 0.0)
+        air.cids[air.hosts.index(host)] = host.core.carrier_up(
+            replace(LORA, pad=pad), "radio", dialed=True, now=0.0
+        )
+    introduce(a, b)
+    now = air.run(0.0, 240.0)
+    texts = ["x", "of ordinary words " * 5, random.Random(1).randbytes(700).hex()]
+    for text in texts:
+        a.send("b", text, now)
+        b.send("a", text, now)
+    now = air.run(now, now + 600)
+    assert sorted(b.inbox()) == sorted(a.inbox()) == sorted(texts)
+    sizes: list[set[int]] = [set(), set()]
+    for _, number, frame in air.sent:
+        if isinstance(parse_frame_untrusted(frame), SealedFrame):
+            sizes[number].add(len(frame))
+    assert sizes[0] == {100, 200, 255}
+    assert sizes[1] - sizes[0]
 
 
 def test_a_receipt_tells_the_round_trip_of_a_shared_medium() -> None:

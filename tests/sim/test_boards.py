@@ -15,7 +15,7 @@ from nexus_sim.world import open_world
 from tests.radio.bench import Bench, on
 from tests.radio.radios import RADIOS
 
-TEXTS = 6
+TEXTS = 3
 
 
 def run(seed: int) -> tuple[dict[Fate, int], str]:
@@ -36,11 +36,11 @@ def run(seed: int) -> tuple[dict[Fate, int], str]:
             for name in world.nodes:
                 await world.start(name)
             alice, carol = world.nodes["alice"], world.nodes["carol"]
-            await trio.sleep(900)
+            await trio.sleep(400)
             for number in range(TEXTS):
                 alice.send(carol, f"to carol {number}")
                 carol.send(alice, f"to alice {number}")
-            await trio.sleep(1800)
+            await trio.sleep(600)
             assert sorted(carol.inbox()) == [f"to carol {number}" for number in range(TEXTS)]
             assert sorted(alice.inbox()) == [f"to alice {number}" for number in range(TEXTS)]
             assert set(alice.outbox() + carol.outbox()) == {State.DELIVERED}

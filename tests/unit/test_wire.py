@@ -20,6 +20,7 @@ from nexus_node.wire.fragments import (
 )
 from nexus_node.wire.frames import (
     COOKIE_SIZE,
+    ITEM_HEAD,
     TAG_SIZE,
     BroadcastShare,
     Capabilities,
@@ -33,6 +34,7 @@ from nexus_node.wire.frames import (
     Retry,
     SealedFrame,
     encode_items,
+    pad_items,
     parse_capabilities_untrusted,
     parse_frame_untrusted,
     parse_items_untrusted,
@@ -340,3 +342,21 @@ def test_parsers_raise_nothing_but_bad_wire(name: str, data: bytes) -> None:
         PARSERS[name](data)
     except BadWire as error:
         assert error.code.isidentifier()
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 8), st.binary(max_size=60)), max_size=4),
+    st.integers(1, 300),
+    st.integers(0, 40),
+)
+def test_n3_padded_items_are_the_same_and_of_even_size(
+    items: list[tuple[int, bytes]], step: int, head: int
+) -> None:
+    plain = head + len(encode_items(items))
+    most = plain + ITEM_HEAD + 50
+    padded = pad_items(items, head, step, most)
+    size = head + len(encode_items(padded))
+    assert plain <= size <= most
+    assert size % step == 0 or size == most
+    found = list(parse_items_untrusted(encode_items(padded)))
+    assert [item for item in found if item[0] != ItemKind.PADDING] == items
