@@ -50,7 +50,7 @@ def mesh() -> Iterator[Mesh]:
 def bridged(node: RunningNode) -> RunningNode:
     """Started, its device set up, and Carl its contact."""
     node.start()
-    wait_until(lambda: node.status()["carriers"][-1]["state"] == "listening", 15, "the device set up")
+    wait_until(lambda: node.status()["carriers"][-1]["state"] == "listening", 40, "the device set up")
     ask(node.home, "contact", "add", "carl", f"meshtastic:{CARL:08x}")
     return node
 
@@ -66,7 +66,9 @@ def test_texts_both_ways_marked_and_never_delivered(mesh: Mesh, tmp_path: Path) 
         (row,) = ask(alice.home, "contact", "list")
         assert (row["name"], row["uri"], row["end_to_end"]) == ("carl", "meshtastic:!0c0c0c0c", False)
         with MeshUser(mesh.ports[CARL]) as carl:
-            carl.listen(2)  # the devices tell each other their keys
+            carl.tell("yes", GATE)  # by then the devices have each other's keys
+            wait_until(lambda: len(texts(alice)) == 1, 40, "the text")
+            carl.listen(2.5)
             message = alice.send("carl", "are you there?")
             carl.until(lambda: carl.texts)
             assert carl.texts == [(GATE, CARL, "are you there?")]
@@ -82,13 +84,10 @@ def test_texts_both_ways_marked_and_never_delivered(mesh: Mesh, tmp_path: Path) 
             with pytest.raises(ControlError, match="nothing proves that it is delivered"):
                 alice.wait(message, "delivered", 5)
             # In: to the device, or on the channel by name; not what was for all.
-            carl.say("yes", GATE)
-            wait_until(lambda: len(texts(alice)) == 1, 15, "the answer")
-            carl.listen(2.5)
             carl.say("nobody in particular")
             carl.listen(2.5)
             carl.say("@Alice, on the channel")
-            wait_until(lambda: len(texts(alice)) == 2, 15, "the text by name")
+            wait_until(lambda: len(texts(alice)) == 2, 40, "the text by name")
             assert texts(alice) == [("carl", "yes", False), ("carl", "@Alice, on the channel", False)]
             # Long ones go in parts, too long ones are refused.
             long = "word " * 70
@@ -103,7 +102,7 @@ def test_texts_both_ways_marked_and_never_delivered(mesh: Mesh, tmp_path: Path) 
         with MeshUser(mesh.ports[STRANGER]) as stranger:
             stranger.say("@alice you do not know me")
             wait_until(
-                lambda: alice.status()["counters"].get("bridge_strangers") == 1, 15, "the stranger counted"
+                lambda: alice.status()["counters"].get("bridge_strangers") == 1, 40, "the stranger counted"
             )
         assert len(texts(alice)) == 2
         events = ask(alice.home, "events")
@@ -122,9 +121,8 @@ def test_names_lead_through_the_gateway_both_ways(mesh: Mesh, tmp_path: Path) ->
         bridged(alice)
         bob.start()
         introduce(alice, bob)
-        carl.listen(2)
-        carl.say("@bob: how is it there?", GATE)
-        wait_until(lambda: bool(bob.inbox()), 20, "the text at Bob's")
+        carl.tell("@bob: how is it there?", GATE)
+        wait_until(lambda: bool(bob.inbox()), 40, "the text at Bob's")
         assert texts(bob) == [("alice", "carl by Meshtastic, not end-to-end: how is it there?", True)]
         bob.wait(bob.send("alice", "@carl all well"), "delivered", 20)
         carl.until(lambda: carl.texts)
@@ -141,9 +139,8 @@ def test_once_and_for_good(mesh: Mesh, tmp_path: Path) -> None:
     with RunningNode(tmp_path / "alice", [mesh.carrier(GATE)]) as alice:
         bridged(alice)
         with MeshUser(mesh.ports[CARL]) as carl:
-            carl.listen(2)
-            carl.say("once", GATE)
-            wait_until(lambda: len(texts(alice)) == 1, 15, "the text")
+            carl.tell("once", GATE)
+            wait_until(lambda: len(texts(alice)) == 1, 40, "the text")
             alice.kill9()
             radio, alice.carriers = alice.carriers, []
             alice.start()
@@ -156,10 +153,10 @@ def test_once_and_for_good(mesh: Mesh, tmp_path: Path) -> None:
             alice.carriers = radio
             alice.start()
             carl.until(lambda: carl.texts)
-            wait_until(lambda: alice.outbox()[0]["state"] == "sent", 15, "sent")
+            wait_until(lambda: alice.outbox()[0]["state"] == "sent", 40, "sent")
             alice.kill9()
             alice.start()
-            wait_until(lambda: alice.status()["carriers"][-1]["state"] == "listening", 15, "set up again")
+            wait_until(lambda: alice.status()["carriers"][-1]["state"] == "listening", 40, "set up again")
             carl.listen(5)
             assert [text for *_, text in carl.texts] == ["when you can"]
             assert alice.outbox()[0]["state"] == "sent"

@@ -8,7 +8,7 @@ from typing import Self
 
 from nexus_firmware import meshtastic
 from nexus_firmware.meshtastic import TEXT_PORT, MeshtasticDecoder
-from nexus_firmware.meshtastic_events import BROADCAST, Ack, ConfigComplete, Event, MyNode, Packet
+from nexus_firmware.meshtastic_events import BROADCAST, Ack, AckKind, ConfigComplete, Event, MyNode, Packet
 
 _NONCE = 4711
 
@@ -42,6 +42,19 @@ class MeshUser:
         )
         self._socket.sendall(packet)
         return number
+
+    def tell(self, text: str, to: int, seconds: float = 90) -> None:
+        """Say it to one node until its device acknowledges it: at first neither knows the other's key."""
+        end = time.monotonic() + seconds
+        while True:
+            number = self.say(text, to)
+            while not (found := [ack.kind for ack in self.acks if ack.packet_id == number]):
+                assert time.monotonic() < end, f"no answer to {text!r}; heard {self.acks}"
+                self.listen(0.1)
+            if AckKind.EXPLICIT in found:
+                return
+            self._socket.sendall(meshtastic.heartbeat(announce=True))
+            self.listen(2.5)
 
     def listen(self, seconds: float) -> None:
         """Take what comes within that time."""
