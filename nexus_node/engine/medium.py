@@ -73,10 +73,12 @@ through, for they collide."""
 class _Heard:
     """A node whose HELLO was heard."""
 
-    __slots__ = ("at", "avoid_until")
+    __slots__ = ("at", "avoid_until", "index")
 
     def __init__(self, now: float) -> None:
         self.at = now
+        self.index: int | None = None
+        """Of its broadcasts; another one shows that it has started anew."""
         self.avoid_until = -inf
 
 
@@ -252,7 +254,10 @@ class Medium:
             raise BadWire("own_hello")
         agreement_key_of(peer)  # no link can be opened with what is no node id: BadWire
         self._hellos += 1
-        if self._note(peer, now) and self._answer_at == inf:
+        fresh = self._note(peer, now)
+        heard = self._heard[peer]
+        anew, heard.index = heard.index not in (None, hello.index), hello.index
+        if (fresh or anew) and self._answer_at == inf:  # who slept may have missed what was said meanwhile
             self._answer_at, self._hellos = now + self._wait(_HELLO_SIZE), 0
         known = self.links.get(peer)
         if known is not None:
