@@ -100,7 +100,7 @@ class NodeCore(Carriers):
         self._composer = Composer(identity, rng)
         self._events: deque[Event] = deque()
         self.contacts = Contacts(store, identity.node_id, self._emit)
-        self.objects = Objects(store)
+        self.objects = Objects(store, self._arm_expiry_ms)
         self._receipts = Receipts(store)
         self.router = Router(
             identity,
@@ -417,6 +417,10 @@ class NodeCore(Carriers):
         """A message is over at that time."""
         self._expiry_at = min(self._expiry_at, at)
         self._arm(at)
+
+    def _arm_expiry_ms(self, expires_ms: int) -> None:
+        """The same, by the wall clock: something is over at those milliseconds since 1970."""
+        self._arm_expiry(expires_ms / 1000 - self.wall.offset_s)
 
     def _emit(self, event: str, fields: dict[str, Value]) -> None:
         self._events.append(Event(event, self.wall.ms(self._now), fields))

@@ -1,6 +1,6 @@
 """Objects people put and get: immutable, addressed by content (N7)."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from nexus_node.base.errors import InputError
 from nexus_node.base.ids import ObjectId
@@ -12,8 +12,10 @@ from nexus_node.wire.dataobject import KIND_BLOB, describe
 class Objects:
     """The node's own objects."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, arm_expiry: Callable[[int], None]) -> None:
+        """`arm_expiry` is told when an object's time is over, in milliseconds since 1970."""
         self._store = store
+        self._arm_expiry = arm_expiry
 
     def put(
         self, content: bytes, *, now_ms: int, min_bandwidth: int = 0, ttl_s: int | None = None
@@ -28,7 +30,10 @@ class Objects:
             header.id, header.kind, header.size, header.root, now_ms, expires_ms, min_bandwidth, total, total
         )
         self._store.put_object(stored, chunks)
-        return self._store.get_object(header.id) or stored
+        stored = self._store.get_object(header.id) or stored
+        if stored.expires_ms is not None:
+            self._arm_expiry(stored.expires_ms)
+        return stored
 
     def get(self, object_id: ObjectId) -> StoredObject:
         """Raises InputError when it is not here."""

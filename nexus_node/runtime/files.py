@@ -148,6 +148,7 @@ async def put(node: Node, args: Json) -> Json:
     min_bandwidth = amount(args, "min_bandwidth", BANDWIDTH_MAX) or 0
     content = await _read(file_path(args), OBJECT_MAX)
     stored = node.core.objects.put(content, now_ms=node.wall_ms(), min_bandwidth=min_bandwidth, ttl_s=ttl_s)
+    node.pump.after()  # the timer may be due earlier now
     return _object(stored)
 
 
