@@ -156,8 +156,12 @@ class Room:
         if self._since.get(current, at_ms) >= at_ms:
             return
         for epoch in [one for one in self.keys if one != current and self._since[one] < at_ms]:
-            del self.keys[epoch], self._since[epoch]
-            self._store.drop_epoch(self.group.id, epoch)
+            self.forget(epoch)
+
+    def forget(self, epoch: OperationId) -> None:
+        """The keys of that epoch go."""
+        del self.keys[epoch], self._since[epoch]
+        self._store.drop_epoch(self.group.id, epoch)
 
     def _save(self, epoch: OperationId, keys: EpochKeys) -> None:
         body = self._vault.seal(keys.header_key + (keys.secret or b""), self._rng, epoch)

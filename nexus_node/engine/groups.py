@@ -300,6 +300,9 @@ class Groups(GroupReader):
         everything = [one.encode() for one in log.since(())]
         with self._store.atomic():
             self._store.set_meta(_OWED + room.group.id.hex(), b"")
+            for older in ids:
+                if older in room.keys and older != epoch:  # nobody was told of it: nothing was sealed for it
+                    room.forget(older)
             told = sorted((state.members | gone) - {own})
             brief = Operations(room.group.id, tuple(one.encode() for one in news))
             heard = self.air.operations(brief, dict.fromkeys(set(told) - added, 0)) if news else set()
