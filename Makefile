@@ -82,6 +82,7 @@ vectors: dev
 	$(BIN)/python tests/vectors/make_reconcile.py
 	$(BIN)/python tests/vectors/make_custody.py
 	$(BIN)/python tests/vectors/make_group.py
+	$(BIN)/python tests/vectors/make_pub.py
 
 # Re-pins every dependency; needs pip-tools.
 lock:

@@ -164,6 +164,22 @@ GROUP_AHEAD_MAX = 2048
 GROUP_SECRET_S = MESSAGE_TTL_S
 """How long the secret of an epoch is kept for members that may lack it."""
 
+# --- publish and subscribe ----------------------------------------------------------------------
+SUBSCRIPTIONS_PER_NEIGHBOUR = 1024
+"""Subscriptions of one neighbour, its own neighbours' among them, and of the node itself; 300 bytes each."""
+PUBLICATIONS_MAX = 4096
+"""Published objects known of, others' as well as own: each is in the store; the oldest goes."""
+NOTICES_PER_NEIGHBOUR = 8192
+"""Published objects that one neighbour is known to have; 100 bytes each."""
+SUBSCRIBERS_REMEMBERED = 64
+"""Neighbours without a link of which it is remembered what they have."""
+PUBLISHED_BURST, PUBLISHED_PER_S = 64, 0.1
+"""What is taken of one publisher: 64 at once, and one each 10 s."""
+PUBLISHERS_TIMED = 4096
+"""Publishers whose pace is remembered."""
+PULLS_MAX = 256
+"""Published objects asked for and not yet here."""
+
 # --- control ------------------------------------------------------------------------------------
 CONTROL_LINE_MAX = MIB
 """Longest request line; a 64 KB text in JSON escapes to at most 384 KB."""

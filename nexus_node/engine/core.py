@@ -45,6 +45,7 @@ from nexus_node.engine.group_book import GroupBook
 from nexus_node.engine.groups import Groups
 from nexus_node.engine.inbound import Inbound
 from nexus_node.engine.medium import Medium
+from nexus_node.engine.notify import Notifier
 from nexus_node.engine.objects import Objects
 from nexus_node.engine.peers import Attachment
 from nexus_node.engine.planner import Planner
@@ -183,10 +184,22 @@ class NodeCore(Carriers):
             dead=self._give_up,
             ended=self._file_ended,
         )
+        self.notifier = Notifier(
+            identity,
+            store,
+            self.router,
+            self.forwarder,
+            counters=self.counters,
+            emit=self._emit,
+            arm=self._arm,
+            arm_expiry=self._arm_expiry,
+            wake=self._wake,
+            wall=self.wall,
+        )
         self._server = Server(
             self.router,
             self.forwarder,
-            sources=[self.delivery.served, self.relay.served],
+            sources=[self.delivery.served, self.relay.served, self.notifier.served],
             counters=self.counters,
             wake=self._wake,
         )
@@ -238,9 +251,17 @@ class NodeCore(Carriers):
             self.fetcher,
             self._server,
             self.groups,
+            self.notifier,
             self.counters,
         )
-        self._promising = (self.groups.air, self.delivery, self.relay, self.router, self._inbound)
+        self._promising = (
+            self.groups.air,
+            self.delivery,
+            self.relay,
+            self.router,
+            self._inbound,
+            self.notifier,
+        )
         self.planner.start(now)
         self._arm(now)
 
@@ -253,6 +274,7 @@ class NodeCore(Carriers):
         self.relay.fill(peer, packer)
         self.router.fill(peer, packer, now)
         self._server.feed(attachment, now)
+        self.notifier.feed(attachment, peer, now)
         bulk_first = attachment.frames_sent % _BULK_FIRST_EVERY == 0
         paused = self.router.paused(peer, now)
         rooms = (
@@ -288,6 +310,7 @@ class NodeCore(Carriers):
         self.courier.met(peer, self._now)
         self.router.neighbour_down(peer, self._now)  # it may have forgotten what it knew of paths
         self._links_changed(peer)
+        self.notifier.met(peer, self._now)
         if self._read_receipts:
             for seq, receipt in self.store.to_tell(peer, limit=RECEIPTS_WAITING):
                 self._receipts.add(peer, receipt, read=seq)
@@ -310,6 +333,7 @@ class NodeCore(Carriers):
             self._receipts.forget(peer)
             self.courier.parted(peer, self._now)
             self._server.forget(address_of(peer))
+            self.notifier.parted(peer, self._now)
         self.planner.links_changed(peer, self._now, retuned=retuned)
         self.fetcher.route_changed(address_of(peer), self._now)
         self.router.relays_changed = True
@@ -348,6 +372,7 @@ class NodeCore(Carriers):
         self.relay.expire(now)
         self.courier.expire(now)
         self.fetcher.expire(now)
+        self.notifier.expire(now)
         self.bridge.expire(now)
         self.groups.expire(now)
         if now >= self._expiry_at:
@@ -358,6 +383,7 @@ class NodeCore(Carriers):
         self.delivery.expire_messages(now)
         self.relay.expire_messages(now)
         self.store.expire_objects(self.wall.ms(now))
+        self.notifier.expire_published(now)
         self._expiry_at = float("inf")
         for expiry in (
             self.store.next_expiry_ms(),

@@ -13,6 +13,7 @@ from nexus_node.engine.fetching import Fetcher
 from nexus_node.engine.forward import Forwarder, object_prefix
 from nexus_node.engine.groups import Groups
 from nexus_node.engine.inbound import Inbound
+from nexus_node.engine.notify import Notifier
 from nexus_node.engine.peers import Attachment
 from nexus_node.engine.receipts import Answer
 from nexus_node.engine.relay import Relay
@@ -62,6 +63,7 @@ class Dispatcher:
         fetcher: Fetcher,
         server: Server,
         groups: Groups,
+        notifier: Notifier,
         counters: Counter[str],
     ) -> None:
         self._own = own
@@ -98,6 +100,10 @@ class Dispatcher:
             Context.OFFER_OBJECT: self._inbound_offer,
             Context.ASK: self._ask,
             Context.CHUNK: self._chunk,
+            Context.SUBSCRIBE: notifier.take_subscribe,
+            Context.HINT: notifier.take_hint,
+            Context.PULL: notifier.take_pull,
+            Context.PUBLISHED: notifier.take_published,
         }
 
     def take(self, link: Attachment, kind: int, body: bytes, now: float) -> None:

@@ -16,6 +16,7 @@ from nexus_node.ports.store import Correspondent, Fact, Incoming, Outgoing, Stor
 from nexus_node.store.check_custody import CUSTODY_CHECKS
 from nexus_node.store.check_groups import GROUP_CHECKS
 from nexus_node.store.check_objects import OBJECT_CHECKS, an_object
+from nexus_node.store.check_pub import PUB_CHECKS
 from nexus_node.store.expect import expect, expect_raises
 
 MakeStore = Callable[[int], Store]
@@ -494,4 +495,5 @@ CHECKS: tuple[Callable[[MakeStore], None], ...] = (
     *OBJECT_CHECKS,
     *CUSTODY_CHECKS,
     *GROUP_CHECKS,
+    *PUB_CHECKS,
 )

@@ -37,6 +37,7 @@ _TABLES = (
     "slips",
     "groups",
     "group_rows",
+    "subscriptions",
 )
 _MISSES_MAX = 5_000
 """Row numbers tried in vain before the rest counts as lost; a damaged inner page hides some 4,000 rows."""

@@ -26,6 +26,7 @@ from nexus_node.store.objects import ObjectTable
 from nexus_node.store.outbox import OutboxTable
 from nexus_node.store.packs import FileDisk, Packs
 from nexus_node.store.people import PeopleTable
+from nexus_node.store.pub import PubTable
 from nexus_node.store.recover import recover
 
 CHECK_MAX = 64 * MIB
@@ -34,7 +35,7 @@ _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
 """What SQLite calls it when reading fails because of what it read."""
 
 
-class SqlStore(ObjectTable, OutboxTable, InboxTable, PeopleTable, CustodyTable, GroupTable):
+class SqlStore(ObjectTable, OutboxTable, InboxTable, PeopleTable, CustodyTable, GroupTable, PubTable):
     """All tables together: the whole store port on any SQLite connection."""
 
 

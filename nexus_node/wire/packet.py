@@ -53,6 +53,12 @@ class Context(IntEnum):
     ACQUAINTANCE = 19
     """See `nexus_node.wire.custody`."""
 
+    SUBSCRIBE = 20
+    HINT = 21
+    PULL = 22
+    PUBLISHED = 23
+    """These four: see `nexus_node.wire.pub`."""
+
     OFFER_OBJECT = 24
     ASK = 25
     CHUNK = 26

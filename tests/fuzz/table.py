@@ -101,6 +101,17 @@ from nexus_node.wire.packet import (
     parse_refusal_untrusted,
 )
 from nexus_node.wire.pathcost import PathCost, parse_path_cost_untrusted
+from nexus_node.wire.pub import (
+    Mode,
+    Published,
+    Reference,
+    Subscription,
+    Topic,
+    TopicKind,
+    parse_hints_untrusted,
+    parse_published_untrusted,
+    parse_subscriptions_untrusted,
+)
 from nexus_node.wire.reconcile import (
     BEGIN,
     END,
@@ -287,6 +298,27 @@ _descriptions = st.builds(
     st.text(st.characters(exclude_categories=["Cs"]), max_size=34),
     st.text(st.characters(exclude_categories=["Cs"]), max_size=17),
     st.binary(max_size=40),
+)
+
+# --- publish and subscribe ------------------------------------------------------------------------------
+_topics = st.one_of(
+    st.builds(Topic, st.sampled_from([TopicKind.KEY, TopicKind.PREFIX]), st.binary(max_size=33)),
+    _sixteen.map(lambda address: Topic(TopicKind.NODE, address)),
+    st.builds(
+        lambda kind, parts: Topic(kind, "/".join(parts).encode("utf-8", "replace")),
+        st.sampled_from([TopicKind.SCOPE, TopicKind.SCOPE_PREFIX]),
+        st.tuples(st.sampled_from(["geo", "topic", "sea"]), st.text(max_size=8), st.text(max_size=8)),
+    ),
+)
+_subscriptions = st.builds(Subscription, _topics, st.sampled_from(Mode), _u8, _u16, _u32)
+_publications = st.builds(
+    lambda publisher, time, ttl, topic, what, half: Published(publisher, time, ttl, topic, what, 2 * half),
+    _hash32,
+    _u32,
+    st.integers(0, 2_600_000),
+    _topics,
+    st.text(st.characters(exclude_categories=["Cs"]), max_size=40) | st.builds(Reference, _headers, _u32),
+    _hash32,
 )
 
 # --- reconciliation -----------------------------------------------------------------------------------
@@ -612,6 +644,17 @@ TABLE: dict[str, Target] = {
         parse_reconcile_untrusted,
         _reconciling.map(lambda message: message.encode()),
         lambda value: value.encode(),
+    ),
+    "nexus_node.wire.pub.parse_subscriptions_untrusted": Target(
+        parse_subscriptions_untrusted,
+        st.lists(_subscriptions, max_size=4).map(lambda all_: b"".join(one.encode() for one in all_)),
+        lambda value: b"".join(one.encode() for one in value),
+    ),
+    "nexus_node.wire.pub.parse_hints_untrusted": Target(
+        parse_hints_untrusted, st.lists(_sixteen, max_size=65).map(b"".join), b"".join
+    ),
+    "nexus_node.wire.pub.parse_published_untrusted": Target(
+        parse_published_untrusted, _publications.map(Published.encode), Published.encode
     ),
     "nexus_node.wire.transfer.parse_offer_untrusted": Target(
         parse_offer_untrusted,

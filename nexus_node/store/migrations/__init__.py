@@ -11,6 +11,7 @@ from nexus_node.store.migrations import (
     m0005_partial,
     m0006_files,
     m0007_groups,
+    m0008_pub,
 )
 
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
@@ -21,6 +22,7 @@ MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     m0005_partial.migrate,
     m0006_files.migrate,
     m0007_groups.migrate,
+    m0008_pub.migrate,
 )
 VERSION = len(MIGRATIONS)
 
