@@ -194,6 +194,7 @@ class NodeCore(Carriers):
             arm=self._arm,
             arm_expiry=self._arm_expiry,
             wake=self._wake,
+            fetcher=self.fetcher,
             wall=self.wall,
         )
         self._server = Server(

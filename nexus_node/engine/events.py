@@ -15,6 +15,7 @@ class Event:
     link_up {peer, carrier} · link_down {peer, carrier, why} · contact_added, contact_removed {name, address}
     · group_invited, group_joined, group_left {group, group_id, from} · group_changed {group, epoch, members,
     admin_sequence} · group_discarded {group, operation, why} · group_message_failed {group, id}
+    · published {topic, publisher, object, published_ms, text, refers} · object_arrived {object}
     · trace_hop {trace, hop, address, rtt_ms, last}
     """
 

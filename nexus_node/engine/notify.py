@@ -9,6 +9,7 @@ from enum import IntEnum
 from nexus_node.base.errors import BadWire, InputError, StoreCorrupt, StoreFull
 from nexus_node.base.ids import Address, NodeId, ObjectId
 from nexus_node.base.limits import (
+    ATTACHMENT_MAX,
     CHUNK_SIZE,
     NOTICES_PER_NEIGHBOUR,
     PUBLICATIONS_MAX,
@@ -19,8 +20,10 @@ from nexus_node.base.limits import (
     SUBSCRIBERS_REMEMBERED,
     SUBSCRIPTIONS_PER_NEIGHBOUR,
 )
+from nexus_node.crypto.address import address_of
 from nexus_node.crypto.identity import Identity
 from nexus_node.engine.events import Emit
+from nexus_node.engine.fetching import Fetcher
 from nexus_node.engine.forward import Forwarder
 from nexus_node.engine.peers import Attachment
 from nexus_node.engine.router import Router
@@ -29,7 +32,7 @@ from nexus_node.engine.wallclock import WallClock
 from nexus_node.ports.store import Keep, Store, StoredObject
 from nexus_node.proto.budget import TokenBucket
 from nexus_node.proto.pubsub import OWN, Asked, Entry, Wanted, topics_of
-from nexus_node.wire.dataobject import ObjectHeader, describe
+from nexus_node.wire.dataobject import describe
 from nexus_node.wire.packet import HEADER_SIZE, Context, Packet, Priority
 from nexus_node.wire.pub import (
     ALL,
@@ -49,6 +52,7 @@ from nexus_node.wire.pub import (
     parse_published_untrusted,
     parse_subscriptions_untrusted,
 )
+from nexus_node.wire.transfer import Offer
 
 TTL_S = 7 * 24 * 3600
 """How long something published is kept, unless its publisher says otherwise."""
@@ -73,6 +77,8 @@ _INTAKE, _INTAKE_PER_S = 512, 20
 """Published objects taken of one neighbour."""
 _CHANGES, _CHANGES_PER_S = 64, 2
 """SUBSCRIBE packets taken of one neighbour: each has all that is published looked through."""
+_LOOK_S = 600.0
+"""How often objects are looked for that are pointed to."""
 _AHEAD_S = 24 * 3600
 """How far ahead a publisher's clock may be."""
 
@@ -96,7 +102,7 @@ class _Known:
     size: int
     arrived_ms: int
     expires_ms: int
-    refers: ObjectHeader | None
+    refers: Reference | None
     shown: bool = False
     """Whether this node's own subscriptions have told of it."""
 
@@ -157,6 +163,7 @@ class Notifier:
         arm: Callable[[float], None],
         arm_expiry: Callable[[float], None],
         wake: Callable[[Attachment], None],
+        fetcher: Fetcher,
         wall: WallClock,
     ) -> None:
         self._identity = identity
@@ -168,6 +175,9 @@ class Notifier:
         self._arm = arm
         self._arm_expiry = arm_expiry
         self._wake = wake
+        self._fetcher = fetcher
+        self._look_at = float("inf")
+        """When to look again for objects that are pointed to and not here."""
         self._wall = wall
         self.promised = False
         """Whether something is queued that rests on what is not durable yet."""
@@ -232,6 +242,7 @@ class Notifier:
         for known in list(self._known.values()):
             if not known.shown and topic in topics_of(known.topic, known.publisher):
                 self._show(known, self._read(known))
+        self._look(now)
 
     def unsubscribe(self, topic: Topic, now: float) -> None:
         """Raises InputError when there is no such subscription."""
@@ -253,11 +264,13 @@ class Notifier:
                     yield known.id, published
 
     def served(self, prefix: bytes, asker: Address) -> Served | None:
-        """The object that something published here points to: anybody may have it."""
+        """The object that something published here points to: anybody may have it. Of what others have
+        published only what was fetched because of that: pointing to it makes nothing public."""
         for known in self._known.values():
-            if known.refers is not None and known.refers.id.startswith(prefix):
-                stored = self._store.get_object(known.refers.id)
-                if stored is not None and stored.complete:
+            if known.refers is not None and known.refers.header.id.startswith(prefix):
+                stored = self._store.get_object(known.refers.header.id)
+                own = known.publisher == self._identity.node_id
+                if stored is not None and stored.complete and (own or stored.keep is Keep.CACHED):
                     return Served(self._store, stored.id, stored.min_bandwidth)
         return None
 
@@ -282,6 +295,7 @@ class Notifier:
         for entry in self.wanted.of(peer).values():
             entry.expires = min(entry.expires, grace)
         self._arm(neighbour.renew_at)
+        self._look(now)
         self._stir(peer)
 
     def parted(self, peer: NodeId, now: float) -> None:
@@ -618,6 +632,8 @@ class Notifier:
         for who, mode in self.wanted.takers(known.topic, known.publisher).items():
             if who is OWN:
                 self._show(known, published)
+                if not self._has_referred(known):
+                    self._look(now)
             elif who in self._neighbours:
                 self._notify(who, self._neighbours[who], key, mode, now)
         return known
@@ -630,7 +646,6 @@ class Notifier:
         if published is None or known.publisher == self._identity.node_id:
             return
         known.shown = True
-        is_text = isinstance(published.what, str)
         self._emit(
             "published",
             {
@@ -639,8 +654,36 @@ class Notifier:
                 "object": known.id.hex(),
                 "published_ms": published.time * 1000,
                 "text": published.what if isinstance(published.what, str) else None,
-                "refers": None if is_text or known.refers is None else known.refers.id.hex(),
+                "refers": None if known.refers is None else known.refers.header.id.hex(),
             },
+        )
+
+    def _look(self, now: float) -> None:
+        """Fetch the objects that are pointed to where this node has subscribed, from who published them."""
+        missing = [one for one in self._known.values() if one.shown and not self._has_referred(one)]
+        for known in missing:
+            self._fetch(known, now)
+        self._look_at = now + _LOOK_S if missing else float("inf")
+        self._arm(self._look_at)
+
+    def _has_referred(self, known: _Known) -> bool:
+        if known.refers is None or known.refers.header.size > ATTACHMENT_MAX:
+            return True
+        stored = self._store.get_object(known.refers.header.id)
+        return stored is not None and stored.complete
+
+    def _fetch(self, known: _Known, now: float) -> None:
+        if known.refers is None or self._fetcher.progress(known.refers.header.id) is not None:
+            return
+        header, bps = known.refers.header, known.refers.min_bandwidth
+
+        def done(at: float) -> None:
+            self._emit("object_arrived", {"object": header.id.hex()})
+
+        offer = Offer(header, bps, address_of(known.publisher))
+        now_ms = self._wall.ms(now)
+        self._fetcher.begin(
+            known.publisher, offer, bps, now_ms, now, done, store=self._store, keep=Keep.CACHED
         )
 
     def _content(self, known: _Known) -> bytes | None:
@@ -669,6 +712,9 @@ class Notifier:
             if neighbour.changed or neighbour.queue:
                 self._stir(peer)
             self._arm(neighbour.renew_at)
+        if now >= self._look_at:
+            self._look(now)
+        self._arm(self._look_at)
         for key, pull in list(self._pulls.items()):
             if now >= pull.due:
                 self._pull_again(key, pull, now)
@@ -693,7 +739,7 @@ class Notifier:
 
 
 def _known(published: Published, stored: StoredObject) -> _Known:
-    refers = published.what.header if isinstance(published.what, Reference) else None
+    refers = published.what if isinstance(published.what, Reference) else None
     return _Known(
         stored.id,
         published.topic,

@@ -27,8 +27,9 @@ from nexus_node.runtime.arguments import (
 from nexus_node.runtime.node import Node
 from nexus_node.wire.dataobject import KIND_BLOB, KIND_FILE, KIND_MESSAGE
 from nexus_node.wire.description import Description
+from nexus_node.wire.pub import KIND_PUBLISHED
 
-_KINDS = {KIND_BLOB: "blob", KIND_MESSAGE: "message", KIND_FILE: "file"}
+_KINDS = {KIND_BLOB: "blob", KIND_MESSAGE: "message", KIND_FILE: "file", KIND_PUBLISHED: "published"}
 
 
 # --- attached to messages ---------------------------------------------------------------------------

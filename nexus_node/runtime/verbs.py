@@ -24,6 +24,7 @@ from nexus_node.runtime.files import attachments, get, objects, put, send_files
 from nexus_node.runtime.groups import GROUP_VERBS, group_list, send_to_group, sent, sent_state
 from nexus_node.runtime.network import events, paths, status, trace
 from nexus_node.runtime.node import Node
+from nexus_node.runtime.pub import PUB_VERBS, published, subscriptions
 from nexus_node.wire.uri import make_uri
 
 _PAGE = 200
@@ -293,6 +294,7 @@ IMMEDIATE: dict[str, Immediate] = {
     "send": send,
     "status": status,
     **GROUP_VERBS,
+    **PUB_VERBS,
 }
 """Answered at once; the answers of one block of requests share a commit."""
 
@@ -308,6 +310,8 @@ STREAMS: dict[str, Callable[[Node, Json], AsyncGenerator[Json, None]]] = {
     "outbox": outbox,
     "inbox": inbox,
     "objects": objects,
+    "subscriptions": subscriptions,
+    "published": published,
     "paths": paths,
     "trace": trace,
     "events": events,

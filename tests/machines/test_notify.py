@@ -11,8 +11,9 @@ from nexus_node.base.limits import PUBLISHED_BURST, SUBSCRIPTIONS_PER_NEIGHBOUR
 from nexus_node.crypto.identity import Identity
 from nexus_node.ports.driver import LinkProfile
 from nexus_node.ports.store import Keep
+from nexus_node.wire.dataobject import ObjectHeader
 from nexus_node.wire.packet import Context, Packet
-from nexus_node.wire.pub import Mode, Published, Topic, TopicKind, topic_of
+from nexus_node.wire.pub import Mode, Published, Reference, Topic, TopicKind, topic_of
 
 from .mesh import Mesh
 from .world import DATAGRAM, NARROW, STREAM, WALL
@@ -22,7 +23,7 @@ SLOW = LinkProfile(mtu=255, bps=1200, half_duplex=True)
 NEWS = "scope:topic/news"
 
 
-def publish(mesh: Mesh, who: str, text: str, topic: str = NEWS, **options) -> bytes:
+def publish(mesh: Mesh, who: str, text: str | Reference, topic: str = NEWS, **options) -> bytes:
     object_id, _ = mesh[who].core.notifier.publish(topic_of(topic), text, mesh.now, **options)
     mesh[who].core.commit()
     return object_id
@@ -405,3 +406,46 @@ def test_n8_a_publisher_needs_a_clock_that_is_set_and_a_topic_of_its_own():
     mesh["a"].core.wall.offset_s = 0.0
     with pytest.raises(InputError, match="clock is not set"):
         publish(mesh, "a", "x")
+
+
+def put(mesh: Mesh, who: str, content: bytes, **options) -> Reference:
+    """Put an object, to be pointed to."""
+    stored = mesh[who].core.objects.put(content, now_ms=0, **options)
+    return Reference(ObjectHeader(stored.kind, stored.size, stored.root), stored.min_bandwidth)
+
+
+def test_n8_an_object_that_is_pointed_to_is_fetched_by_who_has_subscribed_and_nobody_else():
+    mesh = Mesh("a", "b", "c")
+    mesh.join("a", "b", WIFI)
+    mesh.join("b", "c", SLOW)
+    subscribe(mesh, "c")
+    mesh.run(300)
+    content = random.Random(1).randbytes(100_000)
+    refers = put(mesh, "a", content, min_bandwidth=10_000)
+    publish(mesh, "a", refers)
+    mesh.run(300)
+    assert [event.fields["refers"] for event in mesh["c"].events if event.event == "published"] == [
+        refers.header.id.hex()
+    ]
+    stored = mesh["c"].store.get_object(refers.header.id)
+    assert stored is None or stored.chunks_have == 0  # the way is too slow for it
+    mesh.part("b", "c")
+    del mesh.wires[frozenset(("b", "c"))]
+    mesh.join("b", "c", WIFI)
+    mesh.run(700)
+    assert b"".join(mesh["c"].store.read_object(refers.header.id)) == content
+    assert "object_arrived" in [event.event for event in mesh["c"].events]
+    assert mesh["b"].store.get_object(refers.header.id) is None
+
+
+def test_n8_pointing_to_what_somebody_else_has_makes_it_not_public():
+    mesh = Mesh("a", "b")
+    mesh.join("a", "b")
+    subscribe(mesh, "a")
+    mesh.run(1)
+    secret = put(mesh, "a", b"my own" * 2000)
+    publish(mesh, "b", secret)
+    mesh.run(1)
+    assert mesh["a"].core.notifier.served(secret.header.id[:8], mesh["b"].identity.address) is None
+    publish(mesh, "a", secret)
+    assert mesh["a"].core.notifier.served(secret.header.id[:8], mesh["b"].identity.address) is not None
