@@ -177,7 +177,7 @@ PUBLISHED_BURST, PUBLISHED_PER_S = 64, 0.1
 """What is taken of one publisher: 64 at once, and one each 10 s."""
 PUBLISHERS_TIMED = 4096
 """Publishers whose pace is remembered."""
-PULLS_MAX = 256
+PULLS_MAX = 1024
 """Published objects asked for and not yet here."""
 
 # --- control ------------------------------------------------------------------------------------

@@ -69,7 +69,7 @@ _FRAME = 3 + 16 + 1 + HEADER_SIZE
 """Bytes of a frame beside the data of its only packet."""
 _DIGEST_S = 60.0
 _HINT_TRIES, _HINT_AGAIN_S = 6, 30.0
-"""Where hints may be lost: how often one goes that is not answered, and after how long first."""
+"""How often a hint goes that is not answered, and after how long first."""
 _ASK_TRIES, _ASK_AGAIN_S = 3, 60.0
 _STRIKES, _FORGIVEN_PER_S = 16, 1 / 60
 """What a neighbour may hand over that is not right before its hints are passed over."""
@@ -123,6 +123,9 @@ class _Neighbour:
         """Until when it has told all there was."""
         self.renew_at = float("inf")
         self.budget: TokenBucket | None = None
+        self.due = float("inf")
+        """When there is something to tell it."""
+        self.digest_at = 0.0
         self.worth = 1.0
         """The share of what it was told that it did not have."""
         self.strikes = TokenBucket(_FORGIVEN_PER_S, _STRIKES, now)
@@ -137,6 +140,11 @@ class _Neighbour:
         if len(self.has) > NOTICES_PER_NEIGHBOUR:
             self.has.popitem(last=False)
         self.queue.pop(key, None)
+
+    def note_told(self, key: bytes, what: _Told) -> None:
+        self.told[key] = what
+        if len(self.told) > NOTICES_PER_NEIGHBOUR:
+            del self.told[next(iter(self.told))]
 
 
 @dataclass(slots=True)
@@ -176,6 +184,10 @@ class Notifier:
         self._arm_expiry = arm_expiry
         self._wake = wake
         self._fetcher = fetcher
+        self._over_at = 0.0
+        """When the next subscription ends."""
+        self._media: dict[int, TokenBucket] = {}
+        """The budget of each shared medium."""
         self._look_at = float("inf")
         """When to look again for objects that are pointed to and not here."""
         self._wall = wall
@@ -283,17 +295,21 @@ class Notifier:
         if link is None:
             return
         self._neighbours.move_to_end(peer)
-        rate = min(link.profile.bps, 1e9) / 8 * _SHARE
-        neighbour.budget = TokenBucket(rate, rate * _BURST_S, now)
+        neighbour.budget = self._budget_of(link, now)
+        rate = neighbour.budget.rate
         neighbour.told.clear()
         neighbour.asked.clear()
         neighbour.changed = OrderedDict.fromkeys(
             topic for topic in self.wanted.topics() if self.wanted.asked(topic, peer) is not None
         )
+        neighbour.complete = {
+            topic: at for topic, at in neighbour.complete.items() if topic in neighbour.changed
+        }
         neighbour.renew_at = now + _RENEW_S
         grace = now + 600 + 32 * SUBSCRIPTIONS_PER_NEIGHBOUR / rate
         for entry in self.wanted.of(peer).values():
             entry.expires = min(entry.expires, grace)
+        self._end_at(grace)
         self._arm(neighbour.renew_at)
         self._look(now)
         self._stir(peer)
@@ -314,6 +330,21 @@ class Notifier:
         for one in gone[: max(0, len(gone) - SUBSCRIBERS_REMEMBERED)]:
             del self._neighbours[one]
 
+    def _budget_of(self, link: Attachment, now: float) -> TokenBucket:
+        """Neighbours on one medium share one."""
+        rate = min(link.profile.bps, 1e9) / 8 * _SHARE
+        fresh = TokenBucket(rate, rate * _BURST_S, now)
+        if link.medium is None:
+            return fresh
+        budget = self._media.setdefault(link.medium.cid, fresh)
+        budget.change(rate, rate * _BURST_S, now)
+        return budget
+
+    def _end_at(self, at: float) -> None:
+        """A subscription ends then."""
+        self._over_at = min(self._over_at, at)
+        self._arm(at)
+
     def _neighbour(self, peer: NodeId, now: float) -> _Neighbour:
         if peer not in self._neighbours:
             self._neighbours[peer] = _Neighbour(now)
@@ -327,6 +358,7 @@ class Notifier:
     def _stir(self, peer: NodeId) -> None:
         link = self._router.link_to(peer)
         if link is not None:
+            self._neighbours[peer].due = 0.0
             self._wake(link)
 
     def _changed(self, topic: Topic, now: float) -> None:
@@ -353,7 +385,7 @@ class Notifier:
             if not self.wanted.put(peer, one.topic, entry):
                 self._counters["subscriptions_full"] += 1
                 continue
-            self._arm(entry.expires)
+            self._end_at(entry.expires)
             fresh[one.topic] = one
             if before is None or (before.mode, before.hops) != (one.mode, one.hops):
                 self._changed(one.topic, now)
@@ -380,11 +412,9 @@ class Notifier:
             return  # it will say how far back it wants to know
         due = now
         if mode is Mode.DIGEST:
-            due = min(
-                (at for at, _, how in neighbour.queue.values() if how is Mode.DIGEST and at > now),
-                default=now + _DIGEST_S,
-            )
-            self._arm(due)
+            if neighbour.digest_at <= now:
+                neighbour.digest_at = now + _DIGEST_S
+            due = neighbour.digest_at
         neighbour.queue[key] = due, 0, mode
         if len(neighbour.queue) > PUBLICATIONS_MAX:
             neighbour.queue.popitem(last=False)
@@ -394,17 +424,25 @@ class Notifier:
     def feed(self, link: Attachment, peer: NodeId, now: float) -> None:
         """Put what that neighbour is to be told into its link's queue, as far as there is budget."""
         neighbour = self._neighbours.get(peer)
-        if neighbour is None or neighbour.budget is None or self._router.link_to(peer) is not link:
+        if neighbour is None or neighbour.budget is None or now < neighbour.due:
             return
+        if self._router.link_to(peer) is not link:
+            return
+        neighbour.due = float("inf")
         if neighbour.changed and not self._feed_subscriptions(link, peer, neighbour, neighbour.budget, now):
             return
         if neighbour.queue:
             self._feed_notices(link, peer, neighbour, neighbour.budget, now)
 
-    def _afford(self, budget: TokenBucket, size: int, now: float) -> bool:
+    def _later(self, neighbour: _Neighbour, at: float) -> None:
+        """There is something to tell it then."""
+        neighbour.due = min(neighbour.due, at)
+        self._arm(at)
+
+    def _afford(self, neighbour: _Neighbour, budget: TokenBucket, size: int, now: float) -> bool:
         if budget.take(size, now):
             return True
-        self._arm(budget.ready_at(size, now))
+        self._later(neighbour, budget.ready_at(size, now))
         return False
 
     def _feed_subscriptions(
@@ -423,7 +461,7 @@ class Notifier:
                 parts.append(part)
                 went[topic] = asked
             data = b"".join(parts)
-            if not self._afford(budget, _FRAME + len(data), now):
+            if not self._afford(neighbour, budget, _FRAME + len(data), now):
                 return False
             for topic, asked in went.items():
                 del neighbour.changed[topic]
@@ -444,7 +482,7 @@ class Notifier:
             if known is None or known.expires_ms <= self._wall.ms(now):
                 del neighbour.queue[key]
             elif due > now:
-                self._arm(due)
+                self._later(neighbour, due)
             elif self._cheaper_whole(link, neighbour, known, mode):
                 del neighbour.queue[key]
                 self._send_whole(link, neighbour, known)
@@ -471,19 +509,19 @@ class Notifier:
     def _hint(
         self, link: Attachment, neighbour: _Neighbour, keys: list[bytes], budget: TokenBucket, now: float
     ) -> bool:
-        if not self._afford(budget, _FRAME + HINT_SIZE * len(keys), now):
+        if not self._afford(neighbour, budget, _FRAME + HINT_SIZE * len(keys), now):
             return False
         for key in keys:
             _, tries, _ = neighbour.queue.pop(key)
             if key in neighbour.has:
-                neighbour.told[key] = _Told.CONFIRMED
+                neighbour.note_told(key, _Told.CONFIRMED)
                 continue
-            neighbour.told.setdefault(key, _Told.HINTED)
+            neighbour.note_told(key, neighbour.told.get(key, _Told.HINTED))
             neighbour.worth += 0.1 * (1 - neighbour.worth)
-            if not link.profile.ordered and tries + 1 < _HINT_TRIES:
+            if tries + 1 < _HINT_TRIES:
                 again = now + (_HINT_AGAIN_S + 16 * 8 * link.link.mtu / link.profile.bps) * 2**tries
                 neighbour.queue[key] = again, tries + 1, Mode.HINT
-                self._arm(again)
+                self._later(neighbour, again)
         self._say(link, Context.HINT, b"".join(keys))
         return True
 
@@ -493,7 +531,7 @@ class Notifier:
             return
         if known.id[:HINT_SIZE] not in neighbour.told:
             neighbour.worth += 0.1 * (1 - neighbour.worth)
-        neighbour.told[known.id[:HINT_SIZE]] = _Told.SENT
+        neighbour.note_told(known.id[:HINT_SIZE], _Told.SENT)
         body = Packet(Context.PUBLISHED, data, priority=Priority.STANDARD).encode()
         self._forwarder.enqueue(link, body, Priority.STANDARD, sure=True)
 
@@ -557,10 +595,11 @@ class Notifier:
     def take_published(self, peer: NodeId, packet: Packet, now: float) -> None:
         """Something published, whole. Raises BadWire; what is wrong with it counts against that neighbour."""
         neighbour = self._neighbour(peer, now)
-        if not neighbour.intake.take(1, now):
-            raise BadWire("published_too_fast")
-        header = describe(KIND_PUBLISHED, packet.data)[0]
-        key = header.id[:HINT_SIZE]
+        key = describe(KIND_PUBLISHED, packet.data)[0].id[:HINT_SIZE]
+        if key not in self._pulls and not neighbour.intake.take(1, now):
+            self._counters["published_too_fast"] += 1
+            self._put_off(peer, key, neighbour.intake.ready_at(1, now))
+            return
         try:
             published = parse_published_untrusted(packet.data)
             if key in self._known:
@@ -582,9 +621,7 @@ class Notifier:
         ready_at = self._ready_at(published.publisher, now)
         if ready_at > now:
             self._counters["publisher_too_fast"] += 1
-            if key in self._pulls or len(self._pulls) < PULLS_MAX:  # taken once it may publish again
-                self._pulls[key] = _Pull(ready_at, [peer])
-                self._arm(ready_at)
+            self._put_off(peer, key, ready_at)
             return
         self._pulls.pop(key, None)
         expires_ms = self._expires_ms(published, now)
@@ -595,6 +632,12 @@ class Notifier:
             self._keep(published, now, expires_ms, Keep.CACHED)
         except StoreFull:
             self._counters["published_store_full"] += 1
+
+    def _put_off(self, peer: NodeId, key: bytes, until: float) -> None:
+        """Ask for it once there may be more of that kind."""
+        if key in self._pulls or len(self._pulls) < PULLS_MAX:
+            self._pulls[key] = _Pull(until, [peer])
+            self._arm(until)
 
     def _ready_at(self, publisher: NodeId, now: float) -> float:
         """When that publisher may publish; `now` if it may, which then counts."""
@@ -701,17 +744,21 @@ class Notifier:
     # --- time -----------------------------------------------------------------------------------
     def expire(self, now: float) -> None:
         """Do what is due."""
-        for topic in self.wanted.expire(now):
-            self._changed(topic, now)
+        if now >= self._over_at:
+            for topic in self.wanted.expire(now):
+                self._changed(topic, now)
+            self._over_at = self.wanted.next_expiry()
+        self._arm(self._over_at)
         for peer, neighbour in self._up():
             if now >= neighbour.renew_at:
                 for topic in neighbour.asked:
                     neighbour.complete[topic] = now
                     neighbour.changed[topic] = None
                 neighbour.renew_at = now + _RENEW_S
-            if neighbour.changed or neighbour.queue:
                 self._stir(peer)
-            self._arm(neighbour.renew_at)
+            if now >= neighbour.due:
+                self._stir(peer)
+            self._arm(min(neighbour.renew_at, neighbour.due))
         if now >= self._look_at:
             self._look(now)
         self._arm(self._look_at)

@@ -91,6 +91,10 @@ class Wanted:
             self.drop(who, topic)
         return [topic for _, topic in over]
 
+    def next_expiry(self) -> float:
+        """When the first of them ends."""
+        return min((entry.expires for theirs in self._of.values() for entry in theirs.values()), default=inf)
+
     def asked(self, topic: Topic, peer: NodeId) -> Asked | None:
         """What that neighbour is to be asked for; None for nothing."""
         best: Asked | None = None

@@ -449,3 +449,28 @@ def test_n8_pointing_to_what_somebody_else_has_makes_it_not_public():
     assert mesh["a"].core.notifier.served(secret.header.id[:8], mesh["b"].identity.address) is None
     publish(mesh, "a", secret)
     assert mesh["a"].core.notifier.served(secret.header.id[:8], mesh["b"].identity.address) is not None
+
+
+@pytest.mark.parametrize("mode", [Mode.HINT, Mode.DIGEST])
+def test_n8_more_than_can_be_asked_for_at_a_time_comes_all_the_same(mode):
+    mesh = Mesh("a", "b")
+    hub = mesh["a"].core.notifier
+    for number in range(2000):
+        publisher = Identity.from_seed((number % 50).to_bytes(32, "big"))
+        one = Published.make(publisher, int(WALL), 86_400, topic_of(NEWS), f"{number}")
+        hub._keep(one, mesh.now, int((WALL + 86_400) * 1000), Keep.OWNED)
+    mesh.join("a", "b")
+    subscribe(mesh, "b", mode=mode)
+    mesh.run(3000)
+    assert len(heard(mesh, "b")) == 2000
+
+
+def test_n5_neighbours_on_one_medium_share_its_two_percent():
+    mesh = Mesh("a", "b", "c", "d")
+    core = mesh["a"].core
+    air = LinkProfile(mtu=255, bps=1200, half_duplex=True, shared=True)
+    medium = core.media[core.carrier_up(air, "air", dialed=False, now=0.0)]
+    links = [medium._link_with(mesh[name].identity.node_id, dialed=True, now=0.0) for name in "bcd"]
+    budgets = [core.notifier._budget_of(link, 0.0) for link in links]
+    assert budgets[0] is budgets[1] is budgets[2]
+    assert budgets[0].rate == pytest.approx(3.0)
