@@ -83,6 +83,7 @@ vectors: dev
 	$(BIN)/python tests/vectors/make_custody.py
 	$(BIN)/python tests/vectors/make_group.py
 	$(BIN)/python tests/vectors/make_pub.py
+	$(BIN)/python tests/vectors/make_mutable.py
 
 # Re-pins every dependency; needs pip-tools.
 lock:

@@ -29,6 +29,28 @@ PROVIDERS_MAX = 16
 ASKS_MAX = 256
 """Runs of units one neighbour may have asked for and not got, of one object."""
 
+# --- mutable objects ----------------------------------------------------------------------------
+LABEL_MAX = 32
+"""Bytes of what an owner calls a mutable object: it is in every record."""
+RECORD_NAMES_MAX = 1024
+"""Mutable objects of others that are remembered, at most 3 KB each; the one longest without news goes."""
+RECORD_HISTORY = 16
+"""Versions of one mutable object whose records are kept: a fork of any of them is seen."""
+RECORDS_PER_S, RECORDS_BURST = 10, 100
+"""Records, forks and questions for records taken from one neighbour: each may cost two signature checks."""
+RECORDS_WANTED = 64
+"""Mutable objects looked for at a time."""
+RECORDS_GIVEN = 1024
+"""Contents that neighbours were told of and may now ask for; the longest told goes."""
+FORK_BLOCK_S, FORK_KEPT_S = 24 * 3600, 7 * 24 * 3600
+"""How long nothing is taken of an owner who forked, and how long the evidence is kept (N7)."""
+FORKS_MAX, FORKS_PER_OWNER = 256, 4
+"""Evidence kept in all and of one owner, some 400 bytes each; what was found longest ago goes."""
+FORK_TOLD_PER_S, FORK_TOLD_BURST = 0.01, 4
+"""Evidence told to one neighbour: 4 bytes a second, which a slow radio can bear."""
+FORK_LISTENERS = 256
+"""Neighbours remembered with the evidence they were told."""
+
 # --- link ---------------------------------------------------------------------------------------
 MTU_CONSTRAINED, MTU_STANDARD, MTU_BULK = 484, 1500, 4096
 """Transport classes (N2)."""

@@ -45,6 +45,7 @@ from nexus_node.engine.group_book import GroupBook
 from nexus_node.engine.groups import Groups
 from nexus_node.engine.inbound import Inbound
 from nexus_node.engine.medium import Medium
+from nexus_node.engine.mutable import Mutables
 from nexus_node.engine.notify import Notifier
 from nexus_node.engine.objects import Objects
 from nexus_node.engine.peers import Attachment
@@ -197,10 +198,27 @@ class NodeCore(Carriers):
             fetcher=self.fetcher,
             wall=self.wall,
         )
+        self.mutables = Mutables(
+            identity,
+            store,
+            self.router,
+            self.forwarder,
+            self.fetcher,
+            self.wall,
+            counters=self.counters,
+            emit=self._emit,
+            arm=self._arm,
+            arm_expiry=self._arm_expiry_ms,
+        )
         self._server = Server(
             self.router,
             self.forwarder,
-            sources=[self.delivery.served, self.relay.served, self.notifier.served],
+            sources=[
+                self.delivery.served,
+                self.relay.served,
+                self.notifier.served,
+                self.mutables.served,
+            ],
             counters=self.counters,
             wake=self._wake,
         )
@@ -253,6 +271,7 @@ class NodeCore(Carriers):
             self._server,
             self.groups,
             self.notifier,
+            self.mutables,
             self.counters,
         )
         self._promising = (
@@ -262,6 +281,7 @@ class NodeCore(Carriers):
             self.router,
             self._inbound,
             self.notifier,
+            self.mutables,
         )
         self.planner.start(now)
         self._arm(now)
@@ -329,12 +349,14 @@ class NodeCore(Carriers):
         best = max(links, key=lambda link: link.profile.bps, default=None)
         if best is not None:
             self.router.neighbour_up(peer, best, self._now)
+            self.mutables.met(peer, self._now)
         else:
             self.router.neighbour_down(peer, self._now)
             self._receipts.forget(peer)
             self.courier.parted(peer, self._now)
             self._server.forget(address_of(peer))
             self.notifier.parted(peer, self._now)
+            self.mutables.parted(peer)
         self.planner.links_changed(peer, self._now, retuned=retuned)
         self.fetcher.route_changed(address_of(peer), self._now)
         self.router.relays_changed = True
@@ -376,6 +398,7 @@ class NodeCore(Carriers):
         self.notifier.expire(now)
         self.bridge.expire(now)
         self.groups.expire(now)
+        self.mutables.expire(now)
         if now >= self._expiry_at:
             self._expire_messages(now)
         self._arm(self._expiry_at)
@@ -390,6 +413,7 @@ class NodeCore(Carriers):
             self.store.next_expiry_ms(),
             self.store.next_object_expiry_ms(),
             self._mail.next_custody_expiry_ms(),
+            self.mutables.expire_forks(now),
         ):
             if expiry is not None and expiry < NEVER_MS:
                 self._arm_expiry(max(now + 1, now + (expiry - self.wall.ms(now)) / 1000))

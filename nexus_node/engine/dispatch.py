@@ -13,6 +13,7 @@ from nexus_node.engine.fetching import Fetcher
 from nexus_node.engine.forward import Forwarder, object_prefix
 from nexus_node.engine.groups import Groups
 from nexus_node.engine.inbound import Inbound
+from nexus_node.engine.mutable import Mutables
 from nexus_node.engine.notify import Notifier
 from nexus_node.engine.peers import Attachment
 from nexus_node.engine.receipts import Answer
@@ -64,6 +65,7 @@ class Dispatcher:
         server: Server,
         groups: Groups,
         notifier: Notifier,
+        mutables: Mutables,
         counters: Counter[str],
     ) -> None:
         self._own = own
@@ -104,6 +106,10 @@ class Dispatcher:
             Context.HINT: notifier.take_hint,
             Context.PULL: notifier.take_pull,
             Context.PUBLISHED: notifier.take_published,
+            Context.RECORD: mutables.take_record,
+            Context.NO_RECORD: mutables.take_no_record,
+            Context.RECORD_REQUEST: mutables.take_request,
+            Context.FORK: mutables.take_fork,
         }
 
     def take(self, link: Attachment, kind: int, body: bytes, now: float) -> None:

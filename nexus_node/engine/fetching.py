@@ -135,6 +135,11 @@ class Fetcher:
             raise
         try:
             whole = _keep(job, fresh)
+        except KeyError:  # it went to make room, or its time is over
+            self._counters["fetch_gone"] += 1
+            del self._jobs[chunk.prefix]
+            self._emit("fetch_stopped", {"object": job.id.hex(), "why": "it is not kept any more"})
+            return
         except StoreFull as error:
             self._counters["fetch_store_full"] += 1
             del self._jobs[chunk.prefix]

@@ -15,6 +15,7 @@ from nexus_node.base.ids import Address, MessageId, NodeId, ObjectId
 from nexus_node.base.states import State
 from nexus_node.ports.custody import CustodyStore
 from nexus_node.ports.groups import GroupStore
+from nexus_node.ports.mutable import MutableStore
 from nexus_node.ports.pub import PubStore
 
 
@@ -149,7 +150,7 @@ class Correspondent:
     """Who keeps its mail while it is away, as its contact link says."""
 
 
-class Store(CustodyStore, GroupStore, PubStore, Protocol):
+class Store(CustodyStore, GroupStore, PubStore, MutableStore, Protocol):
     """One node's durable memory. Not thread-safe: used from one task at a time, inline."""
 
     # --- transactions ---------------------------------------------------------------------------

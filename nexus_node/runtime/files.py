@@ -13,6 +13,7 @@ from nexus_node.base.ids import ObjectId
 from nexus_node.base.limits import ATTACHMENT_MAX, ATTACHMENTS_MAX, MIB, OBJECT_MAX
 from nexus_node.crypto.filestream import KEY_SIZE, open_file
 from nexus_node.engine.attach import SealedFile, seal_attachment
+from nexus_node.engine.mutable import label_bytes
 from nexus_node.ports.store import Incoming, StoredObject
 from nexus_node.runtime.arguments import (
     BANDWIDTH_MAX,
@@ -24,12 +25,19 @@ from nexus_node.runtime.arguments import (
     file_path,
     identifier,
 )
+from nexus_node.runtime.mutable import get_version, put_version, version
 from nexus_node.runtime.node import Node
-from nexus_node.wire.dataobject import KIND_BLOB, KIND_FILE, KIND_MESSAGE
+from nexus_node.wire.dataobject import KIND_BLOB, KIND_FILE, KIND_MESSAGE, KIND_VERSION
 from nexus_node.wire.description import Description
 from nexus_node.wire.pub import KIND_PUBLISHED
 
-_KINDS = {KIND_BLOB: "blob", KIND_MESSAGE: "message", KIND_FILE: "file", KIND_PUBLISHED: "published"}
+_KINDS = {
+    KIND_BLOB: "blob",
+    KIND_MESSAGE: "message",
+    KIND_FILE: "file",
+    KIND_VERSION: "mutable",
+    KIND_PUBLISHED: "published",
+}
 
 
 # --- attached to messages ---------------------------------------------------------------------------
@@ -145,12 +153,21 @@ def _object(stored: StoredObject) -> Json:
 
 
 async def put(node: Node, args: Json) -> Json:
+    label = argument(args, "name", str, None)
+    if label is not None:
+        label_bytes(label)  # before the file is read
     ttl_s = amount(args, "ttl_s", SECONDS_MAX)
     min_bandwidth = amount(args, "min_bandwidth", BANDWIDTH_MAX) or 0
     content = await _read(file_path(args), OBJECT_MAX)
-    stored = node.core.objects.put(content, now_ms=node.wall_ms(), min_bandwidth=min_bandwidth, ttl_s=ttl_s)
+    called: Json = {}
+    if label is not None:
+        stored, called = put_version(node, content, label, min_bandwidth, ttl_s)
+    else:
+        stored = node.core.objects.put(
+            content, now_ms=node.wall_ms(), min_bandwidth=min_bandwidth, ttl_s=ttl_s
+        )
     node.pump.after()  # the timer may be due earlier now
-    return _object(stored)
+    return _object(stored) | called
 
 
 async def _read(path: Path, most: int) -> bytes:
@@ -174,10 +191,15 @@ def reason(error: OSError | ValueError) -> str:
 
 
 async def get(node: Node, args: Json) -> Json:
-    """Write an object's content to a new file; of a file that came with a message, opened."""
+    """Write an object's content to a new file; of a file that came with a message, opened; of a mutable
+    object, that of its latest version."""
     core = node.core
-    stored = core.objects.get(ObjectId(identifier(args, "object")))
     path = file_path(args)
+    called: Json = {}
+    if "name" in args:
+        stored, called = await get_version(node, args)
+    else:
+        stored = core.objects.get(ObjectId(identifier(args, "object")))
     if not stored.complete:
         raise InputError(
             f"only {stored.chunks_have} of {stored.chunks_total} parts of that object are here; "
@@ -194,7 +216,7 @@ async def get(node: Node, args: Json) -> Json:
         raise InputError("that file is damaged: it does not open with the key its message has") from None
     except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be written: {reason(error)}") from error
-    return _object(stored) | {"path": str(path)}
+    return _object(stored) | called | {"path": str(path)}
 
 
 def _key_of(node: Node, object_id: ObjectId) -> bytes | None:
@@ -212,5 +234,7 @@ def _key_of(node: Node, object_id: ObjectId) -> bytes | None:
 
 
 async def objects(node: Node, args: Json) -> AsyncGenerator[Json, None]:
+    names = node.core.mutables.names()
     for stored in node.core.objects.all():
-        yield _object(stored)
+        record = names.get(stored.id)
+        yield _object(stored) | (version(record) if record is not None else {})

@@ -15,6 +15,7 @@ from nexus_node.base.states import State
 from nexus_node.ports.store import Correspondent, Fact, Incoming, Outgoing, Store, StoredObject
 from nexus_node.store.check_custody import CUSTODY_CHECKS
 from nexus_node.store.check_groups import GROUP_CHECKS
+from nexus_node.store.check_mutable import MUTABLE_CHECKS
 from nexus_node.store.check_objects import OBJECT_CHECKS, an_object
 from nexus_node.store.check_pub import PUB_CHECKS
 from nexus_node.store.expect import expect, expect_raises
@@ -496,4 +497,5 @@ CHECKS: tuple[Callable[[MakeStore], None], ...] = (
     *CUSTODY_CHECKS,
     *GROUP_CHECKS,
     *PUB_CHECKS,
+    *MUTABLE_CHECKS,
 )

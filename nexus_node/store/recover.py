@@ -38,6 +38,7 @@ _TABLES = (
     "groups",
     "group_rows",
     "subscriptions",
+    "versions",
 )
 _MISSES_MAX = 5_000
 """Row numbers tried in vain before the rest counts as lost; a damaged inner page hides some 4,000 rows."""

@@ -26,6 +26,8 @@ KIND_FILE = 3
 """A file attached to messages, sealed with a key that stands in their descriptions of it."""
 KIND_GROUP_MESSAGE = 4
 """A message of a group: group id 16 | message (docs/protocol/group.md)."""
+KIND_VERSION = 5
+"""The content of one version of a mutable object (docs/protocol/mutable.md)."""
 
 
 @dataclass(slots=True)

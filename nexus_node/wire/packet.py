@@ -71,6 +71,12 @@ class Context(IntEnum):
     GROUP_HAVE = 29
     """proof 16 | prefixes: I have these (docs/protocol/group.md)."""
 
+    RECORD = 40
+    FORK = 41
+    RECORD_REQUEST = 42
+    NO_RECORD = 43
+    """These four: see `nexus_node.wire.mutable`."""
+
 
 class Priority(IntEnum):
     """The four classes of N6; a lower number goes first."""

@@ -171,6 +171,23 @@ def test_put_names_the_file_absolutely(node: FakeNode, nexus: Nexus, tmp_path: P
     assert nexus("put", "nothing").exit_code == 2
 
 
+def test_mutable_objects_are_put_and_got_by_name(node: FakeNode, nexus: Nexus, tmp_path: Path) -> None:
+    page, target = tmp_path / "page", tmp_path / "out"
+    page.write_bytes(b"x")
+    version = OBJECT | {"kind": "mutable", "name": "ab" * 32 + "/page", "sequence": 7}
+    node.verbs["put"] = node.verbs["get"] = version
+    assert json.loads(nexus("put", str(page), "--name", "page", "--json").stdout) == version
+    assert (
+        json.loads(nexus("get", "bob/page", "-o", str(target), "--timeout", "5", "--json").stdout) == version
+    )
+    assert node.asked == [
+        ("put", {"path": str(page), "name": "page"}),
+        ("get", {"name": "bob/page", "timeout_s": 5.0, "path": str(target)}),
+    ]
+    shown = nexus("get", "bob/page", "-o", str(target)).stdout
+    assert "mutable" in shown and "7 of" in shown
+
+
 def test_get_overwrites_only_by_force(node: FakeNode, nexus: Nexus, tmp_path: Path) -> None:
     def write(args):
         with open(args["path"], "xb") as file:

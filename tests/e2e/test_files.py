@@ -118,3 +118,25 @@ def test_bad_files_are_refused_with_words(tmp_path: Path) -> None:
         assert gone.code == 2
         assert "none.jpg" in gone.err
         assert alice.outbox() == []
+
+
+def test_n7_a_mutable_object_between_real_processes(tmp_path: Path) -> None:
+    page, copy = tmp_path / "page", tmp_path / "copy"
+    with tcp_pair(tmp_path) as (alice, bob):
+        page.write_bytes(b"first")
+        first = ask(alice.home, "put", str(page), "--name", "page")[0]
+        page.write_bytes(random.Random(1).randbytes(300_000))
+        second = ask(alice.home, "put", str(page), "--name", "page")[0]
+        assert second["sequence"] > first["sequence"] and second["kind"] == "mutable"
+        assert first["name"] == second["name"] == f"{ask(alice.home, 'id')[0]['node_id']}/page"
+        got = ask(bob.home, "get", "alice/page", "-o", str(copy))[0]
+        assert copy.read_bytes() == page.read_bytes()
+        assert (got["name"], got["sequence"]) == (second["name"], second["sequence"])
+        (listed,) = ask(bob.home, "objects")
+        assert (listed["kind"], listed["sequence"]) == ("mutable", second["sequence"])
+        assert alice.terminate() == 0
+        again = ask(bob.home, "get", second["name"], "-o", str(copy), "--force")[0]
+        assert again["sequence"] == second["sequence"]
+        refused = nexus(bob.home, "get", "alice/other", "-o", str(tmp_path / "none")).refusal(1)
+        assert "alice/other" in refused
+        assert "1 to 32 bytes" in nexus(bob.home, "put", str(page), "--name", "a/b").refusal(1)

@@ -5,7 +5,7 @@ import itertools
 import json
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Any
 
@@ -91,6 +91,17 @@ from nexus_node.wire.message import (
     message_data,
     parse_message_data_untrusted,
     parse_payload_untrusted,
+)
+from nexus_node.wire.mutable import (
+    Fork,
+    Record,
+    RecordAnswer,
+    RecordRequest,
+    parse_fork_untrusted,
+    parse_no_record_untrusted,
+    parse_record_answer_untrusted,
+    parse_record_request_untrusted,
+    parse_record_untrusted,
 )
 from nexus_node.wire.packet import (
     Packet,
@@ -461,6 +472,24 @@ def _parse_group_link(data: bytes) -> tuple[bytes, bytes, bytes, str | None]:
     return link.inviter, link.group, link.token, link.name
 
 
+# --- mutable objects ------------------------------------------------------------------------------------
+_record = st.builds(
+    lambda owner, label, sequence, size, root, time_s, expires_s, half: Record(
+        owner, label, sequence, size, root, time_s, expires_s, 2 * half
+    ),
+    _hash32,
+    st.binary(min_size=1, max_size=33),
+    st.integers(0, 2**64 - 1),
+    st.integers(0, OBJECT_MAX + 1),
+    _hash32,
+    _u32,
+    _u32,
+    _hash32,
+)
+_fork = st.builds(
+    lambda record, root, age_s: Fork.make(record, replace(record, root=root), age_s), _record, _hash32, _u32
+)
+
 # --- control lines ----------------------------------------------------------------------------------
 _json = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -684,6 +713,25 @@ TABLE: dict[str, Target] = {
             _data,
         ),
         lambda value: encode_descriptions(value[0]) + value[1],
+    ),
+    "nexus_node.wire.mutable.parse_record_untrusted": Target(
+        parse_record_untrusted, _record.map(Record.encode), Record.encode
+    ),
+    "nexus_node.wire.mutable.parse_record_answer_untrusted": Target(
+        parse_record_answer_untrusted,
+        st.builds(lambda *fields: RecordAnswer(*fields).encode(), _record, st.booleans()),
+        RecordAnswer.encode,
+    ),
+    "nexus_node.wire.mutable.parse_fork_untrusted": Target(
+        parse_fork_untrusted, _fork.map(Fork.encode), Fork.encode
+    ),
+    "nexus_node.wire.mutable.parse_record_request_untrusted": Target(
+        parse_record_request_untrusted,
+        st.builds(lambda *fields: RecordRequest(*fields).encode(), _hash32, _prefix),
+        RecordRequest.encode,
+    ),
+    "nexus_node.wire.mutable.parse_no_record_untrusted": Target(
+        parse_no_record_untrusted, _hash32, lambda name: name
     ),
     "nexus_node.wire.group.parse_operation_untrusted": Target(
         parse_operation_untrusted,

@@ -10,6 +10,7 @@ from nexus_node.base.states import State
 from nexus_node.crypto.identity import Identity
 from nexus_node.crypto.merkle import leaf_hash, pages_over
 from nexus_node.engine.compose import is_sound
+from nexus_node.ports.mutable import StoredFork, StoredRecord
 from nexus_node.store.files import make_database
 from nexus_node.store.migrations import VERSION, migrate, version_of
 from nexus_node.store.sqlite import SqliteStore
@@ -127,4 +128,17 @@ def test_version_4_keeps_its_objects_under_the_leaf_hashes_of_their_chunks(tmp_p
     header, chunks = describe(KIND_BLOB, contents[0])
     pages = sorted(pages_over(map(leaf_hash, chunks)), reverse=True)
     assert sorted(store.pages(header.id), reverse=True) == pages
+    store.close()
+
+
+def test_version_7_takes_records_of_mutable_objects(tmp_path: Path) -> None:
+    path = tmp_path / "nexus.db"
+    make_database(path, lambda connection: migrate(connection, 7))
+    record = StoredRecord(b"n" * 32, 2**64 - 1, BOB.node_id, b"signed")
+    fork = StoredFork(b"n" * 32, 1, BOB.node_id, 5, b"evidence")
+    store = SqliteStore.open(path, QUOTA)
+    assert store.recovered is None and store.put_record(record) and store.put_fork(fork)
+    store.close()
+    store = SqliteStore.open(path, QUOTA)
+    assert (store.records(record.name), store.forks(), store.usage()[1]) == ([record], [fork], 14)
     store.close()

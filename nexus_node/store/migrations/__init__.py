@@ -12,6 +12,7 @@ from nexus_node.store.migrations import (
     m0006_files,
     m0007_groups,
     m0008_pub,
+    m0009_mutable,
 )
 
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
@@ -23,6 +24,7 @@ MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     m0006_files.migrate,
     m0007_groups.migrate,
     m0008_pub.migrate,
+    m0009_mutable.migrate,
 )
 VERSION = len(MIGRATIONS)
 
