@@ -26,7 +26,10 @@ from .text import clean
 @json_option
 @pass_app
 def publish(app: App, topic: str, text: str | None, object_id: str | None, ttl_s: int | None) -> None:
-    """Publish TEXT on key:HEX, scope:geo/a/b, scope:topic/a/b or node:OWN-ADDRESS, for anybody to read."""
+    """Publish TEXT on a topic.
+
+    TOPIC is key:HEX, scope:geo/a/b, scope:topic/a/b or node:OWN-ADDRESS. Anybody can read it.
+    """
     if (text is None) == (object_id is None):
         raise InputError("publish either a text or, with --object, an object")
     given = {"topic": topic, "text": text, "object": object_id, "ttl_s": ttl_s}
@@ -45,7 +48,10 @@ def publish(app: App, topic: str, text: str | None, object_id: str | None, ttl_s
 @json_option
 @pass_app
 def subscribe(app: App, topic: str, mode: str) -> None:
-    """Hear what is published on key:HEX, prefix:HEX, node:ADDRESS, scope:geo/a/b or scope:geo/a/*."""
+    """Hear what is published on a topic.
+
+    TOPIC is key:HEX, prefix:HEX, node:ADDRESS, scope:geo/a/b or, with all below it, scope:geo/a/*.
+    """
     _request(app, "subscribe", {"topic": topic, "mode": mode})
 
 
@@ -62,7 +68,7 @@ def unsubscribe(app: App, topic: str) -> None:
 @json_option
 @pass_app
 def subscriptions(app: App) -> None:
-    """List what this node has subscribed to."""
+    """List the subscriptions."""
     with app.node() as node:
         app.answer_each(node.stream("subscriptions"), _show_subscriptions)
 
@@ -71,7 +77,10 @@ def subscriptions(app: App) -> None:
 @json_option
 @pass_app
 def published(app: App) -> None:
-    """Show what was published where this node has subscribed, and by itself."""
+    """Show what was published where this node has subscribed.
+
+    What it has published itself is among it.
+    """
     with app.node() as node:
         app.answer_each(node.stream("published"), _show_published)
 
