@@ -21,7 +21,7 @@ VERBS = {
     "group": ("group", "Talk in groups, and say who is in them."),
     "inbox": ("message", "Show received messages."),
     "outbox": ("message", "Show sent messages and how far each has come."),
-    "put": ("object", "Store a file as an object."),
+    "put": ("object", "Store a file as an object, or as a new version of one that may change (--name)."),
     "get": ("object", "Write an object's content to a file."),
     "objects": ("object", "List the stored objects."),
     "publish": ("pub", "Publish TEXT on a topic."),
