@@ -28,7 +28,7 @@ from .text import clean
 @json_option
 @pass_app
 def put(app: App, path: Path, min_bandwidth: int | None, ttl_s: int | None, name: str | None) -> None:
-    """Store a file as an object."""
+    """Store a file as an object, or as a new version of one that may change (--name)."""
     given = {"min_bandwidth": min_bandwidth, "ttl_s": ttl_s, "name": name}
     args = {key: value for key, value in given.items() if value is not None}
     with app.node() as node:
