@@ -71,6 +71,7 @@ class Camp:
         return sum(text in host.inbox() for host in self.hosts)
 
 
+@pytest.mark.soak  # 40 s: hours of twenty nodes
 def test_n11_one_broadcast_reaches_a_group_of_20_within_range() -> None:
     camp = Camp(20, settle=3600)  # until each has heard the next HELLO of those it had no link with
     views = [host.core.groups.get("camp").state for host in camp.hosts]

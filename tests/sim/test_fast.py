@@ -210,6 +210,7 @@ def test_texts_and_places_are_those_of_the_real_run() -> None:
     assert both["neighbours"]["fast"] == both["neighbours"]["real"] > 1
 
 
+@pytest.mark.soak  # 70 s, most of it for the real nodes
 def test_thirty_nodes_are_as_real_ones() -> None:
     """The tolerances are what docs/scale.md found over several seeds."""
     both = play(plain(30, 900.0, per_hour=2.0), 0, beside=True)
