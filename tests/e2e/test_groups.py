@@ -4,7 +4,6 @@ import sqlite3
 import time
 from functools import partial
 from pathlib import Path
-from statistics import median
 
 from nexus_node.client.errors import ControlError
 from tests.e2e.mesh import Nodes, mesh, start
@@ -168,15 +167,14 @@ def test_n11_100_members_stay_small_and_quick(tmp_path: Path) -> None:
             anna.request("group.add", name="friends", contact=f"m{number}")
             took.append(time.monotonic() - began)
         assert len(show(anna)["members"]) == 101
-        usual = median(took[-20:])  # others use this machine as well
-        print(f"group add: {1000 * usual:.0f} ms with 80 to 100 members, {1000 * max(took):.0f} at most")
-        assert usual < 0.3
+        took.sort()
+        print(f"group add: {1000 * took[94]:.0f} ms for 95 of 100, {1000 * took[-1]:.0f} at most")
+        assert took[94] < 0.3  # a disk that others use as well may stall for a few
         assert anna.terminate() == 0
         path = next(anna.home.glob("*.db"))
         connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
-        # Each row and its place in two indexes; not letters under way (6, 7), which go once they arrive.
-        kept = "SELECT sum(length(data) + 2 * length(id) + 30) FROM group_rows WHERE kind NOT IN (6, 7)"
-        (size,) = connection.execute(kept).fetchone()
+        names = "SELECT name FROM sqlite_schema WHERE tbl_name LIKE 'group%'"
+        (size,) = connection.execute(f"SELECT sum(pgsize) FROM dbstat WHERE name IN ({names})").fetchone()
         print(f"state of a group of 101 on disk: {size} bytes")
         assert size < 100_000
 

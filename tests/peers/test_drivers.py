@@ -4,6 +4,7 @@ import os
 import random
 import subprocess
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 import trio
@@ -69,8 +70,9 @@ def echo(peer_python, tmp_path) -> Iterator:
         process.stdout.close()
 
 
-async def exchange(driver, sizes: list[int]) -> int:
-    """Send packets of these sizes, one at a time; how many came back exact. Nothing else may come."""
+async def exchange(driver, sizes: list[int], *, tries: int = 1) -> int:
+    """Send packets of these sizes, one at a time; how many came back exact. Nothing else may come. `tries` is
+    how often one is sent whose answer does not come."""
     port, dice, exact = ProbePort(), random.Random(1), 0
     async with running(driver, port):
         with trio.fail_after(15):
@@ -81,11 +83,14 @@ async def exchange(driver, sizes: list[int]) -> int:
         for size in sizes:
             packet = dice.randbytes(size)
             sent.add(packet)
-            before = len(carrier.received)
-            carrier.send(packet)
-            with trio.move_on_after(3 + 5 * carrier.profile.mtu * 8 / carrier.profile.bps):
-                while len(carrier.received) == before:
-                    await trio.sleep(0.005)
+            for _ in range(tries):
+                before = len(carrier.received)
+                carrier.send(packet)
+                with trio.move_on_after(3 + 5 * carrier.profile.mtu * 8 / carrier.profile.bps):
+                    while len(carrier.received) == before:
+                        await trio.sleep(0.005)
+                if len(carrier.received) > before:
+                    break
             exact += carrier.received[before:] == [packet]
         assert set(carrier.received) <= sent
     return exact
@@ -133,5 +138,6 @@ def test_m2_meshtastic_and_the_stock_client(emulator, echo) -> None:
     theirs = emulator("meshtastic", "--node", "0b0b0b0b", *MESH)
     echo("meshtastic", theirs)
     driver = MeshtasticDriver.from_config({"port": ours, "channel": "nexus"})
-    # Broadcasts are not acknowledged, and both devices announce themselves meanwhile: some collide.
-    assert trio.run(exchange, driver, sizes(219 - len(PREFIX), 30)) >= 27
+    # Two devices that waited for the air begin in the same slot one time in eight, as stock ones do, and
+    # broadcasts are not acknowledged: the links above repeat what was lost.
+    assert trio.run(partial(exchange, tries=3), driver, sizes(219 - len(PREFIX), 30)) == 30
