@@ -226,10 +226,11 @@ def run(peer: Peer | None) -> Section:
 _KEYS = ("per_s", "p50_ms", "p99_ms", "sender_us", "receiver_us")
 _WORDS = (
     f"100-byte texts over TCP loopback, {SECONDS:.0f} s a round, median of {ROUNDS} rounds, the bare loop "
-    "(`bench/ceiling.py`), ours and, for many in flight, LXMF in turn. *Embedded*: sender and receiver are programs with a node inside. "
-    "*By control socket*: two `nexus run`, and a third process that sends and waits by the socket. CPU "
-    "is user and system time for each message; it depends little on what else the machine does, while rates "
-    "and times follow the disk. LXMF stores nothing durably before its proof goes out."
+    "(`bench/ceiling.py`), ours and, for many in flight, LXMF in turn. *Embedded*: sender and receiver are "
+    "programs with a node inside. *By control socket*: two `nexus run`, and a third process that sends and "
+    "waits by the socket. CPU is user and system time for each message; it depends little on what else the "
+    "machine does, while rates and times follow the disk. LXMF stores nothing durably before its proof goes "
+    "out."
 )
 
 

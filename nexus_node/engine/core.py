@@ -6,10 +6,6 @@ before anything leaves. See ARCHITECTURE.md for the way of a message through her
 
 from collections import deque
 from collections.abc import Iterable, Sequence
-from contextlib import nullcontext
-from dataclasses import replace
-
-from blake3 import blake3
 
 from nexus_node.base.errors import BadWire, InputError, StoreCorrupt, StoreError
 from nexus_node.base.foreign import is_foreign
@@ -24,8 +20,6 @@ from nexus_node.base.limits import (
 from nexus_node.base.rng import Rng
 from nexus_node.base.states import State
 from nexus_node.crypto.address import address_of
-from nexus_node.crypto.envelope import receipt_mark
-from nexus_node.crypto.filestream import file_receipt
 from nexus_node.crypto.identity import Identity
 from nexus_node.crypto.vault import Vault
 from nexus_node.engine.attach import SealedFile
@@ -48,6 +42,7 @@ from nexus_node.engine.medium import Medium
 from nexus_node.engine.mutable import Mutables
 from nexus_node.engine.notify import Notifier
 from nexus_node.engine.objects import Objects
+from nexus_node.engine.outbox import Outbox
 from nexus_node.engine.peers import Attachment
 from nexus_node.engine.planner import Planner
 from nexus_node.engine.receipts import Receipts
@@ -57,12 +52,11 @@ from nexus_node.engine.serving import Server
 from nexus_node.engine.tracer import Tracer
 from nexus_node.engine.wallclock import NEVER_MS, WallClock
 from nexus_node.ports.groups import SentMessage
-from nexus_node.ports.store import Correspondent, Incoming, Outgoing, Store, StoredObject
+from nexus_node.ports.store import Incoming, Outgoing, Store
 from nexus_node.proto.paths import Policy
 from nexus_node.wire.description import Description, parse_descriptions_untrusted
 from nexus_node.wire.frames import ItemPacker
 from nexus_node.wire.routing import PREFIX_SIZE
-from nexus_node.wire.transfer import Offer
 
 _BULK_FIRST_EVERY = 8
 """Every eighth frame serves fragments and bulk first: more than the 10 % floor of N6."""
@@ -95,11 +89,9 @@ class NodeCore(Carriers):
         self._failure: StoreError | None = None
         self._expiry_at = now
         """When the next message, of this node or kept for others, is over."""
-        self._first_seq: int | None = None
-        """The outbox row before this run's first."""
         self._read_receipts = read_receipts
         self._vault = Vault(identity.vault_key())
-        self._composer = Composer(identity, rng)
+        composer = Composer(identity, rng)
         self._events: deque[Event] = deque()
         self.contacts = Contacts(store, identity.node_id, self._emit)
         self.objects = Objects(store, self._arm_expiry_ms)
@@ -154,13 +146,24 @@ class NodeCore(Carriers):
             arm=self._arm,
             wake=self._wake,
         )
+        self.outbox = Outbox(
+            store,
+            composer,
+            self._vault,
+            rng,
+            self.contacts,
+            self.wall,
+            is_letter=lambda message_id: self.groups.post.is_letter(message_id),
+            submit=self._submit,
+            counters=self.counters,
+        )
         self.groups = Groups(
             identity,
             store,
             self._vault,
             rng,
             self.contacts,
-            queue=self._queue_letter,
+            queue=self.outbox.queue_letter,
             near=lambda node_id: bool(self.delivery.ways_to(node_id)),
             air=self._make_air,
             counters=self.counters,
@@ -177,7 +180,7 @@ class NodeCore(Carriers):
             emit=self._emit_of_delivery,
             arm=self._arm,
             wall_ms=self.wall.ms,
-            reseal=self._reseal,
+            reseal=self.outbox.reseal,
             silent=lambda to, at: self.planner.silent(to, at),
             answered=lambda to: self.planner.answered(to),
             turned_away=lambda by, to, at: self.planner.turned_away(by, to, at),
@@ -243,7 +246,7 @@ class NodeCore(Carriers):
         collector = Collector(store, self.router, self.forwarder, self.counters)
         self._inbound = Inbound(
             store,
-            self._composer,
+            composer,
             self._vault,
             self.contacts,
             self._receipts,
@@ -425,8 +428,7 @@ class NodeCore(Carriers):
         self.wall.offset_s = offset_s
         if abs(step_s) <= CLOCK_STEP_S:
             return
-        if self._first_seq is not None:
-            self.store.redate(int(step_s * 1000), MESSAGE_TTL_S * 1000, since_seq=self._first_seq)
+        self.outbox.redate(step_s)
         self._arm_expiry(self._now)
 
     def commit(self) -> None:
@@ -536,115 +538,34 @@ class NodeCore(Carriers):
             raise InputError(
                 f"the text has {len(raw)} bytes and a message takes {TEXT_MAX}; shorten or split it"
             )
-        created_ms = self.wall.ms(now)
-        trusted = self.wall.trusted(now)
         ways = self.delivery.ways_to(to.node_id)
         compress = not ways or not ways[0].direct or ways[0].link.profile.bps < _WIDE_BPS
-        descriptions = [file.description for file in files]
-        composed = self._composer.seal_text(
-            to, raw, created_ms if trusted else 0, compress=compress, files=descriptions
+        row = self.outbox.queue_text(
+            to, raw, compress=compress, min_bandwidth=min_bandwidth, files=files, now=now
         )
-        object_id = composed.header.id
-        row = Outgoing(
-            id=MessageId(object_id),
-            to=to.node_id,
-            object=object_id,
-            created_ms=created_ms,
-            expires_ms=created_ms + MESSAGE_TTL_S * 1000 if trusted else NEVER_MS,
-            size=composed.header.size,
-            envelope=composed.data,
-            body=self._vault.seal(raw, self._rng, object_id),
-            delivered_mark=receipt_mark(composed.sealed.delivered),
-            read_mark=receipt_mark(composed.sealed.read),
-            min_bandwidth=min_bandwidth,
-            part_of=MessageId(object_id) if files else None,
-        )
-        rows = [row]
-        with self.store.atomic() if files else nullcontext():
-            row.seq = self.store.add_outgoing(row)
-            rows += [self._attach(row, file) for file in files]
-        if self._first_seq is None:
-            self._first_seq = row.seq - 1
-        self._arm_expiry(now + MESSAGE_TTL_S)
-        for one in rows:
-            self._wake_all(self.delivery.submit(one))
-        if not ways or not ways[0].direct:
-            self._open_to(to.node_id)
-        if not ways:
-            self.planner.wanted(to.node_id, now)
         self._emit("message_state", {"id": row.id.hex(), "to": to.address.hex(), "state": "queued", "by": ""})
         return row
 
-    def _queue_letter(self, to: NodeId, items: bytes, now: float) -> MessageId:
-        """Send somebody a letter about a group. Raises StoreFull."""
-        who = self.store.correspondent(to) or Correspondent(to, address_of(to))
-        created_ms, trusted = self.wall.ms(now), self.wall.trusted(now)
-        composed = self._composer.seal_group(who, items, created_ms if trusted else 0)
-        object_id = composed.header.id
-        row = Outgoing(
-            id=MessageId(object_id),
-            to=to,
-            object=object_id,
-            created_ms=created_ms,
-            expires_ms=created_ms + MESSAGE_TTL_S * 1000 if trusted else NEVER_MS,
-            size=composed.header.size,
-            envelope=composed.data,
-            body=self._vault.seal(items, self._rng, object_id),
-            delivered_mark=receipt_mark(composed.sealed.delivered),
-            read_mark=receipt_mark(composed.sealed.read),
-        )
-        row.seq = self.store.add_outgoing(row)
-        if self._first_seq is None:
-            self._first_seq = row.seq - 1
+    def _submit(self, rows: list[Outgoing], now: float) -> None:
+        """Send a new message, or look for a way to its recipient."""
+        to = rows[0].to
         self._arm_expiry(now + MESSAGE_TTL_S)
-        self._wake_all(self.delivery.submit(row))
+        for row in rows:
+            self._wake_all(self.delivery.submit(row))
         ways = self.delivery.ways_to(to)
         if not ways or not ways[0].direct:
             self._open_to(to)
         if not ways:
             self.planner.wanted(to, now)
-        return row.id
 
     def random_bytes(self, count: int) -> bytes:
         """Randomness for keys that are made outside, such as a file's."""
         return self._rng.random_bytes(count)
 
-    def _attach(self, message: Outgoing, file: SealedFile) -> Outgoing:
-        """Store a file of a message, and its row of the outbox. Raises StoreFull."""
-        object_id, description = file.header.id, file.description
-        stored = StoredObject(
-            object_id, file.header.kind, file.header.size, file.header.root, message.created_ms
-        )
-        self.store.put_object(stored, file.chunks)
-        offer = Offer(file.header, description.min_bandwidth).encode()
-        part_id = MessageId(blake3(message.id + object_id).digest())
-        row = replace(
-            message,
-            id=part_id,
-            object=object_id,
-            size=len(offer),
-            envelope=offer,
-            body=self._vault.seal(description.encode(), self._rng, part_id),
-            delivered_mark=receipt_mark(file_receipt(description.key, object_id)),
-            read_mark=blake3(b"none" + part_id).digest()[:16],  # nobody says of a file that it was read
-            min_bandwidth=description.min_bandwidth,
-        )
-        row.seq = self.store.add_outgoing(row)
-        return row
-
     def _file_ended(self, row: Outgoing) -> None:
         """Nothing more is sent of an attached file."""
         self._server.stop(row.object[:PREFIX_SIZE])
         self.store.delete_object(row.object)
-
-    def description_of(self, row: Outgoing) -> Description | None:
-        """What an outbox row's file is; None where the disk has damaged it."""
-        try:
-            body = self._vault.open(row.body, row.id)
-            return parse_descriptions_untrusted(b"\x01" + body)[0][0]
-        except (StoreCorrupt, BadWire):
-            self.counters["damaged_texts"] += 1
-            return None
 
     def files_of(self, row: Incoming) -> list[Description]:
         """The files attached to a message in the inbox; none where the disk has damaged what was said of
@@ -656,33 +577,6 @@ class NodeCore(Carriers):
         except (StoreCorrupt, BadWire):
             self.counters["damaged_texts"] += 1
             return []
-
-    def _reseal(self, row: Outgoing, now: float) -> Outgoing | None:
-        """The recipient does not know our key, or the envelope is gone: seal the same text again, with an
-        introduction. None when our own copy is damaged too. Raises StoreFull."""
-        try:
-            text = self._vault.open(row.body, row.id)
-        except StoreCorrupt:
-            return None
-        to = self.contacts.forgot_us(row.to)
-        sent_ms = row.created_ms if row.expires_ms != NEVER_MS else 0
-        parts = self.store.parts(row.part_of)[1:] if row.part_of is not None else []
-        files = [found for part in parts if (found := self.description_of(part)) is not None]
-        if self.groups.post.is_letter(row.id):
-            composed = self._composer.seal_group(to, text, sent_ms)
-        else:
-            composed = self._composer.seal_text(to, text, sent_ms, compress=True, again=row.id, files=files)
-        fresh = replace(
-            row,
-            object=composed.header.id,
-            size=composed.header.size,
-            envelope=composed.data,
-            delivered_mark=receipt_mark(composed.sealed.delivered),
-            read_mark=receipt_mark(composed.sealed.read),
-        )
-        self.store.reseal(fresh)
-        self.counters["resealed"] += 1
-        return fresh
 
     def text_of(self, row: Incoming | Outgoing | SentMessage) -> str:
         """The text of an inbox or outbox row, or of a message to a group.

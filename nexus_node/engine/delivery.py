@@ -319,26 +319,30 @@ class Delivery:
     # --- attached files -------------------------------------------------------------------------
     def served(self, prefix: bytes, asker: Address) -> Served | None:
         """The file with that prefix, if it was offered to who asks for it."""
-        for flight in self._called(prefix):
-            way = flight.mailbox.way
-            if flight.row.is_file and asker in (
-                address_of(flight.row.to),
-                way.relay and address_of(way.relay),
-            ):
-                return Served(self._store, flight.row.object, flight.row.min_bandwidth)
+        for flight in self._offered(prefix, asker):
+            return Served(self._store, flight.row.object, flight.row.min_bandwidth)
         return None
 
     def asked(self, prefix: bytes, asker: Address, have: int, now: float) -> None:
         """Somebody fetches a file, and has so many chunks of it by now."""
-        for flight in self._called(prefix):
+        for flight in self._offered(prefix, asker):
             flight.mailbox.asked(flight, now)
             self.fetched[flight.row.id] = have
 
     def all_sent(self, prefix: bytes, asker: Address, now: float) -> None:
         """All of a file has been sent to who fetches it."""
-        for flight in list(self._called(prefix)):
+        for flight in self._offered(prefix, asker):
             if flight.row.state.rank < State.SENT.rank:
                 self._fact(flight.row, State.SENT, flight.mailbox.way.link.label, now)
+
+    def _offered(self, prefix: bytes, asker: Address) -> list[Flight]:
+        """The flights of a file that are that node's business: its recipient's all, a relay's its own."""
+        return [
+            flight
+            for flight in self._called(prefix)
+            if flight.row.is_file
+            and asker in {address_of(node) for node in (flight.row.to, flight.mailbox.way.relay) if node}
+        ]
 
     def take_ack(self, link: Attachment, ack: FragmentAck, now: float) -> bool:
         """Fragments of ours arrived; False if they are none of ours."""

@@ -343,10 +343,11 @@ class Medium:
     def seal(self, items: list[Item], now: float) -> bytes:
         """A frame for all neighbours, itself paid for as its items are."""
         plaintext = encode_items(items)
+        paid = len(plaintext)
         if self.profile.pad:
-            items = pad_items(items, _HEAD, self.profile.pad, self._mtu)
-        frame = self._sender.seal(encode_items(items), now)
-        self.gossip.take(len(frame) - len(plaintext), now, credit=inf)
+            plaintext = encode_items(pad_items(items, _HEAD, self.profile.pad, self._mtu))
+        frame = self._sender.seal(plaintext, now)
+        self.gossip.take(len(frame) - paid, now, credit=inf)
         return frame
 
     @property

@@ -334,22 +334,22 @@ class Relay:
             del self._telling[address]
             return
         most = max(1, min(PREFIXES_MAX, (route.link.link.room - _ADDRESSED) // PREFIX_SIZE))
-        found = self._store.held_for(address, since_seq=telling.cursor, limit=most)
         rows: list[Held] = []
         size = 0
-        for row in found:
-            telling.cursor = row.seq
-            if row.kind != KIND_MESSAGE and not self._may_go(row, route):
-                continue
-            rows.append(row)
-            telling.batch[row.prefix] = row
-            size += row.size
-            if size > PENDING_BATCH_BYTES:
+        while True:
+            found = self._store.held_for(address, since_seq=telling.cursor, limit=most)
+            for row in found:
+                telling.cursor = row.seq
+                if row.kind != KIND_MESSAGE and not self._may_go(row, route):
+                    continue
+                rows.append(row)
+                telling.batch[row.prefix] = row
+                size += row.size
+                if size > PENDING_BATCH_BYTES:
+                    break
+            if not found or telling.batch:
                 break
         telling.more = bool(found)
-        if found and not rows and not telling.batch:
-            self._tell(address, telling, now)
-            return
         telling.size = len(telling.batch)
         if rows:
             data = Pending(self._identity.address, [row.prefix for row in rows]).encode()

@@ -208,7 +208,7 @@ def _outgoing(node: Node, row: Outgoing) -> Json:
 
 
 def _outgoing_file(node: Node, row: Outgoing) -> Json:
-    file = node.core.description_of(row)
+    file = node.core.outbox.description_of(row)
     size = file.size if file is not None else 0
     stored = node.core.store.get_object(row.object)
     there = node.core.delivery.fetched.get(row.id, 0) / max(1, stored.chunks_total) if stored else 0

@@ -367,7 +367,8 @@ def test_message_claiming_another_sender_is_refused() -> None:
     evil = Wire(mallory, b, DATAGRAM, random.Random(0))
     evil.plug(0.0)
     evil.settle(0.0, 1.0)
-    composed = mallory.core._composer.seal_text(mallory.core.contacts.get("b"), b"I am a", 0, compress=False)
+    to = mallory.core.contacts.get("b")
+    composed = mallory.core.outbox._composer.seal_text(to, b"I am a", 0, compress=False)
     # Mallory's short envelope, were it taken for Alice's: only Alice's key would open it.
     b.core.contacts.candidates = lambda first: [a.identity.node_id]
     packet = Packet(Context.MESSAGE, composed.data).encode()
