@@ -6,6 +6,7 @@ with wrong payloads, keys that are no node's, repeats, items in any order over a
 
 import random
 from copy import copy
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -25,7 +26,7 @@ from nexus_node.proto.link import Link
 from nexus_node.proto.session import Session
 from nexus_node.wire.announce import Serve
 from nexus_node.wire.custody import Delivered
-from nexus_node.wire.dataobject import ObjectHeader
+from nexus_node.wire.dataobject import KIND_VERSION, ObjectHeader, describe
 from nexus_node.wire.fragments import Fragment, FragmentAck
 from nexus_node.wire.frames import (
     BroadcastShare,
@@ -40,11 +41,21 @@ from nexus_node.wire.frames import (
     encode_items,
     parse_frame_untrusted,
 )
+from nexus_node.wire.mutable import Fork, Record, RecordAnswer, RecordRequest
 from nexus_node.wire.packet import Context, Packet, Refusal
+from nexus_node.wire.pub import (
+    HINT_SIZE,
+    KIND_PUBLISHED,
+    Mode,
+    Published,
+    Reference,
+    Subscription,
+    topic_of,
+)
 from nexus_node.wire.tlv import Tlvs
 from nexus_node.wire.transfer import Ask, Chunk, Offer
 from tests.machines.mesh import MeshHost
-from tests.machines.world import DATAGRAM, STREAM, Host, SeededRng
+from tests.machines.world import DATAGRAM, STREAM, WALL, Host, SeededRng
 from tests.unit.test_hashtree import pages_of
 
 from .mutate import mutate
@@ -511,3 +522,92 @@ def _contact_of(neighbour: Neighbour):
 
 def _only(host: Host) -> bytes:
     return next(iter(host.states()))
+
+
+class Publications:
+    """A node that subscribes, publishes and keeps versions, beside a neighbour that does so wrongly."""
+
+    def __init__(self) -> None:
+        self.host = MeshHost(1, "host", RelayPolicy(serve=Serve.ANYONE))
+        self.neighbour = Neighbour(self.host, STREAM)
+        self.topics = [topic_of(text) for text in ("scope:topic/a", "scope:topic/a/*", "key:0102")]
+        core, own = self.host.core, self.neighbour.identity
+        core.notifier.subscribe(self.topics[1], Mode.PUSH, 0.0)
+        core.notifier.publish(self.topics[0], "ours", 0.0)
+        core.mutables.publish("ours", b"x" * 5000, now=0.0)
+        contents = [describe(KIND_VERSION, bytes([n]) * 5000)[0] for n in range(3)]
+        self.records = [Record.make(own, b"page", n // 2, contents[n % 3], 0, 0) for n in range(6)]
+        core.mutables.search(self.records[0].name, 0.0)
+        reference = Reference(contents[0])
+        self.published = [
+            Published.make(own, int(WALL), 3600, topic, what)
+            for topic in (self.topics[0], self.topics[2])
+            for what in ("theirs", reference)
+        ]
+        self.neighbour.hear()
+        self.host.drain()
+
+    def item(self, dice: random.Random) -> tuple[int, bytes]:
+        """One item about these, right in some ways and wrong in others."""
+        one = dice.choice(self.published)
+        record, other = dice.choice(self.records), dice.choice(self.records)
+        if dice.random() < 0.2:
+            one = replace(one, publisher=self.host.identity.node_id)
+            record = replace(record, sequence=dice.choice([0, 2**32, 2**64 - 1]))
+        key = describe(KIND_PUBLISHED, one.encode())[0].id[:HINT_SIZE]
+        keys = b"".join(dice.choice([key, dice.randbytes(HINT_SIZE)]) for _ in range(dice.randrange(65)))
+        match dice.randrange(8):
+            case 0:
+                topic, mode = dice.choice(self.topics), dice.choice([*Mode])
+                asked = Subscription(topic, mode, dice.randrange(8), dice.choice([0, 1, 65535]))
+                return Transfers.packet(Context.SUBSCRIBE, asked.encode())
+            case 1:
+                return Transfers.packet(Context.HINT, keys)
+            case 2:
+                return Transfers.packet(Context.PULL, keys)
+            case 3:
+                return Transfers.packet(Context.PUBLISHED, one.encode())
+            case 4:
+                answer = RecordAnswer(record, dice.random() < 0.5)
+                return Transfers.packet(Context.RECORD, answer.encode())
+            case 5:
+                age_s = dice.choice([0, 3600, 2**32 - 1])
+                return Transfers.packet(Context.FORK, Fork.make(record, other, age_s).encode())
+            case 6:
+                request = RecordRequest(dice.choice([record.name, dice.randbytes(32)]), dice.randbytes(8))
+                return Transfers.packet(Context.RECORD_REQUEST, request.encode())
+            case _:
+                return Transfers.packet(Context.NO_RECORD, dice.choice([record.name, dice.randbytes(32)]))
+
+
+@settings(max_examples=150, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+@given(seeds=st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=40))
+def test_engine_stands_anything_about_what_is_published(seeds: list[int]) -> None:
+    _anything_published(seeds)
+
+
+@pytest.mark.fuzz
+def test_engine_stands_much_more_about_what_is_published() -> None:
+    dice = random.Random(2)
+    for _ in range(500):
+        _anything_published([dice.getrandbits(32) for _ in range(200)])
+
+
+def _anything_published(seeds: list[int]) -> None:
+    publications = Publications()
+    host, neighbour = publications.host, publications.neighbour
+    for seed in seeds:
+        dice = random.Random(seed)
+        kind, body = publications.item(dice)
+        neighbour.say((kind, mutate(body, seed) if dice.random() < 0.2 else body))
+        if dice.random() < 0.7:
+            neighbour.hear()
+        if dice.random() < 0.1:
+            neighbour.now += dice.choice([0.1, 3.0, 70.0])
+            host.core.expire(neighbour.now)
+        host.drain()
+    core = host.core
+    assert all(one.authentic() for _, one in core.notifier.published())
+    latest = core.mutables.latest(publications.records[0].name)
+    assert latest is None or latest.authentic()
+    assert core.mutables.blocked_until_ms(host.identity.node_id, neighbour.now) is None
