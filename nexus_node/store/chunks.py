@@ -14,7 +14,7 @@ from pathlib import Path
 from nexus_node.base.errors import LocalError, NexusError, StoreCorrupt, StoreFull, StoreUnavailable
 from nexus_node.base.ids import ObjectId
 from nexus_node.base.limits import CHUNK_SIZE
-from nexus_node.crypto.merkle import FAN_OUT, hashes_in, leaf_hash, page_hashes
+from nexus_node.crypto.merkle import FAN_OUT, HASH_SIZE, hashes_in, leaf_hash, page_hashes
 from nexus_node.store.database import Counters, Database, Row
 from nexus_node.store.packs import Packs, pack_of
 
@@ -22,6 +22,8 @@ _PLACE, _SIZE_SHIFT, _ONE = (1 << 43) - 1, 43, 1 << 56
 """A leaf's entry is one number: times named << 56 | size of its chunk << 43 | place, 0 when not here."""
 _HERE = _ONE - 1
 """Size and place of an entry."""
+_IN_USE = 64
+"""Objects that are read or written at the same time without asking the database about each chunk."""
 _SIZE, _WHOLE = _HERE - _PLACE, CHUNK_SIZE << _SIZE_SHIFT
 
 
@@ -54,6 +56,10 @@ class ChunkTable(Database):
         self._packs = packs
         self._shrunk: set[int] = set()
         """Packs that may have become worth compacting."""
+        self._found: dict[ObjectId, Row] = {}
+        """Of objects in use: what `_find` found."""
+        self._used_pages: dict[int, tuple[int, bytes]] = {}
+        """By `seq`, the number and the hashes of the page of leaves that was used last."""
         super().__init__(connection, quota_bytes, path)
         self._move_chunks()
 
@@ -150,6 +156,15 @@ class ChunkTable(Database):
     def _gone_back(self) -> None:
         self._packs.discard()
 
+    def _go_back(self, kept: int) -> None:
+        super()._go_back(kept)
+        self._forget_used()
+
+    def _forget_used(self) -> None:
+        """What is known of objects in use may be true no more."""
+        self._found.clear()
+        self._used_pages.clear()
+
     def _disk_failed(self, error: OSError) -> NexusError:
         where = self._path.parent if self._path else "memory"
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
@@ -232,6 +247,19 @@ class ChunkTable(Database):
         self._keep(self._lacking, seq, None)
 
     # --- chunks ---------------------------------------------------------------------------------
+    def _leaf(self, seq: int, number: int) -> bytes:
+        """The hash of a chunk; raises LocalError when the page that names it is not here."""
+        used, hashes = self._used_pages.get(seq, (-1, b""))
+        if used != number // FAN_OUT:
+            sql = "SELECT hashes FROM pages WHERE object = ? AND level = 1 AND number = ?"
+            rows = self._read(sql, (seq, number // FAN_OUT))
+            if not rows:
+                raise LocalError(f"the page that names chunk {number} is not here")
+            hashes = rows[0][0]
+            self._used_pages[seq] = number // FAN_OUT, hashes
+        at = number % FAN_OUT * HASH_SIZE
+        return hashes[at : at + HASH_SIZE]
+
     def write_chunks(self) -> None:
         self._packs.flush()
 
@@ -311,10 +339,15 @@ class ChunkTable(Database):
     # --- for both -------------------------------------------------------------------------------
     def _find(self, object_id: ObjectId) -> Row:
         """`seq` and size of an object; raises KeyError."""
-        rows = self._read("SELECT seq, size FROM objects WHERE id = ?", (object_id,))
-        if not rows:
-            raise KeyError(object_id)
-        return rows[0]
+        found = self._found.get(object_id)
+        if found is None:
+            rows = self._read("SELECT seq, size FROM objects WHERE id = ?", (object_id,))
+            if not rows:
+                raise KeyError(object_id)
+            if len(self._found) == _IN_USE:
+                self._forget_used()
+            found = self._found[object_id] = rows[0]
+        return found
 
 
 def _is_here(entry: int, size: int, number: int) -> bool:

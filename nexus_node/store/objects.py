@@ -6,7 +6,7 @@ from itertools import islice
 from nexus_node.base.errors import LocalError, StoreCorrupt, StoreFull
 from nexus_node.base.ids import ObjectId
 from nexus_node.base.limits import CHUNK_SIZE
-from nexus_node.crypto.merkle import FAN_OUT, HASH_SIZE, hashes_in, leaf_hash, page_root, pages_over
+from nexus_node.crypto.merkle import FAN_OUT, hashes_in, leaf_hash, page_root, pages_over
 from nexus_node.ports.store import Keep, StoredObject
 from nexus_node.store.chunks import ChunkTable, chunk_count, chunk_size
 from nexus_node.store.database import Row
@@ -124,16 +124,6 @@ class ObjectTable(ChunkTable):
         self._put_chunk(self._leaf(seq, number), chunk, seq)
         return seq not in self._lacking
 
-    def _leaf(self, seq: int, number: int) -> bytes:
-        rows = self._read(
-            "SELECT substr(hashes, ?, ?) FROM pages WHERE object = ? AND level = 1 AND number = ?",
-            (1 + number % FAN_OUT * HASH_SIZE, HASH_SIZE, seq, number // FAN_OUT),
-        )
-        if not rows:
-            raise LocalError(f"the page that names chunk {number} is not here")
-        leaf: bytes = rows[0][0]
-        return leaf
-
     def missing(self, object_id: ObjectId, *, since: int = 0, limit: int) -> list[int]:
         seq, size = self._find(object_id)
         if size <= CHUNK_SIZE:
@@ -204,6 +194,7 @@ class ObjectTable(ChunkTable):
         self._count_others(keep, -size)
         self._write("DELETE FROM objects WHERE seq = ?", (seq,))
         self._read_at.pop(seq, None)
+        self._forget_used()
         self._counters.objects -= 1
         self._counters.bytes -= content
         if size > CHUNK_SIZE:
