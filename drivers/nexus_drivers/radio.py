@@ -56,6 +56,10 @@ class RadioDriver(ABC):
             raise CarrierLost("where this radio sends is not known; set its region")
         return self._region, self._rule
 
+    def sense(self, stream: trio.abc.Stream, modem: Modem, now: float) -> None:
+        """Look at what tells beside the stream how the radio is; before each frame. Raises `CarrierLost`."""
+        return
+
     async def beside(self, session: "Session") -> None:
         """What it does beside carrying frames, if it `bridges`; until cancelled."""
         await trio.sleep_forever()
@@ -278,6 +282,7 @@ class Session:
         since = trio.current_time()
         while True:
             now = trio.current_time()
+            self._driver.sense(self._stream, modem, now)
             allowed = budget.free_at(longest, now)
             free = modem.room_at(now)
             if modem.ready and modem.settings != self._settings:
@@ -288,7 +293,8 @@ class Session:
                     self._port.report("up", modem.note)
                 return
             wait = max(allowed, free)
-            say = since + max(_HELD_AFTER_S, 3 * longest) if free == inf else inf
+            asks = free == inf or modem.trouble is not None
+            say = since + max(_HELD_AFTER_S, 3 * longest) if asks else inf
             if allowed > now:
                 self._hold(
                     f"{budget.used(now):.1f} of {budget.limit_s or 0:.1f} s airtime of this hour are used in"

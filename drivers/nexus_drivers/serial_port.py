@@ -27,6 +27,8 @@ _FINISH_S = 0.3
 """How long a write that has begun may go on when it is cancelled, so that no half frame is left."""
 _GONE = frozenset((errno.EIO, errno.ENXIO, errno.ENODEV, errno.EBADF))
 _THREAD_READ_S = 0.2
+MODEM_LINES = ("cts", "dsr", "ri", "cd")
+"""The inputs of a port."""
 
 
 class SerialStream(trio.abc.Stream):
@@ -41,6 +43,17 @@ class SerialStream(trio.abc.Stream):
         except (OSError, ValueError) as error:
             raise CarrierLost(_why(str(self._port.port), error)) from error
 
+    def modem_line(self, name: str) -> bool:
+        """Whether that one of `MODEM_LINES` is set. Raises `CarrierLost`, also where there is none."""
+        try:
+            return bool(getattr(self._port, name))
+        except OSError as error:
+            if error.errno in _GONE:
+                raise CarrierLost(_why(str(self._port.port), error)) from error
+            raise CarrierLost(
+                f"{self._port.port} has no {name.upper()}; leave aux out, or use a GPIO"
+            ) from error
+
 
 async def open_serial(port: str, baud: int) -> SerialStream:
     """Open a port for this program alone, 8N1 without flow control.
@@ -52,9 +65,10 @@ async def open_serial(port: str, baud: int) -> SerialStream:
     has_descriptor = os.name == "posix" and "://" not in port
     try:
         if not has_descriptor:
-            # Opening may resolve a name or connect.
+            # Opening may resolve a name or connect. RFC 2217 has no time-out for writes.
+            patience = 5 if "://" not in port else None
             there = await trio.to_thread.run_sync(
-                partial(serial.serial_for_url, port, baud, timeout=_THREAD_READ_S, write_timeout=5)
+                partial(serial.serial_for_url, port, baud, timeout=_THREAD_READ_S, write_timeout=patience)
             )
             return _ThreadStream(there, port)
         there = serial.Serial(port, baud, timeout=0, write_timeout=0, exclusive=True)
@@ -185,5 +199,7 @@ class _ThreadStream(SerialStream):
     async def aclose(self) -> None:
         self._closed = True
         self._receive.close()
-        self._port.close()
+        with trio.CancelScope(shield=True):
+            # Of RFC 2217 this takes a while.
+            await trio.to_thread.run_sync(self._port.close)
         await trio.lowlevel.checkpoint()

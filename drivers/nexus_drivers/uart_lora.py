@@ -3,6 +3,9 @@
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Self
 
+import trio
+
+from nexus_drivers.aux_pin import AuxPin, read_aux
 from nexus_drivers.line import Line, read_line
 from nexus_drivers.options import Options
 from nexus_drivers.radio import RadioDriver
@@ -16,24 +19,27 @@ from nexus_firmware.modem import Modem
 from nexus_firmware.radio import RadioSettings
 from nexus_firmware.regions import Rule
 
-_E22_KEYS = ("air_rate", "max_power", "old_rssi")
+_E22_KEYS = ("air_rate", "max_power", "old_rssi", "aux")
 _KINDS = ("e22", *DIALECTS)
 _POWERS = {22: e22.POWERS_22_DBM, 30: e22.POWERS_30_DBM}
 
 
 class UartLoraDriver(RadioDriver):
-    """A module on a UART. `make` gives the machine of its dialect."""
+    """A module on a UART. `make` gives the machine of its dialect, `aux` says when it is busy, if wired."""
 
     scheme: ClassVar[str] = "uart_lora"
 
-    def __init__(self, line: Line, region: str, rule: Rule, make: Callable[[], Modem]) -> None:
+    def __init__(
+        self, line: Line, region: str, rule: Rule, make: Callable[[], Modem], aux: AuxPin | None = None
+    ) -> None:
         super().__init__(line, region, rule)
         self._make = make
+        self.aux = aux
 
     @classmethod
     def from_config(cls, table: Mapping[str, Any]) -> Self:
         """Keys: `port`, `dialect` ("e22", "rylr998", "rak3172" or "rn2483"), `frequency`, the other radio
-        keys, and for the E22 `air_rate`, `max_power` and `old_rssi` in place of modulation."""
+        keys, and for the E22 `air_rate`, `max_power`, `old_rssi` and `aux` in place of modulation."""
         options = Options(cls.scheme, table, ("dialect", *RADIO_KEYS, *_E22_KEYS))
         dialect = options.text("dialect")
         if dialect is None:
@@ -79,7 +85,13 @@ class UartLoraDriver(RadioDriver):
         region, rule = read_rule(options, asked, bandwidth=0)
         base = asked.frequency - channel * 1_000_000
         halves = options.flag("old_rssi")
-        return cls(line, region, rule, lambda: E22Modem(wanted, base, halves=halves))
+        aux = read_aux(options)
+        name = str(aux) if aux is not None else None
+        return cls(line, region, rule, lambda: E22Modem(wanted, base, halves=halves, aux=name), aux)
+
+    def sense(self, stream: trio.abc.Stream, modem: Modem, now: float) -> None:
+        if self.aux is not None and isinstance(modem, E22Modem):
+            modem.take_aux(self.aux.busy(stream), now)
 
     def make_modem(self, duty_cycle: float) -> Modem:
         return self._make()

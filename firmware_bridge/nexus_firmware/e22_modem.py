@@ -1,7 +1,8 @@
 """An Ebyte E22 as a modem: its registers set where it allows that, its pipe paced by the time on air.
 
 Sans-IO (radio.md section 3.2). Its mode pins are not within reach of a serial port. Newer modules change the
-mode by command; where that is off, or the module is older, it must have been set by hand.
+mode by command; where that is off, or the module is older, it must have been set by hand. Its AUX pin, where
+the owner has wired it, paces frames in place of the reckoned airtime.
 """
 
 from enum import Enum
@@ -18,7 +19,11 @@ _SWITCH_S, _ANSWER_S, _TRIES = 0.1, 0.6, 3
 _RSSI_GAP_S = 0.05
 """The byte that follows a packet comes within this."""
 _SLOWER = 1.1
-"""Times the reckoned airtime before the next frame: nothing says when one is through."""
+"""Times the reckoned airtime before the next frame where nothing says when one is through."""
+_AUX_LOOK_S, _AUX_RISE_S = 0.01, 0.002
+"""How often AUX is looked at while it is low; and what must pass when it has risen."""
+_AUX_PATIENCE_S = 30.0
+"""More than any frame takes."""
 _GAP_S = 0.05
 _WRONG_FORMAT = b"\xff\xff\xff"
 _NAMES = {
@@ -42,16 +47,22 @@ class _Phase(Enum):
 
 class E22Modem(Modem):
     """`wanted` must have `software_mode`, or the module cannot be brought back to sending. `base` is the
-    frequency of its channel 0; `halves` is for older modules, whose RSSI byte counts half dB."""
+    frequency of its channel 0; `halves` is for older modules, whose RSSI byte counts half dB; `aux` is how
+    people call the place where AUX is wired, if it is, and what it says comes by `take_aux`."""
 
     kind = "E22"
 
-    def __init__(self, wanted: E22Settings, base: int, *, halves: bool = False) -> None:
+    def __init__(
+        self, wanted: E22Settings, base: int, *, halves: bool = False, aux: str | None = None
+    ) -> None:
         super().__init__()
         self.mtu = wanted.mtu
         self.settings: RadioSettings = wanted.radio(base)
         self._wanted = wanted
         self._halves = halves
+        self._aux = aux
+        self._low_since: float | None = None
+        self._low_for = 0.0
         self._registers = RegisterDecoder()
         self._cobs = CobsDecoder(wanted.sub_packet, rssi_follows=True)
         self._phase = _Phase.SWITCHING
@@ -153,14 +164,32 @@ class E22Modem(Modem):
     def room_at(self, now: float) -> float:
         return max(now, self._free_at) if self.ready else inf
 
+    def take_aux(self, low: bool, now: float) -> None:
+        """What the AUX pin says. While it is low nothing may be written (E3)."""
+        if low:
+            self._low_since = now if self._low_since is None else self._low_since
+            self._low_for = now - self._low_since
+            self._free_at = max(self._free_at, now + _AUX_LOOK_S)
+        elif self._low_since is not None:
+            self._low_since, self._low_for = None, 0.0
+            self._free_at = max(self._free_at, now + _AUX_RISE_S)
+
     def send(self, frame: bytes, now: float) -> None:
         data = encode_frame(frame, self._wanted.sub_packet)
         self.write(data)
         through_port = 10 * len(data) / self._wanted.uart_baud
-        self._free_at = now + through_port + _SLOWER * self._wanted.airtime(len(data)) + _GAP_S
+        # By then AUX has fallen: the module has the bytes, and has seen that no more come.
+        tells = 0.0 if self._aux is not None else _SLOWER * self._wanted.airtime(len(data))
+        self._free_at = now + through_port + tells + _GAP_S
 
     def airtime(self, size: int) -> float:
         return self._wanted.airtime(size + OVERHEAD)
+
+    @property
+    def trouble(self) -> str | None:
+        if self._low_for < _AUX_PATIENCE_S:
+            return None
+        return f"the E22 says by its AUX pin ({self._aux}) that it is busy; if it stays so, look at that wire"
 
     @property
     def note(self) -> str | None:

@@ -99,6 +99,7 @@ class Process:
         assert self.process.stderr is not None
         line = self.process.stderr.readline()
         assert "serves" in line, line
+        self.where = line.split()[2]
 
     def end(self) -> None:
         self.process.send_signal(signal.SIGTERM)

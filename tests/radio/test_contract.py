@@ -102,7 +102,7 @@ def test_configuration_errors_name_the_key() -> None:
     check_config(
         UartLoraDriver,
         good={"port": "/dev/serial0", "dialect": "e22", "frequency": 868_125_000, "tx_power": 13}
-        | {"region": "EU868", "air_rate": 2400, "max_power": 22, "old_rssi": True},
+        | {"region": "EU868", "air_rate": 2400, "max_power": 22, "old_rssi": True, "aux": "cts"},
         bad={
             "port": "tcp://10.0.0.1",
             "frequency": 868_300_000,
@@ -110,6 +110,7 @@ def test_configuration_errors_name_the_key() -> None:
             "air_rate": 2401,
             "max_power": 25,
             "old_rssi": 1,
+            "aux": "rts",
             "spreading_factor": 8,
         },
     )

@@ -1,7 +1,7 @@
 """A board: an emulated firmware with power, an antenna and a clock. trio."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import trio
 
@@ -30,6 +30,7 @@ class Board:
         self._reads.set()
         self._bell = trio.Event()
         self._has_output = trio.Event()
+        self._stepped = trio.Event()
         self._changed = trio.Event()
         self._up = False
 
@@ -70,6 +71,8 @@ class Board:
         while transmission := self.firmware.transmit():
             self._air.transmit(self, transmission, now)
         self._has_output.set()
+        self._stepped.set()
+        self._stepped = trio.Event()
         if self.firmware.up != self._up:
             self._up = self.firmware.up
             self._changed.set()
@@ -79,6 +82,13 @@ class Board:
         """Until it has booted, or until it starts over."""
         while self._up != up:
             await self._changed.wait()
+
+    async def after_each_step(self, look: Callable[[], Awaitable[None]]) -> None:
+        """Let somebody look at the firmware now and whenever it has moved, until cancelled."""
+        while True:
+            stepped = self._stepped
+            await look()
+            await stepped.wait()
 
     def ring(self) -> None:
         """Something happened on the air that the board's loop must look at."""

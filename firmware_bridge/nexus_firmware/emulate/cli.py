@@ -3,6 +3,7 @@
 import base64
 import binascii
 import functools
+import os
 import random
 import signal
 from collections.abc import Callable
@@ -25,6 +26,7 @@ from nexus_firmware.emulate.mesh_packet import MeshChannel
 from nexus_firmware.emulate.meshcore import MeshcoreModem
 from nexus_firmware.emulate.meshtastic import Meshtastic
 from nexus_firmware.emulate.rak import Rak3172
+from nexus_firmware.emulate.rfc2217 import serve_rfc2217
 from nexus_firmware.emulate.rn2483 import Rn2483
 from nexus_firmware.emulate.rnode import RNode
 from nexus_firmware.emulate.rylr import Rylr998
@@ -50,6 +52,8 @@ class _Bench:
 
     pty: Path | None
     tcp: str | None
+    rfc2217: str | None
+    aux: Path | None
     air: str
     loss: float
     damage: float
@@ -62,11 +66,12 @@ class _Bench:
         try:
             firmware = make(dice)
             endpoint = self._endpoint(firmware.kind)
+            port = _host_and_port("--rfc2217", self.rfc2217, 4000) if self.rfc2217 is not None else None
             if isinstance(firmware, Meshtastic) and endpoint is not None:
                 firmware.over_tcp = True
             air = LocalAir(self.air, Ether(lost=lambda: dice.random() < self.loss))
             board = Board(firmware, air, lambda stream: BadLine(stream, self.damage, dice))
-            trio.run(self._serve, board, air, endpoint)
+            trio.run(self._serve, board, air, endpoint, port)
         except* InputError as group:
             first: BaseException = group
             while isinstance(first, BaseExceptionGroup):
@@ -80,14 +85,11 @@ class _Bench:
             return None
         if kind not in TCP_PORTS:
             raise InputError(f"{kind} firmware has no TCP; leave --tcp out and use --pty PATH")
-        host, colon, digits = self.tcp.rpartition(":")
-        if not colon or not host or not digits.isascii() or not digits.isdecimal() or int(digits) > 65535:
-            raise InputError(
-                f"--tcp {self.tcp} is no HOST:PORT; write for example --tcp 127.0.0.1:{TCP_PORTS[kind]}"
-            )
-        return host.strip("[]"), int(digits)
+        return _host_and_port("--tcp", self.tcp, TCP_PORTS[kind])
 
-    async def _serve(self, board: Board, air: LocalAir, endpoint: tuple[str, int] | None) -> None:
+    async def _serve(
+        self, board: Board, air: LocalAir, endpoint: tuple[str, int] | None, port: tuple[str, int] | None
+    ) -> None:
         kind = board.firmware.kind
 
         def announce(where: str) -> None:
@@ -101,12 +103,41 @@ class _Bench:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(end_at_signal, nursery.cancel_scope)
             await nursery.start(air.run)
+            if self.aux is not None:
+                nursery.start_soon(self._show_aux, board, self.aux)
             nursery.start_soon(board.run)
             if endpoint is not None:
                 serve = functools.partial(serve_tcp, newest_wins=kind == "meshtastic")
                 nursery.start_soon(serve, board, *endpoint, announce)
-            if self.pty is not None or endpoint is None:
+            if port is not None:
+                serve = functools.partial(
+                    serve_tcp, newest_wins=False, serve=functools.partial(serve_rfc2217, board)
+                )
+                nursery.start_soon(serve, board, *port, lambda where: announce(f"rfc2217://{where}"))
+            if self.pty is not None or (endpoint is None and port is None):
                 nursery.start_soon(serve_pty, board, self.pty, announce)
+
+    async def _show_aux(self, board: Board, path: Path) -> None:
+        try:
+            file = path.open("wb", buffering=0)
+        except OSError as error:
+            raise InputError(
+                f"--aux {path} cannot be written ({error.strerror}); name a path you may write"
+            ) from error
+
+        async def look() -> None:
+            os.pwrite(file.fileno(), b"0\n" if board.firmware.line_low else b"1\n", 0)
+
+        with file:
+            await look()  # who reads it never finds it empty, as a GPIO never is
+            await board.after_each_step(look)
+
+
+def _host_and_port(option: str, text: str, example: int) -> tuple[str, int]:
+    host, colon, digits = text.rpartition(":")
+    if not colon or not host or not digits.isascii() or not digits.isdecimal() or int(digits) > 65535:
+        raise InputError(f"{option} {text} is no HOST:PORT; write for example {option} 127.0.0.1:{example}")
+    return host.strip("[]"), int(digits)
 
 
 def _kind(make: Callable[..., Callable[[random.Random], Firmware]]) -> click.Command:
@@ -119,6 +150,17 @@ def _kind(make: Callable[..., Callable[[random.Random], Firmware]]) -> click.Com
         help="Make PATH a link to its serial port, which otherwise has only the name the system gives it.",
     )
     @click.option("--tcp", metavar="HOST:PORT", help="Serve on TCP, where the firmware does; 0: any port.")
+    @click.option(
+        "--rfc2217",
+        metavar="HOST:PORT",
+        help="Serve a serial port over TCP, with modem lines; an E22 holds CTS set while it is busy.",
+    )
+    @click.option(
+        "--aux",
+        metavar="FILE",
+        type=click.Path(path_type=Path),
+        help="Keep FILE at 0 while its AUX pin is low, else at 1, as a GPIO reads; only an E22's ever is.",
+    )
     @click.option(
         "--air",
         default="default",
@@ -147,13 +189,15 @@ def _kind(make: Callable[..., Callable[[random.Random], Firmware]]) -> click.Com
     def run(
         pty: Path | None,
         tcp: str | None,
+        rfc2217: str | None,
+        aux: Path | None,
         air: str,
         loss: float,
         damage: float,
         seed: int | None,
         **options: Any,
     ) -> None:
-        _Bench(pty, tcp, air, loss, damage, seed).run(make(**options))
+        _Bench(pty, tcp, rfc2217, aux, air, loss, damage, seed).run(make(**options))
 
     return cli.command()(run)
 

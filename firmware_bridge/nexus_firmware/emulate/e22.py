@@ -1,7 +1,8 @@
 """The Ebyte E22: registers in configuration mode, a pipe without boundaries in transparent mode.
 
 After the manuals cited in radio.md section 3.2. The mode is set with `set_mode`, as the pins M0 and M1 would,
-or where register 1 allows by the command of newer modules. The AUX pin has no place on a pty.
+or where register 1 allows by the command of newer modules. The AUX pin is low from the first byte of a packet
+to its end on the air; a pty has no place for it, so it is shown in a file or on a port that has.
 """
 
 from collections import deque
@@ -73,6 +74,7 @@ class E22(Firmware):
         self._packets: deque[bytes] = deque()
         self._last_rssi = 0xFF
         self.mode = self._start_mode
+        self._look_at_aux(now)
 
     def set_mode(self, mode: Mode) -> None:
         """What the pins say. Leaving sleep mode loads what was kept."""
@@ -96,6 +98,10 @@ class E22(Firmware):
             while len(self._uart) >= size:
                 self._packets.append(bytes(self._uart[:size]))
                 del self._uart[:size]
+            self._look_at_aux(now)
+
+    def _look_at_aux(self, now: float) -> None:
+        self.line_low = bool(self._uart or self._packets) or now < self.sending_until
 
     def _special(self, data: bytes) -> bool:
         """Commands within the pipe: ambient RSSI (register 1 bit 5), and the mode (bit 4)."""
@@ -208,6 +214,7 @@ class E22(Firmware):
                 return
             payload = self._header() + self._packets.popleft()
             self.send(Transmission(channel, payload, 5, 8), now)
+        self._look_at_aux(now)
 
     def next_deadline(self) -> float | None:
         times = []
@@ -218,4 +225,6 @@ class E22(Firmware):
         if self._packets and self.channel is not None:
             waits = self.busy_until if self._registers[6] & 0x10 else 0.0
             times.append(max(self.sending_until, waits))
+        if self.line_low and not self._uart and not self._packets:
+            times.append(self.sending_until)
         return min(times, default=None)

@@ -25,6 +25,8 @@ class Firmware(ABC):
         self._output: deque[bytes] = deque()
         self._output_size = 0
         self._transmissions: deque[Transmission] = deque()
+        self.line_low = False
+        """Whether it holds the line low that says it is busy: of those here an E22 has one, AUX."""
         self.busy_until = 0.0
         """While somebody else's packet is in the air."""
         self.sending_until = 0.0

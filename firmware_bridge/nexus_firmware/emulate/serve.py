@@ -2,7 +2,7 @@
 
 import os
 import tty
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -59,13 +59,20 @@ async def serve_pty(board: Board, link: Path | None, announce: Callable[[str], N
 
 
 async def serve_tcp(
-    board: Board, host: str, port: int, announce: Callable[[str], None], *, newest_wins: bool
+    board: Board,
+    host: str,
+    port: int,
+    announce: Callable[[str], None],
+    *,
+    newest_wins: bool,
+    serve: Callable[[trio.SocketStream], Awaitable[None]] | None = None,
 ) -> None:
     """Give the board a TCP port for one client at a time, once it has booted; a reboot ends a connection.
 
-    A second client takes the place of the first where `newest_wins`, else it is closed at once. Raises
-    `InputError` when the port cannot be had.
+    A second client takes the place of the first where `newest_wins`, else it is closed at once. `serve` is
+    the board on a connection, `board.serve` unless given. Raises `InputError` when the port cannot be had.
     """
+    serve = serve or board.serve
     current: list[trio.abc.Stream] = []
 
     async def accept(stream: trio.SocketStream) -> None:
@@ -80,7 +87,7 @@ async def serve_tcp(
         try:
             async with stream, trio.open_nursery() as nursery:
                 nursery.start_soon(hang_up, nursery.cancel_scope)
-                await board.serve(stream)
+                await serve(stream)
                 nursery.cancel_scope.cancel()
         finally:
             if current == [stream]:

@@ -9,6 +9,7 @@ import os
 import sys
 import time
 
+from meshtastic.protobuf import mesh_pb2
 from meshtastic.serial_interface import SerialInterface
 from meshtastic.tcp_interface import TCPInterface
 from pubsub import pub
@@ -53,6 +54,12 @@ def main(places, channel, sizes):
         [one.settings.name for one in (client.localNode.channels or []) if one.role] for client in clients
     ]
     result["firmware"] = [getattr(client.metadata, "firmware_version", None) for client in clients]
+    # A device told of the other before its client was there has told nobody: they announce themselves again.
+    for client in clients:
+        announce = mesh_pb2.ToRadio()
+        announce.heartbeat.nonce = 1
+        client._sendToRadio(announce)
+        time.sleep(1)
     result["known"] = until(lambda: all(len(client.nodesByNum) >= 2 for client in clients))
     result["exact"] = []
     for sender, receiver in ((0, 1), (1, 0)):
