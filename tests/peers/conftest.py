@@ -3,7 +3,6 @@
 `PEER_PY` names a Python that has them: `make test` and `make test-peers` make one (docs/firmware.md).
 """
 
-import importlib.metadata
 import json
 import os
 import signal
@@ -97,5 +96,10 @@ def emulator(tmp_path: Path) -> Iterator[Callable[..., str]]:
     assert codes == [0] * len(running)
 
 
-def version_of(package: str) -> str:
-    return importlib.metadata.version(package)
+def set_kiss_radio(port: str) -> None:
+    """867.2 MHz, 500 kHz, SF7, 4/5: as somebody has set a KISS modem before a client comes that cannot."""
+    numbers = (867_200_000).to_bytes(4, "little") + (500_000).to_bytes(4, "little")
+    assert not set(numbers) & {0xC0, 0xDB}
+    with open(port, "r+b", buffering=0) as device:
+        device.write(b"\xc0\x06\x09" + numbers + b"\x07\x05\xc0")
+        assert device.read(5) == b"\xc0\x06\xf0\xc0"

@@ -1,5 +1,7 @@
 """RNS (its licence is not open source: only run here, where somebody installed it) against our emulators."""
 
+from .conftest import set_kiss_radio
+
 SIZES = [1, 100, 254, 255, 500]
 
 
@@ -28,6 +30,8 @@ def test_rnode_interface_over_tcp(peer, emulator):
 def test_kiss_interface(peer, emulator):
     """K1: 256 bytes are more than the modem takes."""
     ports = [emulator("meshcore") for _ in range(2)]
+    for port in ports:
+        set_kiss_radio(port)
     found = peer("rns", "rns_interfaces.py", "KISSInterface", *ports, "1", "100", "255", "256")
     assert found["online"] == [True, True]
     assert found["exact"] == [[1, [True]], [100, [True]], [255, [True]], [256, []]] * 2

@@ -1,6 +1,6 @@
-"""One peer on a port that sends back whatever it hears, until it is ended.
+"""One peer on a port that sends back whatever it hears, until it is ended; so many packets at a time.
 
-echo.py rnode|kiss|pymc|meshtastic|meshcore PORT
+echo.py rnode|kiss|pymc|meshtastic|meshcore PORT [BATCH]
 """
 
 import os
@@ -31,7 +31,7 @@ def rns(kind, port):
     settings = {"name": "echo", "port": port}
     if kind == "rnode":
         settings |= {"frequency": "867200000", "bandwidth": "500000", "txpower": "7"}
-        one = RNodeInterface(Owner(), settings | {"spreadingfactor": "7", "codingrate": "5"})
+        one = RNodeInterface(Owner(), settings | {"spreadingfactor": "5", "codingrate": "5"})
     else:
         settings |= {"speed": "115200", "databits": "8", "parity": "none", "stopbits": "1"}
         one = KISSInterface(Owner(), settings | {"flow_control": "false"})
@@ -92,7 +92,7 @@ async def meshcore(where):
     await asyncio.Event().wait()
 
 
-def main(kind, port):
+def main(kind, port, batch="1"):
     if kind == "meshcore":
         import asyncio
 
@@ -101,7 +101,8 @@ def main(kind, port):
     send = makers[kind](port) if kind in makers else rns(kind, port)
     print("up", flush=True)
     while True:
-        send(heard.get())
+        for packet in [heard.get() for _ in range(int(batch))]:
+            send(packet)
 
 
 main(*sys.argv[1:])
