@@ -97,7 +97,7 @@ def _p90(ordered: list[float]) -> float:
 
 
 def run(peer: Peer | None) -> Section:
-    """About ten minutes."""
+    """About a minute."""
     boards = Table(["board", "bytes", "loss", "median, s", "must", "", "worst, s", "on air, s"])
     for (kind, size, loss), must in BARS.items():
         one = emit("radio", measure(kind, size, loss))
