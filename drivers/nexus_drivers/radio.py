@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Never, Self
 import trio
 
 from nexus_drivers.line import Line
+from nexus_drivers.short_frames import SHORTEST, ShortFrames
 from nexus_firmware.modem import Modem, longest_frame
 from nexus_firmware.radio import RadioSettings
 from nexus_firmware.regions import Rule
@@ -26,6 +27,8 @@ from nexus_node.ports.driver import HELD, Carrier, DriverPort, LinkProfile, Sign
 _READ_SIZE = 4096
 _FAREWELL_S = 0.3
 _REATTACH_S = 1.0
+_SHORT_PACE, _SHORT_GAP_S = 1.5, 0.3
+"""Airtimes, and seconds, that a short packet takes with what its radio waits before."""
 _HELD_AFTER_S = 5.0
 """A radio that takes nothing for so long is said to be held up; before, it just sends."""
 
@@ -124,6 +127,10 @@ class Session:
         """How the radio was set when its carrier was attached."""
         self._sent = False
         """Whether a frame has gone out."""
+        self._short: ShortFrames | None = None
+        """Cuts frames up, where a packet holds less than a link needs."""
+        self._waiting = trio.CancelScope()
+        """Around waiting for a frame of the node's."""
 
     async def run(self) -> Never:
         """Raises `CarrierLost`."""
@@ -188,8 +195,16 @@ class Session:
         while heard:
             one = heard.popleft()
             signal = Signal(one.rssi_dbm, one.snr_db) if one.rssi_dbm is not None else None
-            if self._carrier is not None:
-                self._carrier.deliver(one.data, signal)
+            if self._carrier is not None and (frame := self._whole(one.data)) is not None:
+                self._carrier.deliver(frame, signal)
+
+    def _whole(self, packet: bytes) -> bytes | None:
+        """The frame that is there with this packet."""
+        if self._short is None:
+            return packet
+        frame = self._short.take(packet, trio.current_time())
+        self._waiting.cancel()  # it may want to ask, or was asked
+        return frame
 
     async def _news_until(self, at: float) -> None:
         with trio.move_on_at(at):
@@ -206,16 +221,20 @@ class Session:
         region, rule = driver.find_rule(modem)
         budget = _budget(self._port, region, rule)
         most = min(rule.max_airtime or inf, budget.limit_s or inf)
-        mtu = longest_frame(modem, most, MTU_MIN)
-        longest = modem.airtime(mtu)
+        size = longest_frame(modem, most, SHORTEST)
+        longest = modem.airtime(size)
         self._air = budget, longest, rule
+        self._short = None
+        if size < MTU_MIN:
+            self._short = ShortFrames(size, _SHORT_PACE * longest + _SHORT_GAP_S, random.random)
+        mtu = self._short.mtu if self._short is not None else size
         profile = LinkProfile(
             mtu=mtu,
-            bps=8 * mtu / longest,
+            bps=8 * mtu / self._airtime(mtu),
             half_duplex=True,
             shared=True,
             duty_cycle=rule.duty_cycle if rule.duty_cycle < 1 else None,
-            airtime=modem.airtime,
+            airtime=self._airtime,
         )
         while True:
             try:
@@ -246,7 +265,7 @@ class Session:
             if self._sent and not modem.listens_first:
                 # Others who are as deaf while they send must be heard some time.
                 await trio.sleep(random.uniform(0, longest))
-            frame = await carrier.next_frame()
+            frame = await self._next_packet(carrier)
             await self._until_free(budget, longest, rule)  # much may have happened meanwhile
             now, airtime = trio.current_time(), modem.airtime(len(frame))
             budget.add(airtime, now)
@@ -255,6 +274,27 @@ class Session:
             self._sent = True
             self._news()
             await trio.lowlevel.checkpoint()
+
+    async def _next_packet(self, carrier: Carrier) -> bytes:
+        """What goes out next: a frame of the node's, or a part of one."""
+        short = self._short
+        if short is None:
+            return await carrier.next_frame()
+        while True:
+            short.expire(trio.current_time())
+            if (packet := short.next_packet()) is not None:
+                return packet
+            frame = None
+            with trio.CancelScope(deadline=short.next_deadline()) as self._waiting:
+                frame = await carrier.next_frame()
+            if frame is not None:
+                short.give(frame)
+
+    def _airtime(self, size: int) -> float:
+        """Seconds on the air of a frame of the node's."""
+        if self._short is None:
+            return self._modem.airtime(size)
+        return sum(map(self._modem.airtime, self._short.packet_sizes(size)))
 
     async def until_free(self) -> None:
         """Until the radio is set up and something may go; what goes then is to be billed first."""

@@ -12,6 +12,7 @@ RADIO_KEYS = (
     "coding_rate",
     "tx_power",
     "region",
+    "dwell",
 )
 _BANDWIDTHS = (7_800, 1_625_000)
 
@@ -33,9 +34,11 @@ def read_rule(options: Options, settings: RadioSettings, *, bandwidth: int | Non
     """The region and its rule for the channel. Power is taken as radiated by a dipole.
 
     Without `region` the strictest holds of those that allow the channel. `bandwidth` counts instead of the
-    settings' where a maker does not tell it. Raises `ConfigError` that names the key.
+    settings' where a maker does not tell it. With `dwell` packets
+    are as short as a law wants of hopping systems. Raises `ConfigError` that names the key.
     """
     width = settings.bandwidth if bandwidth is None else bandwidth
+    strict = options.flag("dwell")
     region = options.text("region")
     if region is not None and region not in REGIONS:
         raise options.wrong("region", f"is not known here; use one of {', '.join(REGIONS)}")
@@ -49,7 +52,8 @@ def read_rule(options: Options, settings: RadioSettings, *, bandwidth: int | Non
     found = []
     for name in candidates:
         try:
-            found.append((name, find_rule(name, settings.frequency, width, erp_dbm=settings.tx_power)))
+            rule = find_rule(name, settings.frequency, width, erp_dbm=settings.tx_power, strict_dwell=strict)
+            found.append((name, rule))
         except ValueError as error:
             reason = str(error).replace(" with 0 kHz", "")
     if not found:

@@ -14,6 +14,7 @@ from hypothesis.strategies import SearchStrategy
 
 from nexus_drivers.framing import FrameSplitter, join_frames
 from nexus_drivers.lan import Beacon, parse_beacon_untrusted
+from nexus_drivers.short_frames import AskParts, Part, parse_short_frame_untrusted
 from nexus_firmware.emulate.air import Channel, Transmission
 from nexus_firmware.emulate.local_air import Begun, parse_begun_untrusted
 from nexus_node.base.limits import KIB, MTU_MIN, OBJECT_MAX, RECEIPTS_PER_PACKET, RELAYS_MAX, TEXT_MAX
@@ -808,6 +809,28 @@ TABLE: dict[str, Target] = {
         parse_beacon_untrusted,
         st.builds(lambda instance, port: Beacon(instance[:8], port).encode(), _hash32, _u16),
         Beacon.encode,
+    ),
+    "nexus_drivers.short_frames.parse_short_frame_untrusted": Target(
+        parse_short_frame_untrusted,
+        st.one_of(
+            st.builds(
+                lambda sender, number, index, last, data: Part(
+                    sender, number, min(index, last), last, data or b"x"
+                ).encode(),
+                st.integers(0, 255),
+                st.integers(0, 127),
+                st.integers(0, 15),
+                st.integers(0, 15),
+                _data,
+            ),
+            st.builds(
+                lambda sender, number, missing: AskParts(sender, number, missing).encode(),
+                st.integers(0, 255),
+                st.integers(0, 127),
+                st.integers(1, 0xFFFF),
+            ),
+        ),
+        lambda value: value.encode(),
     ),
 }
 """By module and qualified name, as `test_every_parser_is_in_the_table` finds them."""
