@@ -435,6 +435,23 @@ def test_m5_never_more_than_there_is_room_and_a_lost_status_is_asked_for():
         until(modem, 400.0)
 
 
+def test_m9_a_heartbeat_every_five_minutes_and_30_s_without_an_answer_are_the_end():
+    """The device itself would forget a client after a quarter of an hour, and say nothing."""
+    modem, device = meshtastic_up()
+    written(modem)
+    for beat in range(1, 5):
+        until(modem, 300 * beat - 1.0)
+        assert not written(modem)
+        until(modem, 300 * beat + 1.0)
+        assert written(modem) == meshtastic.heartbeat()
+        device.room(300 * beat + 1.0, 16)
+    until(modem, 1502.0)
+    assert written(modem) == meshtastic.heartbeat()
+    until(modem, 1525.0)
+    with pytest.raises(CarrierLost, match="has fallen silent"):
+        until(modem, 1532.0)
+
+
 def test_m8_the_duty_cycle_of_the_device_makes_a_pause():
     modem, device = meshtastic_up()
     modem.send(b"x", 1.0)

@@ -1,7 +1,7 @@
-"""MeshCore's companion firmware 1.17: its frames, its channels, and group datagrams as on the air.
+"""MeshCore's companion firmware 1.17: its frames, its channels, and what goes on channels as on the air.
 
 After `MyMesh.cpp` of `examples/companion_radio`, `Utils.cpp` and `Dispatcher.cpp` (radio.md sections 4.1b
-and 4.2). Here is what a host needs for datagrams on channels; no contacts, texts, adverts or repeaters.
+and 4.2). Here is what a host needs for datagrams and texts on channels; no contacts, adverts or repeaters.
 """
 
 import hashlib
@@ -19,8 +19,9 @@ FRAME_MAX, DATA_MAX = 176, 163
 OFFLINE_QUEUE, SEND_QUEUE = 16, 16
 PROTOCOL = 11
 PUBLIC = bytes.fromhex("8b3387e9c5cdea6ac9e5edbaa115cd72")
-GROUP_DATA_FLOOD = 0x19
-"""Version 1, payload type 6, route by flood."""
+GROUP_TEXT_FLOOD, GROUP_DATA_FLOOD = 0x15, 0x19
+"""Version 1, payload types 5 and 6, route by flood."""
+NAME, TEXT_MAX, CHANNELS_MAX = "Emulated", 133, 8
 BUSY_RETRY_S = 0.2
 NOT_FOUND, TABLE_FULL, BAD_VALUE, UNKNOWN = 2, 3, 6, 1
 
@@ -39,7 +40,7 @@ class Companion(Firmware):
         boot_s: float = 0.3,
     ) -> None:
         super().__init__(rng)
-        self._channels = (("Public", PUBLIC), *channels)
+        self._channels = [("Public", PUBLIC), *channels]
         self._radio = radio
         self._boot_s = boot_s
         self._key = rng.randbytes(32)
@@ -85,7 +86,7 @@ class Companion(Firmware):
                 frequency, bandwidth, factor, rate = self._radio
                 numbers = (frequency // 1000).to_bytes(4, "little") + bandwidth.to_bytes(4, "little")
                 head = bytes((5, 1, 20, 22)) + self._key + bytes(12)
-                self._say(head + numbers + bytes((factor, rate)) + b"Emulated")
+                self._say(head + numbers + bytes((factor, rate)) + NAME.encode())
             case 22:
                 self._say(
                     bytes((13, PROTOCOL, 50, 8)) + bytes(4) + b"14 Aug 2026".ljust(12, b"\0") + bytes(62)
@@ -95,6 +96,14 @@ class Companion(Firmware):
                 self._say(bytes((18, frame[1])) + name.encode().ljust(32, b"\0") + key)
             case 31:
                 self._say(bytes((1, NOT_FOUND)))
+            case 32 if len(frame) == 50 and frame[1] <= min(len(self._channels), CHANNELS_MAX - 1):
+                name = frame[2:34].split(b"\0")[0].decode(errors="replace")
+                self._channels[frame[1] : frame[1] + 1] = [(name, frame[34:50])]
+                self._say(b"\0")
+            case 32:
+                self._say(bytes((1, NOT_FOUND)))
+            case 3:
+                self._send_text(frame)
             case 10:
                 self._say(self._offline.popleft() if self._offline else b"\x0a")
             case 62:
@@ -111,12 +120,25 @@ class Companion(Firmware):
         elif len(self._queue) >= SEND_QUEUE:
             self._say(bytes((1, TABLE_FULL)))
         else:
-            key = self._channels[frame[1]][1]
-            plain = frame[3:5] + bytes((len(data),)) + data
-            plain += bytes(-len(plain) % 16)
-            cipher = _aes(key).encryptor().update(plain)
-            self._queue.append(bytes((GROUP_DATA_FLOOD, 0)) + _hash(key) + _mac(key, cipher) + cipher)
-            self._say(b"\0")
+            self._seal(GROUP_DATA_FLOOD, frame[1], frame[3:5] + bytes((len(data),)) + data)
+
+    def _send_text(self, frame: bytes) -> None:
+        """On a channel: it goes with the time, a kind, and who writes."""
+        text = frame[7:]
+        if len(frame) < 8 or frame[1] or len(text) > TEXT_MAX:
+            self._say(bytes((1, BAD_VALUE)))
+        elif frame[2] >= len(self._channels):
+            self._say(bytes((1, NOT_FOUND)))
+        elif len(self._queue) >= SEND_QUEUE:
+            self._say(bytes((1, TABLE_FULL)))
+        else:
+            self._seal(GROUP_TEXT_FLOOD, frame[2], frame[3:7] + b"\0" + f"{NAME}: ".encode() + text)
+
+    def _seal(self, header: int, channel: int, plain: bytes) -> None:
+        key = self._channels[channel][1]
+        cipher = _aes(key).encryptor().update(plain + bytes(-len(plain) % 16))
+        self._queue.append(bytes((header, 0)) + _hash(key) + _mac(key, cipher) + cipher)
+        self._say(b"\0")
 
     # --- the air ------------------------------------------------------------------------------------
     @property
@@ -126,7 +148,7 @@ class Companion(Firmware):
 
     def hear(self, heard: Heard, now: float) -> None:
         packet = heard.payload
-        if len(packet) < 2 or packet[0] != GROUP_DATA_FLOOD or packet in self._seen:
+        if len(packet) < 2 or packet[0] not in (GROUP_TEXT_FLOOD, GROUP_DATA_FLOOD) or packet in self._seen:
             return
         self._seen.append(packet)
         body = packet[2 + (packet[1] & 63) :]
@@ -135,9 +157,12 @@ class Companion(Firmware):
             if body[:1] != _hash(key) or body[1:3] != _mac(key, cipher) or len(cipher) % 16:
                 continue
             plain = _aes(key).decryptor().update(cipher)
-            data = plain[3 : 3 + plain[2]]
-            head = bytes((27, int(heard.snr_db * 4) & 255, 0, 0, index, packet[1]))
-            self._offline.append(head + plain[:3] + data)
+            head = bytes((int(heard.snr_db * 4) & 255, 0, 0, index, packet[1]))
+            if packet[0] == GROUP_TEXT_FLOOD:
+                # The kind and the time are told the other way round; zeros that filled a block are none.
+                self._offline.append(b"\x11" + head + b"\0" + plain[:4] + plain[5:].rstrip(b"\0"))
+            else:
+                self._offline.append(b"\x1b" + head + plain[: 3 + plain[2]])
             self._say(b"\x83")
             return
 
