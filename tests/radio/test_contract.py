@@ -3,19 +3,23 @@ own."""
 
 import random
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 import trio
 import trio.testing
 
-from nexus_drivers.check import CHECKS, MakePair, check_config
+from nexus_drivers.check import CHECKS, MakePair, check_config, check_frames
 from nexus_drivers.meshcore import MeshcoreDriver
 from nexus_drivers.meshcore_kiss import MeshcoreKissDriver
 from nexus_drivers.meshtastic import MeshtasticDriver
 from nexus_drivers.radio import RadioDriver
 from nexus_drivers.rnode import RNodeDriver
 from nexus_drivers.uart_lora import UartLoraDriver
+from nexus_firmware.emulate.air import Ether
+from nexus_firmware.emulate.board import Board
+from nexus_firmware.emulate.serve import serve_tcp
 
 from .bench import Bench, on, two_radios
 from .radios import RADIOS
@@ -61,6 +65,32 @@ def over_ptys(kind: str, check: Check, folder: Path) -> None:
 @each_kind
 def test_driver_keeps_the_contract_over_ptys(kind: str, check: Check, tmp_path: Path) -> None:
     over_ptys(kind, check, tmp_path)
+
+
+def test_r10_frames_cross_by_tcp() -> None:
+    """In real time, to boards that serve TCP as the firmware does."""
+    radio = RADIOS["rnode"]
+
+    async def main() -> None:
+        ether, where = Ether(), []
+        async with trio.open_nursery() as nursery:
+            for number in (1, 2):
+                board = Board(radio.make(random.Random(number)), ether)
+                nursery.start_soon(board.run)
+                serve = partial(serve_tcp, newest_wins=False)
+                nursery.start_soon(serve, board, "127.0.0.1", 0, where.append)
+                while len(where) < number:
+                    await trio.sleep(0.01)
+
+            def make_pair() -> tuple[RadioDriver, RadioDriver]:
+                keys = radio.fast | {"spreading_factor": 5}
+                near, far = (RNodeDriver.from_config({**keys, "port": f"tcp://{one}"}) for one in where)
+                return near, far
+
+            await check_frames(make_pair)
+            nursery.cancel_scope.cancel()
+
+    trio.run(main)
 
 
 RADIO = {

@@ -262,12 +262,16 @@ def test_a_board_that_stops_reading_makes_the_driver_wait_and_is_still_heard(tmp
                 await trio.sleep(2)
                 pulled = a.pulled
                 b.send(b"still heard", b"and again")
-                await trio.sleep(2)
+                with trio.fail_after(10):
+                    while len(a.received) < 2:
+                        await trio.sleep(0.01)
                 assert a.pulled == pulled < 4000
                 assert a.received == [b"still heard", b"and again"]
                 boards[0].read_on()
-                await trio.sleep(2)
-                assert a.pulled > pulled and set(b.received) == {bytes(500)}
+                with trio.fail_after(10):
+                    while a.pulled == pulled or not b.received:
+                        await trio.sleep(0.01)
+                assert set(b.received) == {bytes(500)}
             nursery.cancel_scope.cancel()
 
     trio.run(main)
