@@ -183,24 +183,24 @@ def test_an_e22_that_refuses_a_register_is_named():
 
 
 def test_frames_of_an_e22_go_one_at_a_time_and_come_with_their_level():
-    """E2, E3."""
+    """E2, with a full packet split at every offset; E3."""
     modem = E22Modem(WANTED, 850_125_000)
     modem.begin(0.0)
     until(modem, 5.0)
     written(modem)
-    modem.send(bytes(100), 6.0)
-    frame = encode_frame(bytes(100), 240)
+    modem.send(bytes(WANTED.mtu), 6.0)
+    frame = encode_frame(bytes(WANTED.mtu), 240)
     assert written(modem) == frame
     least = 6.0 + WANTED.airtime(len(frame))
     assert least < modem.room_at(6.0) < least * 1.3
     for at in range(1, len(frame)):
         modem.receive(frame[:at], 7.0)
         modem.receive(frame[at:] + b"\xb0", 7.1)
-        assert modem.heard.popleft() == Heard(bytes(100), -80, None)
+        assert modem.heard.popleft() == Heard(bytes(WANTED.mtu), -80, None)
     modem.receive(frame, 8.0)  # a module that appends nothing
     assert not modem.heard
     until(modem, 8.1)
-    assert modem.heard.popleft() == Heard(bytes(100), None, None)
+    assert modem.heard.popleft() == Heard(bytes(WANTED.mtu), None, None)
 
 
 # --- MeshCore ---------------------------------------------------------------------------------------
