@@ -98,8 +98,9 @@ class Delivery:
         kept: list[Mailbox] = []
         for mailbox in self._mailboxes.pop(to, ()):
             way = next((way for way in ways if way.same(mailbox.way)), None)
-            if way is not None and not again and way.bps <= mailbox.way.bps:
-                mailbox.turn(way)
+            if way is not None and not again:
+                if mailbox.turn(way):
+                    self._wake(way.link)
                 kept.append(mailbox)
             else:
                 self._drop(mailbox)

@@ -171,7 +171,9 @@ class Fetcher:
     def _ask_one(self, prefix: bytes, job: _Job, who: Address, now: float) -> None:
         """Ask a provider for what its window has room for, if the way to it is wide enough."""
         route = self._router.route(who, now)
-        if who not in job.fetch.providers or route is None or route.bps < job.min_bandwidth:
+        if who not in job.fetch.providers or route is None:
+            return
+        if self._router.width(who, route, now) < job.min_bandwidth:
             return
         job.fetch.way(who, route.bps)
         runs = job.fetch.ask(who, now)

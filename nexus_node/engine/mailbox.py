@@ -43,7 +43,7 @@ class Way:
     latency_s: float = 0.0
     """The worst time one way beyond the first link."""
     slowest_bps: float = inf
-    """Of the links beyond the first, as far as is known."""
+    """What the whole way may be counted on for, as far as is known (proto/width.py)."""
 
     @property
     def bps(self) -> float:
@@ -146,15 +146,26 @@ class Mailbox:
         else:
             self.backlog = True
 
-    def turn(self, way: Way) -> None:
-        """The way is this now, which what is under way stays on; it may be narrower than before (N13)."""
-        if way.bps < self.way.bps:
+    def turn(self, way: Way) -> bool:
+        """The way is this now, which what is under way stays on. Returns whether it is wider than before, so
+        that what was held may go (N13)."""
+        wider = way.bps > self.way.bps
+        if wider:
+            self._load_anew()
+        elif way.bps < self.way.bps:
             self.holding = True
             for rows in (self.ready, self._large):
                 fit = [row for row in rows if row.min_bandwidth <= way.bps]
                 rows.clear()
                 rows.extend(fit)
         self.way = way
+        return wider
+
+    def _load_anew(self) -> None:
+        """Look through the store again, from the oldest row on; what is under way is passed over."""
+        self.ready.clear()
+        self._large.clear()
+        self.cursor, self.backlog = 0, True
 
     def leaves_to_relays(self, row: Outgoing, now: float) -> bool:
         """Whether a relay is about to hand that message over: along a path it would only come twice."""
@@ -345,9 +356,7 @@ class Mailbox:
         """What was not answered in time."""
         if now >= self._handed_over > 0.0:
             self._handed_over = float("inf")
-            self.ready.clear()
-            self._large.clear()
-            self.cursor, self.backlog = 0, True
+            self._load_anew()
         elif 0.0 < self._handed_over < float("inf"):
             self._arm(self._handed_over)
         late = []

@@ -8,7 +8,8 @@ from nexus_node.crypto.address import address_of
 from nexus_node.engine.contacts import Contacts, Rank
 from nexus_node.engine.delivery import Delivery
 from nexus_node.engine.mailbox import Way
-from nexus_node.engine.router import Router
+from nexus_node.engine.peers import Attachment
+from nexus_node.engine.router import Route, Router
 from nexus_node.ports.store import Store
 from nexus_node.wire.announce import Serve
 
@@ -42,6 +43,8 @@ class Planner:
             address_of(one): one for one in store.recipients() if not is_foreign(one)
         }
         """Recipients of unfinished messages that are no neighbours."""
+        self._near: dict[Address, NodeId] = {}
+        """Neighbours that messages go to."""
         self._named: set[Address] = set()
         """Relays that they have named and that are no neighbours."""
 
@@ -61,8 +64,9 @@ class Planner:
 
     def route_changed(self, address: Address, now: float) -> None:
         """The path to that node is another now."""
-        if address in self._far:
-            self._plan(self._far[address], now)
+        to = self._far.get(address) or self._near.get(address)
+        if to is not None:
+            self._plan(to, now)
         if address in self._named:
             self.relays_changed(now)
 
@@ -120,9 +124,12 @@ class Planner:
         route = self._router.route(address, now)
         if route is not None and route.path is None:
             self._far.pop(address, None)
+            self._near[address] = to
             self._silent.pop(to, None)
-            self._delivery.set_ways(to, [Way(route.link)], again=again)
+            bps = self._router.width(address, route, now)
+            self._delivery.set_ways(to, [Way(route.link, slowest_bps=bps)], again=again)
             return
+        self._near.pop(address, None)
         if not self._store.pending(to, limit=1):
             self._far.pop(address, None)
             self._delivery.set_ways(to, [])
@@ -130,7 +137,8 @@ class Planner:
         self._far[address] = to
         ways = []
         if route is not None:
-            ways.append(Way(route.link, address, latency_s=route.latency_s, slowest_bps=route.bps))
+            bps = self._router.width(address, route, now)
+            ways.append(Way(route.link, address, latency_s=route.latency_s, slowest_bps=bps))
         else:
             self._router.want(address, now)
         if route is None or now < self._silent.get(to, float("-inf")):
@@ -144,13 +152,14 @@ class Planner:
         for relay in self._contacts.relays_of(to):
             link = self._router.link_to(relay)
             if link is not None:
-                ways.append(Way(link, address, relay))
+                ways.append(self._to_neighbour(link, address, relay, now))
                 continue
             relay_address = address_of(relay)
             self._named.add(relay_address)
             route = self._router.route(relay_address, now)
             if route is not None:
-                ways.append(Way(route.link, address, relay, relay_address, route.latency_s, route.bps))
+                bps = self._router.width(relay_address, route, now)
+                ways.append(Way(route.link, address, relay, relay_address, route.latency_s, bps))
             else:
                 self._router.want(relay_address, now)
         neighbours = sorted(
@@ -162,9 +171,14 @@ class Planner:
         for *_, peer, _ in trusted or (neighbours if not ways else ()):
             link = self._router.link_to(peer)
             if link is not None:
-                ways.append(Way(link, address, peer))
+                ways.append(self._to_neighbour(link, address, peer, now))
         named: dict[NodeId | None, Way] = {}
         for way in ways:
             if way.relay not in (None, to) and now >= self._turned_away.get((way.relay, to), now):
                 named.setdefault(way.relay, way)
         return list(named.values())
+
+    def _to_neighbour(self, link: Attachment, destination: Address, relay: NodeId, now: float) -> Way:
+        """Into the custody of a neighbour."""
+        bps = self._router.width(address_of(relay), Route(link), now)
+        return Way(link, destination, relay, slowest_bps=bps)

@@ -340,7 +340,7 @@ class Relay:
             found = self._store.held_for(address, since_seq=telling.cursor, limit=most)
             for row in found:
                 telling.cursor = row.seq
-                if row.kind != KIND_MESSAGE and not self._may_go(row, route):
+                if row.kind != KIND_MESSAGE and not self._may_go(row, route, now):
                     continue
                 rows.append(row)
                 telling.batch[row.prefix] = row
@@ -362,10 +362,12 @@ class Relay:
         telling.due = now + patience + drain
         self._arm(telling.due)
 
-    @staticmethod
-    def _may_go(held: Held, route: Route) -> bool:
+    def _may_go(self, held: Held, route: Route, now: float) -> bool:
         """Whether a file is whole, and the way to its recipient as wide as it needs (N13)."""
-        return held.promised and parse_offer_untrusted(held.data).min_bandwidth <= route.bps
+        if not held.promised:
+            return False
+        bps = self._router.width(held.destination, route, now)
+        return parse_offer_untrusted(held.data).min_bandwidth <= bps
 
     def _send(self, packet: Packet, route: Route) -> None:
         body = on_the_way(packet, route)
@@ -380,7 +382,7 @@ class Relay:
                 self._counters["wanted_not_here"] += 1
             elif held.kind == KIND_MESSAGE:
                 self._send(Packet(Context.MESSAGE, held.data, held.destination), route)
-            elif self._may_go(held, route):
+            elif self._may_go(held, route, now):
                 own = self._identity.address if route.path is not None else b""
                 self._send(Packet(Context.OFFER_OBJECT, held.data + own, held.destination), route)
 

@@ -25,6 +25,7 @@ from nexus_node.ports.driver import LinkProfile
 from nexus_node.ports.store import Store
 from nexus_node.proto.budget import TokenBucket
 from nexus_node.proto.paths import ANNOUNCE_EVERY_S, Destination, Path, PathTable, Policy, costs_else
+from nexus_node.proto.width import Width
 from nexus_node.wire.announce import ANNOUNCE_SIZE, Announce, Serve, parse_announce_untrusted
 from nexus_node.wire.frames import ITEM_HEAD, ItemKind, ItemPacker
 from nexus_node.wire.packet import HEADER_SIZE, MAX_HOPS, Context, Packet, Priority
@@ -259,6 +260,10 @@ class Router:
         """Whether a neighbour has said something else than before about keeping messages, or has gone."""
         self.promised = False
         """Whether an announce waits whose sequence is not durable yet."""
+        self._widths: OrderedDict[Address, Width] = OrderedDict()
+        """Of the ways that somebody has asked for the width of."""
+        self._widths_due = float("inf")
+        """When the first of them may be counted on for more."""
         self._reserved = int.from_bytes(store.get_meta(_META_SEQUENCE) or b"", "little")
         self._announce_at = float("inf")
         self._announced_at = float("-inf")
@@ -278,6 +283,8 @@ class Router:
         """
         known = self._neighbours.get(peer)
         if known is not None:
+            if known.link.profile.bps != link.profile.bps:
+                self.paths.changed.add(known.address)
             known.use(link, now)
             self.paths.recost(peer, known.hop, now)
             self._spread(now)
@@ -362,6 +369,30 @@ class Router:
             return Route(neighbour.link)
         return Route(self._neighbours[path.via].link, path) if path is not None else None
 
+    def width(self, address: Address, route: Route | None, now: float) -> float:
+        """Bits per second that the way to a node, which is this, may be counted on for (N13, proto/width.py).
+
+        Who was told less than the way does now hears of it as of a change, once that has lasted.
+        """
+        bps = route.bps if route is not None else 0.0
+        width = self._widths.get(address)
+        if width is None:
+            width = self._widths[address] = Width(bps)
+            if len(self._widths) > DESTINATIONS_MAX:
+                self._widths.popitem(last=False)
+        counted = width.see(bps, now)
+        if width.due < self._widths_due:
+            self._widths_due = width.due
+            self._arm(width.due)
+        return counted
+
+    def _expire_widths(self, now: float) -> None:
+        if now >= self._widths_due:
+            self.paths.changed |= {address for address, width in self._widths.items() if now >= width.due}
+            later = (width.due for width in self._widths.values() if now < width.due)
+            self._widths_due = min(later, default=float("inf"))
+        self._arm(self._widths_due)
+
     def no_path(self, peer: NodeId, address: Address) -> None:
         """A packet came from that neighbour that cannot go on: it believes in a path that is no more."""
         neighbour = self._neighbours.get(peer)
@@ -389,9 +420,11 @@ class Router:
     def forget_wanted(self, address: Address) -> None:
         self._wanted.pop(address, None)
 
-    def take_changed(self) -> set[Address]:
-        """Destinations whose route has become another since the last call."""
+    def take_changed(self, now: float) -> set[Address]:
+        """Destinations whose route has become another, or wider, or narrower, since the last call."""
         changed, self.paths.changed = self.paths.changed, set()
+        for address in sorted(changed & self._widths.keys()):
+            self.width(address, self.route(address, now), now)
         return changed
 
     def waiting(self) -> list[Attachment]:
@@ -794,6 +827,7 @@ class Router:
         if now >= self._announce_at:
             self._new_sequence(now)
         self._arm(self._announce_at)
+        self._expire_widths(now)
         for address, search in list(self._wanted.items()):
             if now >= search.due:
                 if self._known_well(address) or now >= search.until:

@@ -118,7 +118,7 @@ class PathTable:
         self._bounds: OrderedDict[Address, tuple[int, Rank, float]] = OrderedDict()
         """What was told of destinations since forgotten: `told_sequence`, `told_rank`, `told_at`."""
         self.changed: set[Address] = set()
-        """Destinations whose best path has become another."""
+        """Destinations whose best path has become another, or wider, or narrower."""
         self.to_tell: set[Address] = set()
         """Destinations that the neighbours should hear of: news, or a cost that has changed much."""
         self.starved: set[Address] = set()
@@ -210,8 +210,11 @@ class PathTable:
         for address, known in self._destinations.items():
             path = known.paths.get(via)
             if path is not None:
+                was = path.cost.bps_code
                 path.cost = path.reported.after(hop)
                 self._choose(address, known, now)
+                if path is known.best and path.cost.bps_code != was:
+                    self.changed.add(address)
 
     # --- what this node does --------------------------------------------------------------------
     def best(self, address: Address) -> Path | None:
@@ -291,6 +294,8 @@ class PathTable:
         known.best = best
         if best is not before:
             known.dearer = False
+        if best is not None and before is not None and best.cost.bps_code != before.cost.bps_code:
+            self.changed.add(address)
         if (best and best.via) != (before and before.via):
             self.changed.add(address)
             if best is None:

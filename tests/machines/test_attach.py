@@ -9,9 +9,11 @@ from nexus_node.crypto.filestream import open_file
 from nexus_node.engine.attach import seal_attachment, whole_facts, whole_state
 from nexus_node.ports.driver import LinkProfile
 from nexus_node.ports.store import Outgoing
+from nexus_node.wire.frames import ItemKind
+from nexus_node.wire.packet import Context, parse_packet_untrusted
 
 from .mesh import Mesh
-from .world import DATAGRAM, NARROW, STREAM
+from .world import DATAGRAM, NARROW, STREAM, Wire
 
 WIFI = LinkProfile(mtu=4096, bps=5e6, ordered=True)
 SLOW = LinkProfile(mtu=255, bps=1200, half_duplex=True)
@@ -149,6 +151,88 @@ def test_n13_a_file_is_held_for_a_path_with_a_narrow_link_in_it():
     mesh.run(120)
     assert received(mesh) == photo()
     assert whole(mesh, message) == "delivered"
+
+
+def flapping(mesh: Mesh, a: str, b: str, times: int, *, up_s: float, down_s: float) -> Wire:
+    """A wide link that comes and goes beside the slow one; it is in at the end."""
+    wire = Wire(mesh[a], mesh[b], WIFI, mesh.dice)
+    mesh.wires[frozenset((a, b, "wide"))] = wire
+    for _ in range(times):
+        wire.plug(mesh.now)
+        mesh.run(up_s)
+        wire.cut(mesh.now)
+        mesh.run(down_s)
+    return wire
+
+
+def overheard(wire: Wire) -> set[int]:
+    """What packets cross a wire from now on, by their contexts."""
+    said: set[int] = set()
+    for host in wire.hosts:
+        pull = host.core.next_frame
+
+        def next_frame(cid: int, now: float, host=host, pull=pull) -> bytes | None:
+            frame = pull(cid, now)
+            if frame is not None and cid in wire.cids:
+                packets = (body for kind, body in host.core.latest if kind == ItemKind.PACKET)
+                said.update(parse_packet_untrusted(body).context for body in packets)
+            return frame
+
+        host.core.next_frame = next_frame
+    return said
+
+
+@pytest.mark.parametrize("names", [("alice", "bob"), ("alice", "m", "bob")])
+def test_n13_a_wide_link_that_flaps_starts_no_photo_on_the_slow_one(names):
+    mesh = friends(*names)
+    mesh.line("alice", *names[1:-1], profile=WIFI)
+    mesh.join(*names[-2:], SLOW)
+    mesh.run(30)
+    flapping(mesh, *names[-2:], 1, up_s=0.02, down_s=10.0)
+    message = send(mesh, photo())
+    mesh.run(60)
+    assert whole(mesh, message) == "held"
+    said = overheard(mesh.wires[frozenset(names[-2:])])
+    wire = flapping(mesh, *names[-2:], 100, up_s=0.4, down_s=2.0)
+    assert whole(mesh, message) == "held"
+    rows = mesh["alice"].store.parts(message)
+    assert mesh["bob"].store.get_object(rows[1].object) is None  # not even begun
+    assert not said & {Context.OFFER_OBJECT, Context.ASK, Context.CHUNK}
+    wire.plug(mesh.now)
+    mesh.run(8)
+    assert received(mesh) == photo()
+    assert told(mesh, message) == ["queued", "held", "sent", "delivered"]
+
+
+def test_n13_a_link_that_comes_and_goes_slowly_is_used_each_time():
+    mesh = friends("alice", "bob")
+    mesh.join("alice", "bob", SLOW)
+    mesh.run(5)
+    flapping(mesh, "alice", "bob", 1, up_s=0.5, down_s=1)
+    content = photo(3_000_000)
+    message = send(mesh, content)
+    rows = mesh["alice"].store.parts(message)
+    flapping(mesh, "alice", "bob", 20, up_s=0.5, down_s=1)
+    assert mesh["bob"].store.get_object(rows[1].object) is None
+    flapping(mesh, "alice", "bob", 1, up_s=6, down_s=20)
+    assert received(mesh) == content
+
+
+def test_n13_a_photo_is_held_again_when_the_way_beyond_the_first_link_narrows():
+    mesh = friends("alice", "m", "bob")
+    mesh.join("alice", "m", WIFI)
+    mesh.join("m", "bob", SLOW)
+    mesh.run(30)
+    wide = flapping(mesh, "m", "bob", 0, up_s=0, down_s=0)
+    wide.plug(mesh.now)
+    mesh.run(30)
+    wide.cut(mesh.now)
+    mesh.run(30)
+    message = send(mesh, photo())
+    mesh.run(30)
+    assert whole(mesh, message) == "held"
+    (way,) = mesh["alice"].core.delivery.ways_to(mesh["bob"].identity.node_id)
+    assert 1200 <= way.bps < 1300
 
 
 def test_n10_a_relay_keeps_a_file_for_who_is_away():
