@@ -375,9 +375,8 @@ class NodeCore(Carriers):
             self.router.relays_changed = False
             self.planner.relays_changed(self._now)
             self.courier.look_around(self._now)
-        for address in sorted(
-            self.router.take_changed(self._now)
-        ):  # a set's own order differs from run to run
+        # A set's own order differs from run to run.
+        for address in sorted(self.router.take_changed(self._now)):
             self.planner.route_changed(address, self._now)
             self.fetcher.route_changed(address, self._now)
             self.relay.route_changed(address, self._now)
