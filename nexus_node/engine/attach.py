@@ -8,6 +8,7 @@ from nexus_node.base.errors import InputError
 from nexus_node.base.limits import ATTACHMENT_MAX
 from nexus_node.base.states import State
 from nexus_node.crypto.filestream import seal_file
+from nexus_node.engine.mailbox import Way
 from nexus_node.ports.store import Fact, Outgoing
 from nexus_node.wire.dataobject import KIND_FILE, ObjectHeader, describe
 from nexus_node.wire.description import AttachmentName, Description
@@ -15,6 +16,11 @@ from nexus_node.wire.description import AttachmentName, Description
 _MB = 1_000_000
 IMAGE_BPS, LARGE_BPS = 10_000, 100_000
 """What a link must do for an image, and for anything above 1 MB, unless the sender says otherwise (N13)."""
+_PREVIEW_MAX = 700
+_PREVIEW_S, _PREVIEW_OF_DUTY = 3.0, 0.05
+"""What the previews of a message may take of the air: so long, and so much of an hour that the law leaves."""
+_UNKNOWN_BPS = 1200.0
+"""What is assumed of a way that is not known yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +33,13 @@ class SealedFile:
 
 
 def seal_attachment(
-    name: str, content: bytes, *, media_type: str = "", key: bytes, min_bandwidth: int | None = None
+    name: str,
+    content: bytes,
+    *,
+    media_type: str = "",
+    key: bytes,
+    min_bandwidth: int | None = None,
+    preview: bytes = b"",
 ) -> SealedFile:
     """Seal a file with a key that seals nothing else. Pure and slow for large ones: some 3 ms a megabyte.
 
@@ -42,7 +54,7 @@ def seal_attachment(
         min_bandwidth = default_bandwidth(len(content), media_type)
     header, chunks = describe(KIND_FILE, b"".join(seal_file(key, content)))
     shown = AttachmentName.from_untrusted(name)
-    description = Description(header.root, key, len(content), min_bandwidth, shown, media_type)
+    description = Description(header.root, key, len(content), min_bandwidth, shown, media_type, preview)
     return SealedFile(description, header, chunks)
 
 
@@ -51,6 +63,15 @@ def default_bandwidth(size: int, media_type: str) -> int:
     if size > _MB:
         return LARGE_BPS
     return IMAGE_BPS if media_type.startswith("image/") else 0
+
+
+def preview_room(ways: Sequence[Way]) -> int:
+    """Bytes that the previews of one message may have, by the ways to its recipient (N13)."""
+    room = _PREVIEW_MAX
+    for bps, duty in [(way.bps, way.link.profile.duty_cycle) for way in ways] or [(_UNKNOWN_BPS, None)]:
+        most_s = _PREVIEW_S if duty is None else min(_PREVIEW_S, _PREVIEW_OF_DUTY * 3600 * duty)
+        room = int(min(room, most_s * bps / 8))
+    return room
 
 
 def whole_state(rows: Sequence[Outgoing]) -> State:

@@ -2,8 +2,10 @@
 
 import mimetypes
 import os
+from base64 import b64encode
 from collections.abc import AsyncGenerator, Callable, Iterator
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 
 import trio
@@ -12,7 +14,7 @@ from nexus_node.base.errors import BadWire, InputError, StoreCorrupt
 from nexus_node.base.ids import ObjectId
 from nexus_node.base.limits import ATTACHMENT_MAX, ATTACHMENTS_MAX, MIB, OBJECT_MAX
 from nexus_node.crypto.filestream import KEY_SIZE, open_file
-from nexus_node.engine.attach import SealedFile, seal_attachment
+from nexus_node.engine.attach import SealedFile, preview_room, seal_attachment
 from nexus_node.engine.mutable import label_bytes
 from nexus_node.ports.store import Incoming, StoredObject
 from nexus_node.runtime.arguments import (
@@ -52,25 +54,48 @@ async def send_files(node: Node, args: Json) -> Json:
         raise InputError(f"a message takes {ATTACHMENTS_MAX} files, not {len(paths)}; send several messages")
     if node.core.groups.named(to) is not None:
         raise InputError(f"files go to contacts, not yet to groups; send {to!r} the text without them")
-    node.core.contacts.get(to)  # before the files are read
-    files = [await _seal(node, Path(path), min_bandwidth) for path in paths]
+    contact = node.core.contacts.get(to)  # before the files are read
+    room = preview_room(node.core.delivery.ways_to(contact.node_id)) // len(paths)
+    files = [await _seal(node, Path(path), min_bandwidth, room) for path in paths]
     row = node.core.send(to, text, files=files, now=node.now())
     node.core.commit()
     node.pump.after()
     return {"id": row.id.hex(), "state": row.state.value}
 
 
-async def _seal(node: Node, path: Path, min_bandwidth: int | None) -> SealedFile:
+async def _seal(node: Node, path: Path, min_bandwidth: int | None, room: int) -> SealedFile:
     content = await _read(path, ATTACHMENT_MAX)
+    media_type = mimetypes.guess_type(path.name)[0] or ""
+    preview = b""
+    if media_type.startswith("image/"):
+        preview = await trio.to_thread.run_sync(_preview, content, room)
     seal = partial(
         seal_attachment,
         path.name,
         content,
-        media_type=mimetypes.guess_type(path.name)[0] or "",
+        media_type=media_type,
         key=node.core.random_bytes(KEY_SIZE),
         min_bandwidth=min_bandwidth,
+        preview=preview,
     )
     return await trio.to_thread.run_sync(seal)
+
+
+def _preview(content: bytes, room: int) -> bytes:
+    """A preview of an image, if the library for it is here."""
+    try:
+        found: bytes = import_module("nexus_node.runtime.preview").make_preview(content, room)
+    except ImportError:
+        return b""
+    return found
+
+
+def _shown(preview: bytes) -> str | None:
+    """A preview as a data URL; None for what is no picture that browsers show."""
+    webp = preview[:4] == b"RIFF" and preview[8:12] == b"WEBP"
+    if not webp and preview[:3] != b"\xff\xd8\xff":
+        return None
+    return f"data:image/{'webp' if webp else 'jpeg'};base64,{b64encode(preview).decode()}"
 
 
 async def attachments(node: Node, row: Incoming) -> list[Json]:
@@ -101,6 +126,7 @@ async def _attached(node: Node, file: Description) -> Json:
         "state": state,
         "path": str(path) if path is not None else None,
         "needs_bps": file.min_bandwidth,
+        "preview": _shown(file.preview),
         "bytes_done": file.size if have == total else file.size * have // total,
     }
 

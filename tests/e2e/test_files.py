@@ -1,11 +1,16 @@
 """Files between real processes (N7, N13): held on a radio until there is Wi-Fi, and resumed after kill -9."""
 
 import random
+from base64 import b64decode
+from io import BytesIO
 from pathlib import Path
+
+from PIL import Image
 
 from tests.e2e.shell import ask, nexus
 from tests.e2e.test_radio import SET
 from tests.harness.nodes import RunningNode, free_port, introduce, tcp_pair, wait_until
+from tests.harness.pictures import picture
 from tests.radio.bench import two_radios
 from tests.soak.proxy import Tripwire
 
@@ -57,6 +62,21 @@ def test_n13_a_photo_is_held_on_lora_and_goes_by_itself_over_wifi(tmp_path: Path
             assert radio["tx_bytes"] - used < 600  # not one chunk of it
             states = [fact["state"] for fact in alice.outbox()[1]["facts"]]
             assert states == ["queued", "held", "sent", "delivered"]
+
+
+def test_n13_a_preview_of_an_image_goes_ahead(tmp_path: Path) -> None:
+    real = tmp_path / "real.jpg"
+    real.write_bytes(picture(1600, 1200, quality=95))
+    with tcp_pair(tmp_path) as (alice, bob):
+        wait = ("--min-bandwidth", "1000000000000", "--json")
+        assert nexus(alice.home, "send", "bob", "look", "--file", str(real), *wait).code == 0
+        wait_until(lambda: bob.inbox(), 20, "what is said of the photo")
+        file = attached(bob)
+        assert file["state"] == "waiting"
+        kind, _, data = file["preview"].partition(";base64,")
+        preview = b64decode(data)
+        assert kind == "data:image/webp" and len(preview) <= 700
+        assert Image.open(BytesIO(preview)).size == (64, 48)
 
 
 def _wifi(target: int, port: int) -> Tripwire:
