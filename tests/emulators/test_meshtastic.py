@@ -176,6 +176,18 @@ def test_heartbeats():
     assert [packet.sender for packet in b.packets(port=4)] == [A]
 
 
+def test_a_nodeinfo_that_a_client_asks_for_is_answered_with_theirs():
+    """However long they have known the one that asks: it may have missed theirs."""
+    bench, a, b = mesh(A, B)
+    for _ in range(2):
+        bench.run(10)
+        for one in (a, b):
+            one.events()
+        a.desk.write(codec.heartbeat(announce=True))
+        bench.run(5)
+        assert [packet.sender for packet in a.packets(port=4)] == [B]
+
+
 def test_a_client_silent_for_a_quarter_of_an_hour_is_forgotten():
     bench, a, b = mesh(A, B)
     bench.run(14 * MINUTE)

@@ -87,6 +87,8 @@ class MeshNode:
         self._seen: OrderedDict[tuple[int, int], None] = OrderedDict()
         self.announce_at: float | None = None
         self._announced_at = float("-inf")
+        self.asks = False
+        """Whether its next NodeInfo asks all who hear it for theirs, as a client may make it do."""
 
     def new_id(self) -> int:
         return self._rng.getrandbits(32) | 1
@@ -209,6 +211,8 @@ class MeshNode:
     def _take(self, packet: AirPacket, channel: int, data: Any, heard: Heard, now: float) -> None:
         if data.portnum == NODEINFO:
             self._meet(packet.sender, data.payload, now)
+            if data.want_response and self.announce_at is None and now - self._announced_at > MEET_PAUSE_S:
+                self.announce_at = now + self._rng.uniform(0.5, 2.0)
         if data.portnum == ROUTING and data.request_id:
             self.queue.acknowledged(data.request_id)
         shown = protobufs().mesh.MeshPacket(
@@ -306,6 +310,7 @@ class MeshNode:
         )
         packet.decoded.portnum = NODEINFO
         packet.decoded.payload = self.user().SerializeToString()
+        packet.decoded.want_response, self.asks = self.asks, False
         self.send(packet, now)
 
     def next_deadline(self) -> float | None:

@@ -127,7 +127,7 @@ class Meshtastic(Firmware):
                 self._live = False
                 self._handshake = answer(self.node, message.want_config_id, minimal=self._minimal)
             case "heartbeat" if message.heartbeat.nonce == 1:
-                self.node.announce_at = now
+                self.node.announce_at, self.node.asks = now, True
             case "heartbeat":
                 self._heartbeat = True
             case "disconnect":
