@@ -1,6 +1,6 @@
 """Pages of 128 hashes give the same root as the tree itself (N7, docs/protocol/object.md)."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nexus_node.crypto.merkle import leaf_hash, merkle_root, page_hashes, page_levels, page_root, pages_over
@@ -8,6 +8,7 @@ from nexus_node.crypto.merkle import leaf_hash, merkle_root, page_hashes, page_l
 COUNTS = st.integers(1, 700) | st.sampled_from([127, 128, 129, 128**2 - 1, 128**2, 128**2 + 1])
 
 
+@settings(deadline=None)
 @given(COUNTS)
 def test_n7_the_root_of_the_last_page_is_the_root_of_the_tree(count: int) -> None:
     leaves = [leaf_hash(b"%d" % number) for number in range(count)]

@@ -9,7 +9,7 @@ import sys
 
 from meshcore import EventType, MeshCore
 
-CHANNEL, KIND, WAIT_S = 2, 0xFF4E, 20
+CHANNEL, KIND, WAIT_S = 2, 0xFF4E, 5
 
 
 async def main(places, sizes):
@@ -42,23 +42,25 @@ async def main(places, sizes):
             data = bytes(range(number, number + size))
             answer = await sender.commands.send_channel_data(CHANNEL, KIND, data)
             result["answers"].append(answer.type.name)
-            await until(lambda before=before: len(heard) > before)
+            await heard_by(clients[1 - number], heard, before)
             result["heard"].append(heard[before:])
         before = len(heard)
         answer = await sender.commands.send_chan_msg(CHANNEL, f"hello from {number}")
         result["answers"].append(answer.type.name)
-        await until(lambda before=before: len(heard) > before)
+        await heard_by(clients[1 - number], heard, before)
         result["heard"].append(heard[before:])
     print(json.dumps(result))
     for client in clients:
         await client.disconnect()
 
 
-async def until(true):
-    for _ in range(WAIT_S * 50):
-        if true():
-            return
-        await asyncio.sleep(0.02)
+async def heard_by(client, heard, before):
+    for _ in range(4):
+        for _ in range(WAIT_S * 50):
+            if len(heard) > before:
+                return
+            await asyncio.sleep(0.02)
+        await client.commands.get_msg()  # a notice that comes while it fetches is passed over
 
 
 asyncio.run(main(sys.argv[1:3], [int(size) for size in sys.argv[3:]]))
