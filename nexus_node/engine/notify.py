@@ -124,7 +124,7 @@ class _Neighbour:
         self.renew_at = float("inf")
         self.budget: TokenBucket | None = None
         self.due = float("inf")
-        """When there is something to tell it."""
+        """When there is something to tell it; 0 once its link has been woken for that."""
         self.digest_at = 0.0
         self.worth = 1.0
         """The share of what it was told that it did not have."""
@@ -756,9 +756,11 @@ class Notifier:
                     neighbour.changed[topic] = None
                 neighbour.renew_at = now + _RENEW_S
                 self._stir(peer)
-            if now >= neighbour.due:
+            if 0.0 < neighbour.due <= now:
                 self._stir(peer)
-            self._arm(min(neighbour.renew_at, neighbour.due))
+            self._arm(neighbour.renew_at)
+            if neighbour.due > now:  # else its link has been woken, and tells when it is asked for a frame
+                self._arm(neighbour.due)
         if now >= self._look_at:
             self._look(now)
         self._arm(self._look_at)

@@ -18,12 +18,14 @@ from nexus_node.store.check import an_outgoing
 from nexus_node.wire.fragments import Fragment
 from nexus_node.wire.frames import ItemKind
 from nexus_node.wire.packet import Context, Packet, Reason, Refusal
+from nexus_node.wire.pub import Mode, topic_of
 from nexus_node.wire.routing import PREFIX_SIZE
 
 from .test_core import pair
 from .world import DATAGRAM, NARROW, STREAM, Host, Wire
 
 DAY = 86_400.0
+RADIO = LinkProfile(mtu=255, bps=2500, half_duplex=True, shared=True)
 
 
 def joined(profile=DATAGRAM, **options) -> tuple[Host, Host, Wire]:
@@ -550,3 +552,24 @@ def test_n6_a_small_text_overtakes_20_large_ones(profile) -> None:
     assert "small" in b.inbox() and len(b.inbox()) < 4
     wire.settle(1.0, 20_000.0)
     assert set(a.states().values()) == {"delivered"} and len(b.inbox()) == 21
+
+
+# --- wake-ups -----------------------------------------------------------------------------------
+@pytest.mark.parametrize("profile", [DATAGRAM, STREAM, NARROW, RADIO])
+def test_a_node_whose_medium_takes_nothing_for_a_minute_sleeps(profile: LinkProfile) -> None:
+    """N3: a link that has something to say is woken once, not until its radio has had its turn."""
+    a, b, wire = joined(profile)
+    now = wire.settle(1.0, 120.0)
+    assert b.core.router.link_to(a.identity.node_id) is not None
+    cids = list(wire.cids)
+    a.send("b", "waits for the air", now)
+    for host, cid in zip(wire.hosts, cids, strict=True):
+        host.core.notifier.subscribe(topic_of("scope:topic/news"), Mode.PUSH, now)
+        until, woken = now + 60.0, 0
+        at = max(now, host.core.wake_at)
+        while at < until:
+            host.core.expire(at)
+            woken += 1
+            assert woken < 200
+            at = max(at + 0.01, host.core.wake_at)
+        assert host.core.next_frame(cid, until) is not None
