@@ -191,6 +191,9 @@ class Session:
         for event in (self._changed, self._to_write, self._timer):
             event.set()
         self._changed = trio.Event()
+        for _ in range(self._modem.foreign):
+            self._port.count("foreign_packets")
+        self._modem.foreign = 0
         heard = self._modem.heard
         while heard:
             one = heard.popleft()

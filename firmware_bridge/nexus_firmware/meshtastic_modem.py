@@ -202,8 +202,11 @@ class MeshtasticModem(Modem):
     def _take_packet(self, packet: Packet) -> None:
         if self.texts is not None and packet.port == TEXT_PORT:
             self.texts.take_packet(packet, self._handshake.my_number)
+            return
         ours = packet.port == self._port and packet.channel == self._index and packet.to == BROADCAST
-        if self.ready and ours and packet.payload.startswith(PREFIX):
+        if not ours or not packet.payload.startswith(PREFIX):
+            self.foreign += 1
+        elif self.ready:
             self.hear(packet.payload[len(PREFIX) :], packet.rssi_dbm, packet.snr_db)
 
     def _note_error(self, error: int, now: float) -> None:

@@ -44,6 +44,8 @@ class Modem(ABC):
 
     def __init__(self) -> None:
         self.heard: deque[Heard] = deque()
+        self.foreign = 0
+        """Packets that were heard and are not ours, since the driver has counted them."""
         self.ready = False
         """Whether the radio is set up."""
         self._out: deque[bytes] = deque()

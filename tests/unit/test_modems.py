@@ -478,6 +478,6 @@ def test_m11_m12_reboots_and_what_is_not_ours():
     packet(to=5)
     packet(payload=b"something else")
     packet(payload=PREFIX)
-    assert not modem.heard
+    assert not modem.heard and modem.foreign == 4
     device.say(3.0, rebooted=True)
     assert not modem.ready and meshtastic.want_config(77) in written(modem)
