@@ -244,7 +244,7 @@ def _lxmf(peer: Peer) -> Figures:
         ("opp", "{'serial': True}"): "opportunistic, one at a time",
     }
     lines = peer.run("bench_lxmf_direct.py", "1", "100", "0,1,3,4,5")
-    return Figures({names[line["method"], str(line["mode"])]: line["msgs_per_s"] for line in lines})
+    return {names[line["method"], str(line["mode"])]: line["msgs_per_s"] for line in lines}
 
 
 def _bars(middle: dict[tuple[str, int], Figures], lxmf: dict[str, float]) -> Table:

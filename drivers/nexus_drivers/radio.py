@@ -20,7 +20,7 @@ from nexus_firmware.modem import Modem, longest_frame
 from nexus_firmware.radio import RadioSettings
 from nexus_firmware.regions import Rule
 from nexus_node.base.duty import HOUR_S, AirBudget
-from nexus_node.base.errors import CarrierClosed, CarrierLost
+from nexus_node.base.errors import BadWire, CarrierClosed, CarrierLost
 from nexus_node.base.limits import MTU_MIN
 from nexus_node.ports.driver import HELD, Carrier, DriverPort, LinkProfile, Signal
 
@@ -205,7 +205,11 @@ class Session:
         """The frame that is there with this packet."""
         if self._short is None:
             return packet
-        frame = self._short.take(packet, trio.current_time())
+        try:
+            frame = self._short.take(packet, trio.current_time())
+        except BadWire as error:
+            self._port.count(error.code)
+            return None
         self._waiting.cancel()  # it may want to ask, or was asked
         return frame
 

@@ -133,11 +133,8 @@ class ShortFrames:
 
     # --- in -------------------------------------------------------------------------------------
     def take(self, packet: bytes, now: float) -> bytes | None:
-        """A packet was heard; the frame that it completes."""
-        try:
-            found = parse_short_frame_untrusted(packet)
-        except BadWire:
-            return None  # of something else on this channel
+        """A packet was heard; the frame that it completes. Raises `BadWire` for what is none of ours."""
+        found = parse_short_frame_untrusted(packet)
         if isinstance(found, AskParts):
             self._asked(found, now)
             return None

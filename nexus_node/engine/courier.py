@@ -13,9 +13,10 @@ from nexus_node.crypto.envelope import receipt_mark
 from nexus_node.engine.acquaintance import Acquaintances, worth_a_copy
 from nexus_node.engine.contacts import Rank
 from nexus_node.engine.forward import Forwarder
+from nexus_node.engine.neighbour import NARROW_BPS
 from nexus_node.engine.peers import Attachment
 from nexus_node.engine.relay import Relay
-from nexus_node.engine.router import NARROW_BPS, Router
+from nexus_node.engine.router import Router
 from nexus_node.ports.custody import CustodyStore, Held
 from nexus_node.proto.reconcile import ROOM_MIN, Initiator, Reply
 from nexus_node.proto.reconcile_responder import Responder

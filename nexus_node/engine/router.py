@@ -1,6 +1,6 @@
 """Which way to whom: announces, requests for paths, and what neighbours say of them (N4, N5)."""
 
-from collections import Counter, OrderedDict, deque
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -8,11 +8,6 @@ from itertools import islice
 from nexus_node.base.errors import BadWire
 from nexus_node.base.ids import ADDRESS_SIZE, Address, NodeId
 from nexus_node.base.limits import (
-    ANNOUNCES_BURST,
-    ANNOUNCES_PER_S,
-    DESTINATIONS_MAX,
-    PATH_REQUESTS_BURST,
-    PATH_REQUESTS_PER_S,
     PATH_REQUESTS_SEEN,
     PATHS_WANTED,
 )
@@ -20,36 +15,33 @@ from nexus_node.base.rng import Rng
 from nexus_node.crypto.address import address_of
 from nexus_node.crypto.identity import Identity
 from nexus_node.engine.medium import Medium
+from nexus_node.engine.neighbour import (
+    ANNOUNCE_ITEM,
+    NARROW_BPS,
+    REQUEST_ITEM,
+    SOON_S,
+    Neighbour,
+    cost_of,
+    demand_of,
+    frame_full,
+    soon,
+)
 from nexus_node.engine.peers import Attachment
-from nexus_node.ports.driver import LinkProfile
 from nexus_node.ports.store import Store
 from nexus_node.proto.budget import TokenBucket
 from nexus_node.proto.paths import ANNOUNCE_EVERY_S, Destination, Path, PathTable, Policy, costs_else
-from nexus_node.proto.width import Width
-from nexus_node.wire.announce import ANNOUNCE_SIZE, Announce, Serve, parse_announce_untrusted
+from nexus_node.proto.width import Widths
+from nexus_node.wire.announce import Announce, Serve, parse_announce_untrusted
 from nexus_node.wire.frames import ITEM_HEAD, ItemKind, ItemPacker
 from nexus_node.wire.packet import HEADER_SIZE, MAX_HOPS, Context, Packet, Priority
-from nexus_node.wire.pathcost import UNREACHABLE, Hop, PathCost
+from nexus_node.wire.pathcost import UNREACHABLE, PathCost
 from nexus_node.wire.routing import (
-    PATH_REQUEST_SIZE,
     PATHS_LOST_MAX,
     PathRequest,
     parse_path_request_untrusted,
     parse_paths_lost_untrusted,
 )
 
-NARROW_BPS = 10_000
-"""Below this air is dear: gossip gets less of it, and what is not routing only goes when asked for (N5)."""
-_SHARE, _SHARE_NARROW = 0.03, 0.0135
-"""Of a link for announces: N5's routing tier, and what keeps 50 destinations at 1 kbps below 2 % in all."""
-_GOSSIP_BURST_S = 300.0
-_PACE, _PACE_BURST = 0.8, 0.5
-"""Of what a neighbour takes, so that its count and ours never meet."""
-_ANNOUNCE_ITEM = HEADER_SIZE + ANNOUNCE_SIZE + ITEM_HEAD
-_REQUEST_ITEM = HEADER_SIZE + PATH_REQUEST_SIZE + ITEM_HEAD
-_TURNS = 4
-_SOON_S = 0.2
-"""Links that come up together share one new announce."""
 _ANNOUNCE_GAP_S = 0.5
 _BUMPS, _BUMPS_PER_S = 10, 0.1
 """New sequences because somebody asks: a failure of links needs one, a liar could have them without end."""
@@ -66,8 +58,6 @@ _TELLERS, _TELLERS_AGAIN = 3, 2
 that was told there before and costs the same, where a telling lost does no harm yet."""
 _RETOLD_S = 2.5 * ANNOUNCE_EVERY_S
 """Such a one is told there for every third announce, twice before it would be stale."""
-_REMEMBERED_S = 60.0
-"""A neighbour remembers longer what it was asked for; it is asked again after that all the same."""
 _ROUND_SHARED = 60
 """What goes from radio to radio takes its turn at each, and waits before that."""
 _PASSED_S, _BROKEN_S = 0.8, 60.0
@@ -109,120 +99,6 @@ class _Search:
     tries: int = 1
 
 
-class _Neighbour:
-    """What one neighbour is yet to be told, within its budget."""
-
-    def __init__(self, peer: NodeId, link: Attachment, now: float) -> None:
-        self.peer = peer
-        self.address = address_of(peer)
-        self.intake = TokenBucket(ANNOUNCES_PER_S, ANNOUNCES_BURST, now)
-        self.questions = TokenBucket(PATH_REQUESTS_PER_S, PATH_REQUESTS_BURST, now)
-        self.news: OrderedDict[Address, None] = OrderedDict()
-        self.behind: set[Address] = set()
-        """Destinations in `news` of which it has told an older announce than is known here."""
-        self.lost: OrderedDict[Address, None] = OrderedDict()
-        self.requests: deque[bytes] = deque(maxlen=PATHS_WANTED)
-        self.asking = TokenBucket(_PACE * PATH_REQUESTS_PER_S, _PACE_BURST * PATH_REQUESTS_BURST, now)
-        self.asked: OrderedDict[Address, tuple[PathRequest, float]] = OrderedDict()
-        """What it asked for, and when, and has not got: the answer goes at once, and on credit."""
-        self.pending: OrderedDict[Address, tuple[float, tuple[int, bool]]] = OrderedDict()
-        """What it was asked for, when, and how much, and has not answered: where nothing gets lost it need
-        not be asked again soon, since it remembers."""
-        self.own_due = False
-        self.paused_until = float("-inf")
-        """Until then it has asked not to be sent anything for others."""
-        self.relay: Announce | None = None
-        """Its own announce: whether it keeps messages, and whose."""
-        self.greet_at = float("inf")
-        """When it is asked for that, should the one it sends unasked get lost."""
-        self.greetings = 0
-        self.greeting: bytes | None = None
-        self.load = 0.0
-        """What waits for that link, in units of what makes this node ask others to pause."""
-        self.link = link
-        self.gossip = _gossip_of(link, now)
-
-    def use(self, link: Attachment, now: float) -> None:
-        self.link = link
-        gossip = _gossip_of(link, now)
-        if gossip.rate != self.gossip.rate or link.medium is not None:
-            self.gossip = gossip
-
-    @property
-    def hop(self) -> Hop:
-        hop = hop_of(self.link)
-        return replace(hop, cost=hop.cost * (1 + self.load**2)) if self.load else hop
-
-    def should_ask(self, request: PathRequest, now: float) -> bool:
-        """Whether it is to be asked, which is then noted."""
-        address, demand = request.destination, _demand(request)
-        at, asked = self.pending.get(address, (float("-inf"), (-1, False)))
-        if self.link.profile.ordered and now < at + _REMEMBERED_S and asked >= demand:
-            return False
-        self.pending[address] = now, demand
-        self.pending.move_to_end(address)
-        if len(self.pending) > PATHS_WANTED:
-            self.pending.popitem(last=False)
-        return True
-
-    @property
-    def has_news(self) -> bool:
-        """Whether there is news for it alone."""
-        if self.link.medium is not None:
-            return bool(self.lost or self.greeting)
-        return bool(self.greeting or self.own_due or self.requests or self.lost or self.news)
-
-    def owe(self, address: Address, *, first: bool = False) -> None:
-        """It is to be told of that destination."""
-        self.lost.pop(address, None)
-        self.news[address] = None
-        if first:
-            self.news.move_to_end(address, last=False)
-        if len(self.news) > DESTINATIONS_MAX:
-            self.behind.discard(self.news.popitem()[0])
-
-    def owe_loss(self, address: Address, *, first: bool = False) -> None:
-        """It is to be told that there is no path to that destination."""
-        self.lost[address] = None
-        if first:
-            self.lost.move_to_end(address, last=False)
-        if len(self.lost) > DESTINATIONS_MAX:
-            self.lost.popitem()
-
-
-def _gossip_of(link: Attachment, now: float) -> TokenBucket:
-    """The bytes of announces that link may carry."""
-    if link.medium is not None:
-        return link.medium.gossip
-    bps = link.profile.bps
-    rate = bps / 8 * (_SHARE if bps >= NARROW_BPS else _SHARE_NARROW)
-    rate = min(rate, _PACE * ANNOUNCES_PER_S * _ANNOUNCE_ITEM)
-    return TokenBucket(rate, min(rate * _GOSSIP_BURST_S, _PACE_BURST * ANNOUNCES_BURST * _ANNOUNCE_ITEM), now)
-
-
-def _soon(link: Attachment) -> float:
-    """Links that come up together share one new announce, the longer one takes on them."""
-    return max(_SOON_S, 10 * 8 * _ANNOUNCE_ITEM / link.profile.bps)
-
-
-def frame_full(room: int) -> int:
-    """Bytes of announces that a broadcast with so much room holds; the last saves its length field."""
-    return max(1, (room + ITEM_HEAD - 1) // _ANNOUNCE_ITEM) * _ANNOUNCE_ITEM
-
-
-def hop_of(link: Attachment) -> Hop:
-    """What that link adds to a path; its latency is at least the time of 100 bytes, and where others send as
-    well and each packet is acknowledged, of some such turns."""
-    bps = link.profile.bps
-    rtt = link.link.rtt or 0.0
-    turns = _TURNS if link.medium is not None else 1
-    return Hop(_cost_of(link.profile), max(500 * rtt, turns * 8e5 / bps), bps, link.link.mtu)
-
-
-def _cost_of(profile: LinkProfile) -> float:
-    return 8e9 / profile.bps + 1000 * profile.cost_per_byte
-
-
 class Router:
     """Keeps the path table of one node and tells its neighbours."""
 
@@ -247,8 +123,8 @@ class Router:
         self._serve = serve
         self._memory_only = memory_only
         self.paths = PathTable(identity.node_id, policy=policy)
-        self._neighbours: dict[NodeId, _Neighbour] = {}
-        self._by_address: dict[Address, _Neighbour] = {}
+        self._neighbours: dict[NodeId, Neighbour] = {}
+        self._by_address: dict[Address, Neighbour] = {}
         self._seen: OrderedDict[tuple[int, Address, int], None] = OrderedDict()
         """Requests that came through or were made here, so that none goes round."""
         self._passed: OrderedDict[Address, tuple[float, tuple[int, bool]]] = OrderedDict()
@@ -260,10 +136,7 @@ class Router:
         """Whether a neighbour has said something else than before about keeping messages, or has gone."""
         self.promised = False
         """Whether an announce waits whose sequence is not durable yet."""
-        self._widths: OrderedDict[Address, Width] = OrderedDict()
-        """Of the ways that somebody has asked for the width of."""
-        self._widths_due = float("inf")
-        """When the first of them may be counted on for more."""
+        self._widths = Widths()
         self._reserved = int.from_bytes(store.get_meta(_META_SEQUENCE) or b"", "little")
         self._announce_at = float("inf")
         self._announced_at = float("-inf")
@@ -289,16 +162,16 @@ class Router:
             self.paths.recost(peer, known.hop, now)
             self._spread(now)
             return
-        fresh = self._neighbours[peer] = self._by_address[address_of(peer)] = _Neighbour(peer, link, now)
+        fresh = self._neighbours[peer] = self._by_address[address_of(peer)] = Neighbour(peer, link, now)
         for address, known_destination in self.paths.all():
             if known_destination.best is not None:
                 fresh.owe(address)
         self.paths.changed.add(fresh.address)
-        self._schedule(now + _soon(link))
+        self._schedule(now + soon(link))
         for address in self._wanted:
             if address != fresh.address:  # its own announce comes unasked
                 self._ask(address, (fresh,), now)
-        fresh.greet_at = now + 2 * max(self._patience(), _soon(link))
+        fresh.greet_at = now + 2 * max(self._patience(), soon(link))
         self._arm(fresh.greet_at)
 
     def neighbour_down(self, peer: NodeId, now: float) -> None:
@@ -309,7 +182,7 @@ class Router:
         del self._by_address[gone.address]
         self.paths.changed.add(gone.address)
         self.paths.neighbour_down(peer, now)
-        self._schedule(now + _SOON_S)
+        self._schedule(now + SOON_S)
         self._look_for_broken(now)
         self._spread(now)
 
@@ -374,24 +247,9 @@ class Router:
 
         Who was told less than the way does now hears of it as of a change, once that has lasted.
         """
-        bps = route.bps if route is not None else 0.0
-        width = self._widths.get(address)
-        if width is None:
-            width = self._widths[address] = Width(bps)
-            if len(self._widths) > DESTINATIONS_MAX:
-                self._widths.popitem(last=False)
-        counted = width.see(bps, now)
-        if width.due < self._widths_due:
-            self._widths_due = width.due
-            self._arm(width.due)
+        counted = self._widths.see(address, route.bps if route is not None else 0.0, now)
+        self._arm(self._widths.due)
         return counted
-
-    def _expire_widths(self, now: float) -> None:
-        if now >= self._widths_due:
-            self.paths.changed |= {address for address, width in self._widths.items() if now >= width.due}
-            later = (width.due for width in self._widths.values() if now < width.due)
-            self._widths_due = min(later, default=float("inf"))
-        self._arm(self._widths_due)
 
     def no_path(self, peer: NodeId, address: Address) -> None:
         """A packet came from that neighbour that cannot go on: it believes in a path that is no more."""
@@ -423,7 +281,7 @@ class Router:
     def take_changed(self, now: float) -> set[Address]:
         """Destinations whose route has become another, or wider, or narrower, since the last call."""
         changed, self.paths.changed = self.paths.changed, set()
-        for address in sorted(changed & self._widths.keys()):
+        for address in sorted(one for one in changed if one in self._widths):
             self.width(address, self.route(address, now), now)
         return changed
 
@@ -458,7 +316,7 @@ class Router:
         self._spread(now)
         return True
 
-    def _take_announce(self, neighbour: _Neighbour, packet: Packet, now: float) -> None:
+    def _take_announce(self, neighbour: Neighbour, packet: Packet, now: float) -> None:
         if not neighbour.intake.take(1, now):
             raise BadWire("announces_too_fast")
         cost, announce = parse_announce_untrusted(packet.data)
@@ -488,7 +346,7 @@ class Router:
             self._sequence = announce.sequence
             self._schedule(now)
 
-    def _correct(self, neighbour: _Neighbour, announce: Announce) -> None:
+    def _correct(self, neighbour: Neighbour, announce: Announce) -> None:
         """Show the newest announce to whoever spreads an older one, and so, at last, to who made it."""
         address = address_of(announce.node_id)
         known = self.paths.known(address)
@@ -504,12 +362,12 @@ class Router:
             one.behind.add(address)
             one.owe(address)
 
-    def _take_request(self, neighbour: _Neighbour, request: PathRequest, hops: int, now: float) -> None:
+    def _take_request(self, neighbour: Neighbour, request: PathRequest, hops: int, now: float) -> None:
         address = request.destination
         if address == self._identity.address:
             if request.sequence < self._announce.sequence:
                 neighbour.own_due = True
-            elif self._announce_at > now + _SOON_S:
+            elif self._announce_at > now + SOON_S:
                 self._schedule(self._bumps.ready_at(1, now))
                 self._bumps.take(1, now, credit=1)
             return
@@ -522,11 +380,11 @@ class Router:
         if self._answer(neighbour, address, now) or hops <= 1:
             return
         onward_request = replace(request, rank=(0, 0))  # what is near enough here may not be for who asks
-        if self._soon_again(address, now, _demand(onward_request)):
+        if self._soon_again(address, now, demand_of(onward_request)):
             return
         passed_at, _ = self._passed.get(address, (float("-inf"), (0, False)))
         best = self.paths.best(address)
-        onward: Iterable[_Neighbour] = self._neighbours.values()
+        onward: Iterable[Neighbour] = self._neighbours.values()
         if address in self._by_address:
             onward = (self._by_address[address],)
             if best is not None and best.via not in (neighbour.peer, onward[0].peer):
@@ -536,7 +394,7 @@ class Router:
         others = [one for one in onward if one is not neighbour]
         self._pass_on(onward_request, min(hops, MAX_HOPS) - 1, others, now)
 
-    def _answer(self, neighbour: _Neighbour, address: Address, now: float) -> bool:
+    def _answer(self, neighbour: Neighbour, address: Address, now: float) -> bool:
         """Tell a neighbour of a path it asked for, if there is one good enough for it."""
         request, at = neighbour.asked.get(address, (None, 0.0))
         path = self.paths.best(address)
@@ -557,9 +415,9 @@ class Router:
         frame full: each frame costs air of its own."""
         asking = telling = own = 0
         for one in self._on(medium):
-            asking = len(medium.asking) * _REQUEST_ITEM
-            telling = max(telling, len(one.news) * _ANNOUNCE_ITEM)
-            own = _ANNOUNCE_ITEM if one.own_due else own
+            asking = len(medium.asking) * REQUEST_ITEM
+            telling = max(telling, len(one.news) * ANNOUNCE_ITEM)
+            own = ANNOUNCE_ITEM if one.own_due else own
         if not (asking or telling or own):
             return False
         most = frame_full(medium.room)
@@ -575,7 +433,7 @@ class Router:
             self._arm(due)
         return due <= now
 
-    def _on(self, medium: Medium) -> list[_Neighbour]:
+    def _on(self, medium: Medium) -> list[Neighbour]:
         links = (self._neighbours.get(peer) for peer in medium.links)
         return [one for one in links if one is not None and one.link.medium is medium]
 
@@ -590,9 +448,9 @@ class Router:
             if request.sequence == 0 and self.paths.best(address) is not None:
                 del medium.asking[address]  # found meanwhile
                 continue
-            if packer.left < _REQUEST_ITEM - ITEM_HEAD:
+            if packer.left < REQUEST_ITEM - ITEM_HEAD:
                 return
-            if not medium.requests.take(_REQUEST_ITEM, now):
+            if not medium.requests.take(REQUEST_ITEM, now):
                 break
             packer.add(ItemKind.PACKET, _request(request, hops))
             del medium.asking[address]
@@ -642,7 +500,7 @@ class Router:
             if not self._fill_news(neighbour, next(iter(neighbour.news)), packer, now):
                 return
 
-    def _afford(self, neighbour: _Neighbour, size: int, now: float, *, urgent: bool) -> bool:
+    def _afford(self, neighbour: Neighbour, size: int, now: float, *, urgent: bool) -> bool:
         """Whether so many bytes may go to that neighbour now; what is urgent, on credit."""
         credit = neighbour.gossip.burst if urgent else 0.0
         if neighbour.gossip.take(size + ITEM_HEAD, now, credit=credit):
@@ -650,7 +508,7 @@ class Router:
         self._arm(neighbour.gossip.ready_at(size + ITEM_HEAD, now, credit=credit))
         return False
 
-    def _fill_lost(self, neighbour: _Neighbour, packer: ItemPacker, now: float) -> None:
+    def _fill_lost(self, neighbour: Neighbour, packer: ItemPacker, now: float) -> None:
         most = min(PATHS_LOST_MAX, (packer.left - HEADER_SIZE) // ADDRESS_SIZE)
         batch = list(islice(neighbour.lost, max(0, most)))
         packet = Packet(Context.PATH_LOST, b"".join(batch), priority=Priority.INTERACTIVE).encode()
@@ -659,7 +517,7 @@ class Router:
             for address in batch:
                 del neighbour.lost[address]
 
-    def _fill_news(self, neighbour: _Neighbour, address: Address, packer: ItemPacker, now: float) -> bool:
+    def _fill_news(self, neighbour: Neighbour, address: Address, packer: ItemPacker, now: float) -> bool:
         """False when it must wait, for room or for the budget."""
         known = self.paths.known(address)
         path = known.best if known is not None else None
@@ -685,7 +543,7 @@ class Router:
 
     @staticmethod
     def _lacks(
-        neighbour: _Neighbour, address: Address, path: Path, tellers: list[NodeId], enough: int
+        neighbour: Neighbour, address: Address, path: Path, tellers: list[NodeId], enough: int
     ) -> bool:
         """Whether that path is news to a neighbour; where the air is shared, not if it or enough others have
         told one there that is as good as over this node (as in Trickle, RFC 6206)."""
@@ -696,7 +554,7 @@ class Router:
 
     def _tellers(self, medium: Medium, known: Destination, path: Path) -> list[NodeId]:
         """Who has told, on that medium, a path as good as this one is over this node."""
-        over = path.cost.rank_after(_cost_of(medium.profile))
+        over = path.cost.rank_after(cost_of(medium.profile))
         return [
             via
             for via, one in known.paths.items()
@@ -704,7 +562,7 @@ class Router:
         ]
 
     def _fill_announce(
-        self, neighbour: _Neighbour, body: bytes, packer: ItemPacker, now: float, *, urgent: bool
+        self, neighbour: Neighbour, body: bytes, packer: ItemPacker, now: float, *, urgent: bool
     ) -> bool:
         """Whether that is done with; what is too large for the link never goes."""
         if len(body) >= neighbour.link.link.room:
@@ -763,7 +621,7 @@ class Router:
         """Seconds until a request is repeated: the time of 10,000 bits, or of so many announces where the air
         is shared with everybody the request goes to; of the quickest link."""
         rounds = (
-            (_ROUND_SHARED * 8 * _ANNOUNCE_ITEM if one.link.medium is not None else NARROW_BPS)
+            (_ROUND_SHARED * 8 * ANNOUNCE_ITEM if one.link.medium is not None else NARROW_BPS)
             / one.link.profile.bps
             for one in self._neighbours.values()
         )
@@ -788,14 +646,14 @@ class Router:
                 self.want(address, now, most_s=_IN_USE_S)
         self.paths.starved.clear()
 
-    def _ask(self, address: Address, neighbours: Iterable[_Neighbour], now: float) -> None:
+    def _ask(self, address: Address, neighbours: Iterable[Neighbour], now: float) -> None:
         number = int.from_bytes(self._rng.random_bytes(4), "little")
         request = PathRequest(number, address, *self.paths.bound(address))
         self._remember(request)
         self._pass_on(request, MAX_HOPS, neighbours, now)
 
-    def _pass_on(self, request: PathRequest, hops: int, neighbours: Iterable[_Neighbour], now: float) -> None:
-        self._passed[request.destination] = now, _demand(request)
+    def _pass_on(self, request: PathRequest, hops: int, neighbours: Iterable[Neighbour], now: float) -> None:
+        self._passed[request.destination] = now, demand_of(request)
         self._passed.move_to_end(request.destination)
         if len(self._passed) > PATH_REQUESTS_SEEN:
             self._passed.popitem(last=False)
@@ -804,7 +662,7 @@ class Router:
             medium = neighbour.link.medium
             if medium is not None:
                 waiting = medium.asking.get(request.destination)
-                if waiting is None or _demand(waiting[0]) < _demand(request):
+                if waiting is None or demand_of(waiting[0]) < demand_of(request):
                     medium.asking[request.destination] = request, hops
                 if len(medium.asking) > PATHS_WANTED:
                     medium.asking.popitem(last=False)
@@ -827,24 +685,25 @@ class Router:
         if now >= self._announce_at:
             self._new_sequence(now)
         self._arm(self._announce_at)
-        self._expire_widths(now)
+        self.paths.changed |= self._widths.take_due(now)
+        self._arm(self._widths.due)
         for address, search in list(self._wanted.items()):
             if now >= search.due:
                 if self._known_well(address) or now >= search.until:
                     del self._wanted[address]
                     continue
                 search.tries += 1
-                soon, most_s = (
+                without_delay, most_s = (
                     (2, _ASK_AGAIN_SHARED_S) if self._only_shared else (_ASK_SOON, _ASK_AGAIN_MAX_S)
                 )
-                patience = self._patience() * 2.0 ** min(max(0, search.tries - soon), 9)
+                patience = self._patience() * 2.0 ** min(max(0, search.tries - without_delay), 9)
                 search.due = now + min(patience, most_s)
                 self._ask(address, self._neighbours.values(), now)
             self._arm(search.due)
         for neighbour in self._neighbours.values():
             if neighbour.relay is None and now >= neighbour.greet_at:
                 neighbour.greetings += 1
-                greet_in = max(2 * self._patience(), _soon(neighbour.link)) * 2.0 ** min(
+                greet_in = max(2 * self._patience(), soon(neighbour.link)) * 2.0 ** min(
                     neighbour.greetings, 9
                 )
                 neighbour.greet_at = now + min(greet_in, _ASK_AGAIN_MAX_S)
@@ -859,7 +718,7 @@ class Router:
         self._arm(self._sweep_at)
         return self.waiting()
 
-    def _greet(self, neighbour: _Neighbour) -> None:
+    def _greet(self, neighbour: Neighbour) -> None:
         """Ask a neighbour alone for its own announce."""
         number = int.from_bytes(self._rng.random_bytes(4), "little")
         request = PathRequest(number, neighbour.address, *self.paths.bound(neighbour.address))
@@ -890,8 +749,3 @@ class Router:
 
 def _request(request: PathRequest, hops: int) -> bytes:
     return Packet(Context.PATH_REQUEST, request.encode(), hops=hops, priority=Priority.INTERACTIVE).encode()
-
-
-def _demand(request: PathRequest) -> tuple[int, bool]:
-    """Higher for a request that fewer paths can answer."""
-    return request.sequence, request.rank == (0, 0)

@@ -5,7 +5,11 @@ late, after each further fall twice as long, as routes that flap are damped (RFC
 link does not set out each time that one shows up for a moment, and a link that stays a while is still used.
 """
 
+from collections import OrderedDict
 from math import inf
+
+from nexus_node.base.ids import Address
+from nexus_node.base.limits import DESTINATIONS_MAX
 
 PATIENCE_S, PATIENCE_MAX_S = 1.0, 5.0
 """How long more must have lasted after one fall, and after many: what is there longer than that is used."""
@@ -54,3 +58,33 @@ class Width:
     @property
     def _patience(self) -> float:
         return min(PATIENCE_S * 2.0 ** (self._falls - 1), PATIENCE_MAX_S) if self._falls else 0.0
+
+
+class Widths:
+    """Of the ways that somebody has asked for the width of."""
+
+    def __init__(self) -> None:
+        self.due = inf
+        """When the first of them may be counted on for more."""
+        self._ways: OrderedDict[Address, Width] = OrderedDict()
+
+    def __contains__(self, address: Address) -> bool:
+        return address in self._ways
+
+    def see(self, address: Address, bps: float, now: float) -> float:
+        """The way to that node is that wide now. Returns what to count on."""
+        width = self._ways.get(address)
+        if width is None:
+            width = self._ways[address] = Width(bps)
+            if len(self._ways) > DESTINATIONS_MAX:
+                self._ways.popitem(last=False)
+        counted = width.see(bps, now)
+        self.due = min(self.due, width.due)
+        return counted
+
+    def take_due(self, now: float) -> set[Address]:
+        """Those that may be counted on for more now."""
+        if now < self.due:
+            return set()
+        self.due = min((one.due for one in self._ways.values() if now < one.due), default=inf)
+        return {address for address, one in self._ways.items() if now >= one.due}

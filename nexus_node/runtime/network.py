@@ -10,8 +10,8 @@ from nexus_node.base.ids import ADDRESS_SIZE, Address, NodeId
 from nexus_node.base.states import State
 from nexus_node.crypto.address import address_of
 from nexus_node.engine.events import Event
+from nexus_node.engine.neighbour import hop_of
 from nexus_node.engine.peers import Attachment
-from nexus_node.engine.router import hop_of
 from nexus_node.proto.paths import Path
 from nexus_node.runtime.arguments import Json, argument, seconds
 from nexus_node.runtime.node import Node

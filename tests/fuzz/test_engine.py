@@ -5,6 +5,7 @@ with wrong payloads, keys that are no node's, repeats, items in any order over a
 """
 
 import random
+from collections.abc import Callable
 from copy import copy
 from dataclasses import replace
 
@@ -331,6 +332,23 @@ def test_engine_stands_any_items_of_a_neighbour(seeds: list[int]) -> None:
     host.store.close()
 
 
+Draw = Callable[[random.Random], tuple[int, bytes]]
+
+
+def _say_all(host: Host, neighbour: Neighbour, item: Draw, seeds: list[int]) -> None:
+    """One item for each seed, some of them damaged; the node has its turn between most, and time passes."""
+    for seed in seeds:
+        dice = random.Random(seed)
+        kind, body = item(dice)
+        neighbour.say((kind, mutate(body, seed) if dice.random() < 0.2 else body))
+        if dice.random() < 0.7:
+            neighbour.hear()
+        if dice.random() < 0.1:
+            neighbour.now += dice.choice([0.1, 3.0, 70.0])
+            host.core.expire(neighbour.now)
+        host.drain()
+
+
 class Transfers:
     """A node that expects a file of a neighbour's message, offers that neighbour one and keeps one for it."""
 
@@ -414,17 +432,8 @@ def test_engine_stands_much_more_about_files() -> None:
 
 def _anything_about_files(seeds: list[int]) -> None:
     transfers = Transfers()
-    host, neighbour = transfers.host, transfers.neighbour
-    for seed in seeds:
-        dice = random.Random(seed)
-        kind, body = transfers.item(dice)
-        neighbour.say((kind, mutate(body, seed) if dice.random() < 0.2 else body))
-        if dice.random() < 0.7:
-            neighbour.hear()
-        if dice.random() < 0.1:
-            neighbour.now += dice.choice([0.1, 3.0, 70.0])
-            host.core.expire(neighbour.now)
-        host.drain()
+    host = transfers.host
+    _say_all(host, transfers.neighbour, transfers.item, seeds)
     for one in transfers.files:  # whatever is said to be here is what it is called
         stored = host.store.get_object(one.header.id)
         if stored is not None and stored.complete:
@@ -596,16 +605,7 @@ def test_engine_stands_much_more_about_what_is_published() -> None:
 def _anything_published(seeds: list[int]) -> None:
     publications = Publications()
     host, neighbour = publications.host, publications.neighbour
-    for seed in seeds:
-        dice = random.Random(seed)
-        kind, body = publications.item(dice)
-        neighbour.say((kind, mutate(body, seed) if dice.random() < 0.2 else body))
-        if dice.random() < 0.7:
-            neighbour.hear()
-        if dice.random() < 0.1:
-            neighbour.now += dice.choice([0.1, 3.0, 70.0])
-            host.core.expire(neighbour.now)
-        host.drain()
+    _say_all(host, neighbour, publications.item, seeds)
     core = host.core
     assert all(one.authentic() for _, one in core.notifier.published())
     latest = core.mutables.latest(publications.records[0].name)

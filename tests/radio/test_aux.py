@@ -99,7 +99,7 @@ def drive(*, wired: bool, strangers: bool = False) -> Found:
             drivers = [on(line, radio.new(**keys)) for line in lines]
             for line, driver in zip(lines, drivers, strict=True):
                 if wired:
-                    driver.aux = Wire(line.board)  # type: ignore[attr-defined]
+                    driver.aux = Wire(line.board)
             firmware = lines[0].board.firmware
             take = firmware.receive
 
@@ -113,7 +113,7 @@ def drive(*, wired: bool, strangers: bool = False) -> Found:
                 await trio.sleep(30)
                 before = len(b.received)
                 ether.sent.clear()
-                firmware.receive = receive  # type: ignore[method-assign]
+                firmware.receive = receive
                 a.send(*FRAMES)
                 if strangers:
                     channel = Channel(868_125_000, 500_000, 11, SYNC_WORD)
@@ -158,7 +158,7 @@ def test_e3_a_pin_that_stays_low_is_said_in_status() -> None:
         async with trio.open_nursery() as nursery:
             line = Bench(nursery).add(radio.make(random.Random(1)))
             driver = on(line, radio.new(aux="cts"))
-            wire = driver.aux = Wire(line.board)  # type: ignore[attr-defined]
+            wire = driver.aux = Wire(line.board)
             port = ProbePort()
             async with running(driver, port):
                 await trio.sleep(10)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 
-from nexus_node.engine import forward, mailbox, peers, router
+from nexus_node.engine import forward, mailbox, neighbour, peers, router
 from nexus_sim.events import Agenda
 from nexus_sim.fast import sizes
 from nexus_sim.fast.gossip import WIRED, Gossip
@@ -70,7 +70,7 @@ class Carry:
         self._searches: dict[tuple[int, int], _Search] = {}
         self._of: dict[int, set[int]] = {}
         """What each node looks for."""
-        self._soon_s = max(router._SOON_S, 80 * sizes.ANNOUNCE_ITEM / bps)
+        self._soon_s = max(neighbour.SOON_S, 80 * sizes.ANNOUNCE_ITEM / bps)
         gossip.found = self.found
 
     def send(self, edge: int, size: int, arrived: Callable[[], None]) -> None:
@@ -308,7 +308,7 @@ class Carry:
         """What the path says of itself: each hop on the air at least some turns of 100 bytes."""
         slot = self._gossip.knows(me, to)
         hops = int(self._gossip.tables.entries["lora"][slot]) if slot >= 0 else 1
-        return hops * router._TURNS * 800 / self._bps
+        return hops * neighbour.TURNS * 800 / self._bps
 
     def _retry_after(self, edge: int, tries: int) -> float:
         """As `Attachment.retry_after`."""

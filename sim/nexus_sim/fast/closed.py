@@ -12,7 +12,7 @@ from nexus_node.base.limits import (
     MESSAGE_TTL_S,
     PATH_REQUESTS_PER_S,
 )
-from nexus_node.engine import medium, router
+from nexus_node.engine import medium, neighbour, router
 from nexus_node.proto import paths
 from nexus_node.wire.packet import MAX_HOPS
 from nexus_sim.fast import sizes
@@ -41,8 +41,8 @@ def closed(scenario: Scenario, nodes: int, neighbours: float, island: int) -> di
     told = rate * interval / announce
     crowd = neighbours * (_HOP * MAX_HOPS) ** 2
     flooded = min(nodes, island or nodes, max(1.0, crowd))
-    wire_share = router._SHARE * _WIDE_BPS / 8
-    wire_rate = min(wire_share / sizes.ANNOUNCE_ITEM, router._PACE * ANNOUNCES_PER_S)
+    wire_share = neighbour.SHARE * _WIDE_BPS / 8
+    wire_rate = min(wire_share / sizes.ANNOUNCE_ITEM, neighbour.PACE * ANNOUNCES_PER_S)
     packet = sizes.message_packet(_TEXT)
     return {
         "nodes": nodes,
@@ -67,11 +67,11 @@ def closed(scenario: Scenario, nodes: int, neighbours: float, island: int) -> di
         },
         "wire": {
             "bytes_per_s_of_all_announces": round(nodes * sizes.ANNOUNCE_ITEM / interval),
-            "least_bps_for_them": round(nodes * sizes.ANNOUNCE_ITEM * 8 / interval / router._SHARE),
+            "least_bps_for_them": round(nodes * sizes.ANNOUNCE_ITEM * 8 / interval / neighbour.SHARE),
             "announces_per_s_allowed": round(wire_rate, 1),
             "destinations_per_interval": round(wire_rate * interval),
             "destinations_kept_fresh": round(wire_rate * paths.STALE_AFTER_S),
-            "requests_per_s_allowed": router._PACE * PATH_REQUESTS_PER_S,
+            "requests_per_s_allowed": neighbour.PACE * PATH_REQUESTS_PER_S,
             "table_holds": DESTINATIONS_MAX,
             "table_share": round(min(1.0, DESTINATIONS_MAX / nodes), 6),
         },

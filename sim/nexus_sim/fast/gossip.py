@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from nexus_node.base.limits import ANNOUNCES_BURST, ANNOUNCES_PER_S
-from nexus_node.engine import medium, router
+from nexus_node.engine import medium, neighbour, router
 from nexus_node.proto import paths
 from nexus_node.wire.frames import ITEM_HEAD
 from nexus_node.wire.packet import MAX_HOPS
@@ -34,8 +34,8 @@ _LOOKS = 6
 """Entries looked at for one item: those all neighbours have are passed over."""
 _AIR, _WIRE = 256, 1
 """Costs of hops: wires are cheap."""
-WIRE_ITEMS_PER_S = min(router._PACE * ANNOUNCES_PER_S, 1e9)
-WIRE_ITEMS_BURST = router._PACE_BURST * ANNOUNCES_BURST
+WIRE_ITEMS_PER_S = min(neighbour.PACE * ANNOUNCES_PER_S, 1e9)
+WIRE_ITEMS_BURST = neighbour.PACE_BURST * ANNOUNCES_BURST
 
 
 class Gossip:
@@ -48,7 +48,7 @@ class Gossip:
         self.tables = tables
         self._graph, self._meeting, self._dice, self._bps = graph, meeting, dice, bps
         self._room = room + ITEM_HEAD - 1
-        self._most = router.frame_full(room)
+        self._most = neighbour.frame_full(room)
         """What the budget must have before a frame is begun, as `Router.has_broadcasts`."""
         self._rate = np.zeros(count)
         self._tokens = np.full(count, bps / 8 * medium._GOSSIP_SHARE * medium._GOSSIP_BURST_S)
@@ -104,7 +104,7 @@ class Gossip:
     def linked(self, edges: Array, now: float) -> None:
         """These links have come up: all that is known goes to the new neighbour too."""
         nodes = np.unique(self._graph.start[edges])
-        self.schedule(nodes, now + max(router._SOON_S, 80 * sizes.ANNOUNCE_ITEM / self._bps))
+        self.schedule(nodes, now + max(neighbour.SOON_S, 80 * sizes.ANNOUNCE_ITEM / self._bps))
         slots, _ = self.tables.of(nodes)
         quiet = slots[self.tables.entries["queued"][slots] == 0]
         self.tables.entries["queued"][quiet] = _LATER + _second(now)
@@ -412,7 +412,7 @@ class Gossip:
         slots, _ = self.tables.of(node)
         over = slots[self.tables.entries["via"][slots] == edge - int(self._graph.first[node[0]])]
         self.tables.entries["lora"][over] = DEAD
-        self.schedule(node, now + router._SOON_S)
+        self.schedule(node, now + neighbour.SOON_S)
 
 
 def _cost(lora: Array, ip: Array) -> Array:

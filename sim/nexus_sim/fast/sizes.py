@@ -2,7 +2,7 @@
 
 from nexus_node.base.ids import ADDRESS_SIZE
 from nexus_node.crypto.envelope import INTRODUCTION_OVERHEAD
-from nexus_node.engine import medium, router
+from nexus_node.engine import medium, neighbour
 from nexus_node.wire.custody import Delivered
 from nexus_node.wire.fragments import FRAGMENT_HEAD, FragmentAck
 from nexus_node.wire.frames import ITEM_HEAD, TAG_SIZE, sealed_header
@@ -17,8 +17,8 @@ SAVED = 2
 HELLO, OPENING = medium._HELLO_SIZE, medium._OPENING_SIZE
 REPLY = 76
 """IK2 with a broadcast share (docs/protocol/link.md)."""
-ANNOUNCE_ITEM = router._ANNOUNCE_ITEM
-REQUEST_ITEM = router._REQUEST_ITEM
+ANNOUNCE_ITEM = neighbour.ANNOUNCE_ITEM
+REQUEST_ITEM = neighbour.REQUEST_ITEM
 GREETING = SEALED + REQUEST_ITEM - SAVED
 PING = SEALED + ITEM_HEAD + 1 - SAVED
 """And its answer."""

@@ -5,7 +5,7 @@ import numpy as np
 
 from nexus_node.base.errors import ConfigError
 from nexus_node.base.limits import PATH_REQUESTS_BURST, PATH_REQUESTS_PER_S, PATHS_WANTED
-from nexus_node.engine import router
+from nexus_node.engine import neighbour, router
 from nexus_sim.fast import sizes
 from nexus_sim.fast.carry import Carry
 from nexus_sim.fast.gossip import WIRE_ITEMS_BURST, WIRE_ITEMS_PER_S, WIRED, Gossip
@@ -53,12 +53,12 @@ class Wires:
         gossip.wired[self.start] = True
         for one, there in carry.wires.items():  # the quickest link counts, as `Router._patience`
             quickest = max(bps for _, bps, _ in there)
-            wait_s = max(router._ASK_AGAIN_S, router.NARROW_BPS / quickest)
+            wait_s = max(router._ASK_AGAIN_S, neighbour.NARROW_BPS / quickest)
             gossip.patience_s[one] = min(gossip.patience_s[one], wait_s)
-        share = router._SHARE * slowest / 8 / sizes.ANNOUNCE_ITEM if ends else 0.0
+        share = neighbour.SHARE * slowest / 8 / sizes.ANNOUNCE_ITEM if ends else 0.0
         self._announces = _Budget(nodes, min(share, WIRE_ITEMS_PER_S), WIRE_ITEMS_BURST)
         self._requests = _Budget(
-            nodes, router._PACE * PATH_REQUESTS_PER_S, router._PACE_BURST * PATH_REQUESTS_BURST
+            nodes, neighbour.PACE * PATH_REQUESTS_PER_S, neighbour.PACE_BURST * PATH_REQUESTS_BURST
         )
         ends_at = np.unique(self.start)
         self._row = np.zeros(nodes, dtype=np.int64)
@@ -99,7 +99,7 @@ class Wires:
         node, value = asked
         dest = self._gossip.requests.goals(value)
         place = self._row[node], dest % _ASKED
-        new = (self._dest[place] != dest) | (now >= self._dest_at[place] + router._REMEMBERED_S)
+        new = (self._dest[place] != dest) | (now >= self._dest_at[place] + neighbour.REMEMBERED_S)
         self._dest[place] = dest
         self._dest_at[place[0][new], place[1][new]] = now
         return node[new], value[new]

@@ -54,7 +54,8 @@ def main(places, channel, sizes):
         [one.settings.name for one in (client.localNode.channels or []) if one.role] for client in clients
     ]
     result["firmware"] = [getattr(client.metadata, "firmware_version", None) for client in clients]
-    # A device told of the other before its client was there has told nobody: they announce themselves again.
+    # A device told of the other before its client was there has told nobody: they announce themselves again,
+    # one after the other, so that the two do not meet in the air.
     for client in clients:
         announce = mesh_pb2.ToRadio()
         announce.heartbeat.nonce = 1

@@ -1,0 +1,157 @@
+"""One neighbour, and what it is yet to be told of paths within its budget (N4, N5)."""
+
+from collections import OrderedDict, deque
+from dataclasses import replace
+
+from nexus_node.base.ids import Address, NodeId
+from nexus_node.base.limits import (
+    ANNOUNCES_BURST,
+    ANNOUNCES_PER_S,
+    DESTINATIONS_MAX,
+    PATH_REQUESTS_BURST,
+    PATH_REQUESTS_PER_S,
+    PATHS_WANTED,
+)
+from nexus_node.crypto.address import address_of
+from nexus_node.engine.peers import Attachment
+from nexus_node.ports.driver import LinkProfile
+from nexus_node.proto.budget import TokenBucket
+from nexus_node.wire.announce import ANNOUNCE_SIZE, Announce
+from nexus_node.wire.frames import ITEM_HEAD
+from nexus_node.wire.packet import HEADER_SIZE
+from nexus_node.wire.pathcost import Hop
+from nexus_node.wire.routing import PATH_REQUEST_SIZE, PathRequest
+
+NARROW_BPS = 10_000
+"""Below this air is dear: gossip gets less of it, and what is not routing only goes when asked for (N5)."""
+SHARE, _SHARE_NARROW = 0.03, 0.0135
+"""Of a link for announces: N5's routing tier, and what keeps 50 destinations at 1 kbps below 2 % in all."""
+_GOSSIP_BURST_S = 300.0
+PACE, PACE_BURST = 0.8, 0.5
+"""Of what a neighbour takes, so that its count and ours never meet."""
+ANNOUNCE_ITEM = HEADER_SIZE + ANNOUNCE_SIZE + ITEM_HEAD
+REQUEST_ITEM = HEADER_SIZE + PATH_REQUEST_SIZE + ITEM_HEAD
+TURNS = 4
+SOON_S = 0.2
+"""Links that come up together share one new announce."""
+REMEMBERED_S = 60.0
+"""A neighbour remembers longer what it was asked for; it is asked again after that all the same."""
+
+
+class Neighbour:
+    """What one neighbour is yet to be told, within its budget."""
+
+    def __init__(self, peer: NodeId, link: Attachment, now: float) -> None:
+        self.peer = peer
+        self.address = address_of(peer)
+        self.intake = TokenBucket(ANNOUNCES_PER_S, ANNOUNCES_BURST, now)
+        self.questions = TokenBucket(PATH_REQUESTS_PER_S, PATH_REQUESTS_BURST, now)
+        self.news: OrderedDict[Address, None] = OrderedDict()
+        self.behind: set[Address] = set()
+        """Destinations in `news` of which it has told an older announce than is known here."""
+        self.lost: OrderedDict[Address, None] = OrderedDict()
+        self.requests: deque[bytes] = deque(maxlen=PATHS_WANTED)
+        self.asking = TokenBucket(PACE * PATH_REQUESTS_PER_S, PACE_BURST * PATH_REQUESTS_BURST, now)
+        self.asked: OrderedDict[Address, tuple[PathRequest, float]] = OrderedDict()
+        """What it asked for, and when, and has not got: the answer goes at once, and on credit."""
+        self.pending: OrderedDict[Address, tuple[float, tuple[int, bool]]] = OrderedDict()
+        """What it was asked for, when, and how much, and has not answered: where nothing gets lost it need
+        not be asked again soon, since it remembers."""
+        self.own_due = False
+        self.paused_until = float("-inf")
+        """Until then it has asked not to be sent anything for others."""
+        self.relay: Announce | None = None
+        """Its own announce: whether it keeps messages, and whose."""
+        self.greet_at = float("inf")
+        """When it is asked for that, should the one it sends unasked get lost."""
+        self.greetings = 0
+        self.greeting: bytes | None = None
+        self.load = 0.0
+        """What waits for that link, in units of what makes this node ask others to pause."""
+        self.link = link
+        self.gossip = gossip_of(link, now)
+
+    def use(self, link: Attachment, now: float) -> None:
+        self.link = link
+        gossip = gossip_of(link, now)
+        if gossip.rate != self.gossip.rate or link.medium is not None:
+            self.gossip = gossip
+
+    @property
+    def hop(self) -> Hop:
+        hop = hop_of(self.link)
+        return replace(hop, cost=hop.cost * (1 + self.load**2)) if self.load else hop
+
+    def should_ask(self, request: PathRequest, now: float) -> bool:
+        """Whether it is to be asked, which is then noted."""
+        address, demand = request.destination, demand_of(request)
+        at, asked = self.pending.get(address, (float("-inf"), (-1, False)))
+        if self.link.profile.ordered and now < at + REMEMBERED_S and asked >= demand:
+            return False
+        self.pending[address] = now, demand
+        self.pending.move_to_end(address)
+        if len(self.pending) > PATHS_WANTED:
+            self.pending.popitem(last=False)
+        return True
+
+    @property
+    def has_news(self) -> bool:
+        """Whether there is news for it alone."""
+        if self.link.medium is not None:
+            return bool(self.lost or self.greeting)
+        return bool(self.greeting or self.own_due or self.requests or self.lost or self.news)
+
+    def owe(self, address: Address, *, first: bool = False) -> None:
+        """It is to be told of that destination."""
+        self.lost.pop(address, None)
+        self.news[address] = None
+        if first:
+            self.news.move_to_end(address, last=False)
+        if len(self.news) > DESTINATIONS_MAX:
+            self.behind.discard(self.news.popitem()[0])
+
+    def owe_loss(self, address: Address, *, first: bool = False) -> None:
+        """It is to be told that there is no path to that destination."""
+        self.lost[address] = None
+        if first:
+            self.lost.move_to_end(address, last=False)
+        if len(self.lost) > DESTINATIONS_MAX:
+            self.lost.popitem()
+
+
+def gossip_of(link: Attachment, now: float) -> TokenBucket:
+    """The bytes of announces that link may carry."""
+    if link.medium is not None:
+        return link.medium.gossip
+    bps = link.profile.bps
+    rate = bps / 8 * (SHARE if bps >= NARROW_BPS else _SHARE_NARROW)
+    rate = min(rate, PACE * ANNOUNCES_PER_S * ANNOUNCE_ITEM)
+    return TokenBucket(rate, min(rate * _GOSSIP_BURST_S, PACE_BURST * ANNOUNCES_BURST * ANNOUNCE_ITEM), now)
+
+
+def soon(link: Attachment) -> float:
+    """Links that come up together share one new announce, the longer one takes on them."""
+    return max(SOON_S, 10 * 8 * ANNOUNCE_ITEM / link.profile.bps)
+
+
+def frame_full(room: int) -> int:
+    """Bytes of announces that a broadcast with so much room holds; the last saves its length field."""
+    return max(1, (room + ITEM_HEAD - 1) // ANNOUNCE_ITEM) * ANNOUNCE_ITEM
+
+
+def hop_of(link: Attachment) -> Hop:
+    """What that link adds to a path; its latency is at least the time of 100 bytes, and where others send as
+    well and each packet is acknowledged, of some such turns."""
+    bps = link.profile.bps
+    rtt = link.link.rtt or 0.0
+    turns = TURNS if link.medium is not None else 1
+    return Hop(cost_of(link.profile), max(500 * rtt, turns * 8e5 / bps), bps, link.link.mtu)
+
+
+def cost_of(profile: LinkProfile) -> float:
+    return 8e9 / profile.bps + 1000 * profile.cost_per_byte
+
+
+def demand_of(request: PathRequest) -> tuple[int, bool]:
+    """Higher for a request that fewer paths can answer."""
+    return request.sequence, request.rank == (0, 0)
