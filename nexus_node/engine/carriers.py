@@ -40,8 +40,9 @@ class Carriers(ABC):
         self.store = store
         self.counters: Counter[str] = Counter()
         """Everything refused or dropped, by name, for `status`."""
-        self.wake_at = float("inf")
-        """When `expire` wants to be called; only ever brought forward between calls of `expire`."""
+        self._links_at = self._rooms_at = inf
+        """When links and media have something to do, and when all the rest has: links are looked after far
+        more often. Only ever brought forward between calls of `expire`."""
         self.ready: set[int] = set()
         """Carriers that may have something to send; the runtime takes numbers out."""
         self.attachments: dict[int, Attachment] = {}
@@ -116,7 +117,7 @@ class Carriers(ABC):
                 wanted=self._is_worth_a_link,
                 now=now,
             )
-            self._arm(medium.next_deadline())
+            self._arm_links(medium.next_deadline())
             return cid
         known = self.store.neighbour(label) if dialed else None
         link = Link(self.identity, profile, self._rng, dialed=dialed, known=known, now=now)
@@ -265,7 +266,7 @@ class Carriers(ABC):
             return
         if one is not None:
             self._received(one, items, now)
-        self._arm(medium.next_deadline())
+        self._arm_links(medium.next_deadline())
 
     def _received(self, one: Attachment, items: list[Item], now: float) -> None:
         self._link_events(one)
@@ -363,15 +364,25 @@ class Carriers(ABC):
         return frame
 
     # --- time -------------------------------------------------------------------------------------
+    @property
+    def wake_at(self) -> float:
+        """When `expire` wants to be called."""
+        return min(self._links_at, self._rooms_at)
+
     def _expire_links(self, now: float) -> None:
+        self._links_at = inf
         for medium in self.media.values():
             for one in medium.expire(now):
                 self.attachments[one.cid] = one
             if medium.hello_due or medium.broadcast_due:
                 self.ready.add(medium.cid)
-            self._arm(medium.next_deadline())
-        due = [one for one in self.attachments.values() if now >= one.due]
-        self._arm(min((one.due for one in self.attachments.values() if now < one.due), default=inf))
+            self._arm_links(medium.next_deadline())
+        due = []
+        for one in self.attachments.values():
+            if now >= one.due:
+                due.append(one)
+            else:
+                self._arm_links(one.due)
         for one in due:
             one.link.expire(now)
             self._link_events(one)
@@ -395,8 +406,13 @@ class Carriers(ABC):
             self._wake(one)
 
     def _arm(self, deadline: float) -> None:
-        self.wake_at = min(self.wake_at, deadline)
+        if deadline < self._rooms_at:
+            self._rooms_at = deadline
+
+    def _arm_links(self, deadline: float) -> None:
+        if deadline < self._links_at:
+            self._links_at = deadline
 
     def _arm_link(self, one: Attachment) -> None:
         one.due = one.link.next_deadline()
-        self._arm(one.due)
+        self._arm_links(one.due)

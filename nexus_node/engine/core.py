@@ -319,7 +319,7 @@ class NodeCore(Carriers):
         if medium.stirring:
             return
         if self.groups.air.has_broadcasts(medium) or self.router.has_broadcasts(medium, self._now):
-            self._arm(medium.stir(self._now))
+            self._arm_links(medium.stir(self._now))
 
     def _take(self, one: Attachment, kind: int, body: bytes, now: float) -> None:
         self._dispatcher.take(one, kind, body, now)
@@ -389,8 +389,13 @@ class NodeCore(Carriers):
     def expire(self, now: float) -> None:
         """Do what is due; afterwards `wake_at` says when to come again."""
         self._now = now
-        self.wake_at = float("inf")
-        self._expire_links(now)
+        if now >= self._links_at:
+            self._expire_links(now)
+        if now >= self._rooms_at:
+            self._expire_rooms(now)
+
+    def _expire_rooms(self, now: float) -> None:
+        self._rooms_at = float("inf")
         self._wake_all(self.router.expire(now))
         self._follow()
         self.planner.expire(now)

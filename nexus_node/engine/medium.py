@@ -387,7 +387,9 @@ class Medium:
             self.hello_due = True
             self._hello_at = now + self._hello_gap * (1 + self._rng.random_bytes(1)[0] / 1024)
             self._hello_gap = min(2 * self._hello_gap, _HELLO_MAX_S)
-        for peer in [peer for peer, heard in self._heard.items() if now >= heard.at + _HEARD_S]:
+        for peer, heard in list(self._heard.items()):  # in the order in which they were heard
+            if now < heard.at + _HEARD_S:
+                break
             if peer not in self.links:
                 del self._heard[peer]
                 self._share_air(now)
