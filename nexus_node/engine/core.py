@@ -459,7 +459,10 @@ class NodeCore(Carriers):
     @property
     def promised(self) -> bool:
         """Whether something is queued that must not leave before the store has committed."""
-        return any(room.promised for room in self._promising)
+        for room in self._promising:  # asked at every turn: `any` over a generator takes three times as long
+            if room.promised:
+                return True
+        return False
 
     def poll_event(self) -> Event | None:
         """The next event, which is durable by then."""

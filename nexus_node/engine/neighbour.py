@@ -97,13 +97,14 @@ class Neighbour:
     @property
     def has_news(self) -> bool:
         """Whether there is news for it alone."""
-        if self.link.medium is not None:
-            return bool(self.lost or self.greeting)
-        return bool(self.greeting or self.own_due or self.requests or self.lost or self.news)
+        if self.lost or self.greeting:
+            return True
+        return self.link.medium is None and bool(self.own_due or self.requests or self.news)
 
     def owe(self, address: Address, *, first: bool = False) -> None:
         """It is to be told of that destination."""
-        self.lost.pop(address, None)
+        if self.lost:
+            self.lost.pop(address, None)
         self.news[address] = None
         if first:
             self.news.move_to_end(address, last=False)

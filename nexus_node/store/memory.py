@@ -1,19 +1,34 @@
 """The store without a disk: the same tables in memory, for the simulator (docs/adr/0002-store.md)."""
 
 import sqlite3
+from functools import cache
 
 from nexus_node.store.migrations import migrate
 from nexus_node.store.packs import MemoryDisk, Packs
 from nexus_node.store.sqlite import SqlStore
 
 
+def _connect(*, shared: bool = False) -> sqlite3.Connection:
+    connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=not shared)
+    connection.execute("PRAGMA page_size = 1024")  # an empty table or index takes a page
+    return connection
+
+
+@cache
+def _empty() -> sqlite3.Connection:
+    """An empty store that others are copies of: to migrate each takes 20 times as long, and leaves three
+    times as much memory behind."""
+    connection = _connect(shared=True)
+    migrate(connection)
+    return connection
+
+
 class MemoryStore(SqlStore):
     """The store port in memory; `commit` makes nothing durable."""
 
     def __init__(self, quota_bytes: int) -> None:
-        connection = sqlite3.connect(":memory:", isolation_level=None)
-        connection.execute("PRAGMA page_size = 1024")  # an empty table or index takes a page
-        migrate(connection)
+        connection = _connect()
+        _empty().backup(connection)
         super().__init__(connection, quota_bytes, None, Packs(MemoryDisk()))
 
     def crash(self) -> None:

@@ -13,6 +13,7 @@ import trio
 from nexus_node.base.errors import ConfigError
 from nexus_node.ports.driver import Carrier, DriverPort, LinkProfile, Signal
 from nexus_sim.channel import Channel, Outcome, Transmission
+from nexus_sim.clock import alarms, sleep_until
 from nexus_sim.modem import Modem
 from nexus_sim.reception import Fate, Listening
 
@@ -48,8 +49,8 @@ class Air:
         self._carriers: dict[int, Carrier] = {}
         self._ends: list[tuple[float, int, Transmission, trio.Event]] = []
         self._count = 0
-        self._sleep = trio.CancelScope()
-        """Of `run`, until the next packet ends."""
+        self._ending = trio.lowlevel.ParkingLot()
+        """Where `run` waits for the next packet to end."""
 
     def join(self, node: int, carrier: Carrier) -> None:
         """A radio is on from now."""
@@ -65,16 +66,13 @@ class Air:
         ended = trio.Event()
         self._count += 1
         heappush(self._ends, (end, self._count, packet, ended))
-        if end < self._sleep.deadline:
-            self._sleep.deadline = end
+        alarms().at(end, self._ending.unpark_all)
         return ended
 
     async def run(self) -> Never:
         """End what is on the air, until cancelled."""
         while True:
-            due = self._ends[0][0] if self._ends else float("inf")
-            with trio.CancelScope(deadline=due) as self._sleep:
-                await trio.sleep_forever()
+            await self._ending.park()
             while self._ends and self._ends[0][0] <= trio.current_time():
                 end, _, packet, ended = heappop(self._ends)
                 self._finish(packet, end)
@@ -163,7 +161,7 @@ class SimRadio:
             now = trio.current_time()
             free_at = self._air.channel.duty(self._node).free_at(self._modem.frequency, airtime_s, now)
             if free_at > now:
-                await trio.sleep_until(free_at)
+                await sleep_until(free_at)
 
     async def _wait_for_air(self, ready_at: float) -> None:
         """Listen before talking: a random number of turns, more of them the oftener the medium is in use.
@@ -174,7 +172,7 @@ class SimRadio:
         while True:
             at += self._slot_s * (1 + self._dice.randrange(2**window))
             if at >= in_use_until:
-                await trio.sleep_until(at)
+                await sleep_until(at)
                 in_use_until = channel.receiving_until(self._node, at)
                 if at >= in_use_until and not channel.busy(self._node, at):
                     return

@@ -2,11 +2,18 @@
 
 trio shuffles the tasks that are ready in each turn; the simulator seeds that shuffle, and has the tasks
 sorted before it, as trio does for Hypothesis (their order comes from sets of objects by address). So one
-seed means one run. The names this relies on are private to trio: `virtual_run` fails loudly if they change.
+seed means one run.
+
+A deadline of trio's costs a cancel scope and an exception. The nodes' own timers are such, as they are when
+people run them; the simulated media sleep by `sleep_until` of this module, which costs neither.
+
+The names this relies on are private to trio: `virtual_run` fails loudly if they change.
 """
 
 import random
 from collections.abc import Awaitable, Callable
+from heapq import heappop, heappush
+from math import inf
 from typing import TypeVar
 
 import trio
@@ -18,16 +25,77 @@ EPOCH_S = 1_767_225_600.0
 """Virtual time 0 is 2026-01-01 on the wall."""
 
 
+class Alarms:
+    """Moves a clock on when every task waits: to trio's next deadline, or to the next call asked for here."""
+
+    def __init__(self, clock: MockClock, next_deadline: Callable[[], float]) -> None:
+        self._clock = clock
+        self._next_deadline = next_deadline
+        self._calls: list[tuple[float, int, Callable[[], object]]] = []
+        self._count = 0
+
+    def at(self, when: float, call: Callable[[], object]) -> None:
+        """Call that once it is `when` and every task waits; it may do no more than wake tasks."""
+        self._count += 1
+        heappush(self._calls, (when, self._count, call))
+
+    def jump(self) -> None:
+        """What trio does when every task waits."""
+        calls, clock = self._calls, self._clock
+        now = clock.current_time()
+        due = min(self._next_deadline(), calls[0][0] if calls else inf)
+        if now < due < inf:
+            clock.jump(due - now)
+            now = max(due, clock.current_time())  # the sum may be less by its rounding
+        while calls and calls[0][0] <= now:
+            heappop(calls)[2]()
+
+
+_ALARMS: trio.lowlevel.RunVar[Alarms] = trio.lowlevel.RunVar("alarms")
+
+
+def alarms() -> Alarms:
+    """Those of the run that this is called in. Raises LookupError outside `virtual_run`."""
+    return _ALARMS.get()
+
+
+async def sleep_until(when: float) -> None:
+    """As `trio.sleep_until`, for what the simulator does itself."""
+    task: trio.lowlevel.Task | None = trio.lowlevel.current_task()
+
+    def wake() -> None:
+        nonlocal task
+        if task is not None:
+            trio.lowlevel.reschedule(task)
+
+    def abort(_: object) -> trio.lowlevel.Abort:
+        nonlocal task
+        task = None
+        return trio.lowlevel.Abort.SUCCEEDED
+
+    alarms().at(when, wake)
+    await trio.lowlevel.wait_task_rescheduled(abort)
+
+
 def virtual_run(main: Callable[[], Awaitable[T]], seed: int) -> T:
     """Run `main` under a clock that jumps ahead whenever every task waits. The same seed, the same run."""
     from trio._core import _run  # noqa: PLC0415 - private: only here, and only when a simulation runs
 
-    names = vars(_run)
+    names, clock = vars(_run), MockClock(autojump_threshold=0)
     if not isinstance(names.get("_r"), random.Random) or "_ALLOW_DETERMINISTIC_SCHEDULING" not in names:
         raise RuntimeError("this trio's scheduler has no shuffle to seed; nexus_sim.clock needs an update")
+    if not hasattr(clock, "_autojump"):
+        raise RuntimeError("this trio's clock has no jump to take over; nexus_sim.clock needs an update")
+
+    async def run() -> T:
+        one = Alarms(clock, _run.GLOBAL_RUN_CONTEXT.runner.deadlines.next_deadline)
+        vars(clock)["_autojump"] = one.jump
+        _ALARMS.set(one)
+        return await main()
+
     names["_ALLOW_DETERMINISTIC_SCHEDULING"] = True
     _run._r.seed(seed)
-    return trio.run(main, clock=MockClock(autojump_threshold=0))
+    return trio.run(run, clock=clock)
 
 
 def wall() -> float:

@@ -13,6 +13,7 @@ from nexus_drivers.stream import until_lost
 from nexus_node.base.errors import CarrierLost
 from nexus_node.base.limits import MTU_BULK, MTU_STANDARD
 from nexus_node.ports.driver import Carrier, DriverPort, LinkProfile
+from nexus_sim.clock import sleep_until
 
 SLACK_S = 0.01
 """A frame that is out within that arrives at once: each step of the clock costs as much as its handling."""
@@ -108,7 +109,7 @@ class Wire:
         if self._rate.bps:
             free_at = max(free_at, now) + 8 * len(frame) / self._rate.bps
         if free_at > now + SLACK_S:
-            await trio.sleep_until(free_at)
+            await sleep_until(free_at)
         else:
             await trio.lowlevel.checkpoint()
         return frame, free_at
@@ -140,7 +141,7 @@ class Wire:
             while True:
                 while under_way:
                     due, frame = under_way[0]
-                    await trio.sleep_until(due)
+                    await sleep_until(due)
                     under_way.popleft()
                     sink.deliver(frame)
                 bell = trio.Event()
