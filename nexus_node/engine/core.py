@@ -459,7 +459,7 @@ class NodeCore(Carriers):
     @property
     def promised(self) -> bool:
         """Whether something is queued that must not leave before the store has committed."""
-        for room in self._promising:  # asked at every turn: `any` over a generator takes three times as long
+        for room in self._promising:  # noqa: SIM110 - asked at every turn, and a generator takes thrice as long
             if room.promised:
                 return True
         return False

@@ -4,7 +4,6 @@ In one instant contacts end first, then messages are sent, then contacts begin (
 `nexus_sim.oracle`.
 """
 
-import gc
 import random
 import string
 from collections import Counter
@@ -183,10 +182,8 @@ async def replay(
     async with trio.open_nursery() as nursery:
         world = _Replay(trace, bytes_per_s, seed, nursery)
         await world.start(options)
-        gc.freeze()  # the nodes stay; to look through them for garbage takes a tenth of the time
         begin = trio.current_time()
         await world.run(until)
         outcome = world.outcome(ttl_s, trio.current_time() - begin)
         nursery.cancel_scope.cancel()
-    gc.unfreeze()
     return outcome

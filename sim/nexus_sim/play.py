@@ -1,6 +1,5 @@
 """Plays a scenario with real nodes in virtual time."""
 
-import gc
 import math
 import random
 from collections.abc import Awaitable, Callable
@@ -390,11 +389,7 @@ def play(
     player = Player(scenario, seed, heard=heard)
 
     async def main() -> Outcome:
-        gc.freeze()  # the nodes stay; to look through them for garbage takes a tenth of the time
-        try:
-            with noted_failures(player.record.breaches):
-                return await player.play()
-        finally:
-            gc.unfreeze()
+        with noted_failures(player.record.breaches):
+            return await player.play()
 
     return main

@@ -141,7 +141,8 @@ class Wire:
             while True:
                 while under_way:
                     due, frame = under_way[0]
-                    await sleep_until(due)
+                    if due > trio.current_time():
+                        await sleep_until(due)
                     under_way.popleft()
                     sink.deliver(frame)
                 bell = trio.Event()
