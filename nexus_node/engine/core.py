@@ -457,6 +457,11 @@ class NodeCore(Carriers):
             room.promised = False
 
     @property
+    def dirty(self) -> bool:
+        """Whether there is something to commit."""
+        return self.store.dirty or (self._mail is not self.store and self._mail.dirty)
+
+    @property
     def promised(self) -> bool:
         """Whether something is queued that must not leave before the store has committed."""
         for room in self._promising:  # noqa: SIM110 - asked at every turn, and a generator takes thrice as long

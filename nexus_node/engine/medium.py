@@ -357,7 +357,8 @@ class Medium:
 
     @property
     def _mtu(self) -> int:
-        return min((one.link.mtu for one in self.links.values() if one.link.up), default=self.profile.mtu)
+        mtus = [one.link.mtu for one in self.links.values() if one.link.up]
+        return min(mtus) if mtus else self.profile.mtu
 
     def turns(self) -> Iterator[Attachment]:
         """The links to be asked for a frame, each once; the one that has one goes to the end."""

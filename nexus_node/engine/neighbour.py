@@ -1,7 +1,6 @@
 """One neighbour, and what it is yet to be told of paths within its budget (N4, N5)."""
 
 from collections import OrderedDict, deque
-from dataclasses import replace
 
 from nexus_node.base.ids import Address, NodeId
 from nexus_node.base.limits import (
@@ -80,7 +79,7 @@ class Neighbour:
     @property
     def hop(self) -> Hop:
         hop = hop_of(self.link)
-        return replace(hop, cost=hop.cost * (1 + self.load**2)) if self.load else hop
+        return hop._replace(cost=hop.cost * (1 + self.load**2)) if self.load else hop
 
     def should_ask(self, request: PathRequest, now: float) -> bool:
         """Whether it is to be asked, which is then noted."""

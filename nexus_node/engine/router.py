@@ -416,8 +416,10 @@ class Router:
         asking = telling = own = 0
         for one in self._on(medium):
             asking = len(medium.asking) * REQUEST_ITEM
-            telling = max(telling, len(one.news) * ANNOUNCE_ITEM)
-            own = ANNOUNCE_ITEM if one.own_due else own
+            if one.news:
+                telling = max(telling, len(one.news) * ANNOUNCE_ITEM)
+            if one.own_due:
+                own = ANNOUNCE_ITEM
         if not (asking or telling or own):
             return False
         most = frame_full(medium.room)
@@ -434,8 +436,9 @@ class Router:
         return due <= now
 
     def _on(self, medium: Medium) -> list[Neighbour]:
-        links = (self._neighbours.get(peer) for peer in medium.links)
-        return [one for one in links if one is not None and one.link.medium is medium]
+        known = self._neighbours
+        here = [known[peer] for peer in medium.links if peer in known]
+        return [one for one in here if one.link.medium is medium]
 
     def fill_broadcast(self, medium: Medium, packer: ItemPacker, now: float) -> None:
         """Put what all neighbours on a medium should know into a frame, once, within the budget for it. That
@@ -558,7 +561,7 @@ class Router:
         return [
             via
             for via, one in known.paths.items()
-            if via in medium.links and one.reported.rank <= over and one.announce == path.announce
+            if via in medium.links and one.announce is path.announce and one.reported.rank <= over
         ]
 
     def _fill_announce(
@@ -591,16 +594,21 @@ class Router:
     def _spread_path(self, address: Address, known: Destination, path: Path, now: float) -> None:
         """Queue it for every neighbour that lacks it."""
         told: dict[Medium, tuple[list[NodeId], int]] = {}
+        last, tellers, enough = None, list[NodeId](), 0
         for neighbour in self._neighbours.values():
-            if address in neighbour.asked and self._answer(neighbour, address, now):
+            if neighbour.asked and address in neighbour.asked and self._answer(neighbour, address, now):
                 continue
             medium = neighbour.link.medium
             if medium is None:
                 neighbour.owe(address)
                 continue
-            if medium not in told:
-                told[medium] = self._tellers(medium, known, path), self._enough(medium, address, path, now)
-            tellers, enough = told[medium]
+            if medium is not last:
+                if medium not in told:
+                    told[medium] = (
+                        self._tellers(medium, known, path),
+                        self._enough(medium, address, path, now),
+                    )
+                last, (tellers, enough) = medium, told[medium]
             if self._lacks(neighbour, address, path, tellers, enough):
                 neighbour.owe(address)
             elif address not in neighbour.behind:

@@ -156,6 +156,7 @@ class PathTable:
                 return "announce_rolled_back"
             if announce != known.announce:
                 return "announce_forged"
+            announce = known.announce  # one of each is enough to keep
         elif known is None and too_far:
             return "announce_too_far"
         elif not announce.authentic():
@@ -286,9 +287,10 @@ class PathTable:
         before = known.best
         paths = [path for path in known.paths.values() if known.feasible(path)]
         fresh = [path for path in paths if not path.stale(now)] or paths
-        best = min(fresh, key=self._score, default=None)
-        if best is not None and before is not None:
-            current = next((path for path in fresh if path.via == before.via), None)
+        best = fresh[0] if fresh else None
+        if len(fresh) > 1:
+            best = min(fresh, key=self._score)
+            current = next((path for path in fresh if before is not None and path.via == before.via), None)
             if current is not None and self._score(best) >= _STICKY * self._score(current):
                 best = current
         known.best = best

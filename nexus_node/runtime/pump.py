@@ -105,10 +105,10 @@ class Pump:
                 scope.deadline = min(scope.deadline, trio.current_time() + GIVEN_UP_S)
         if core.wake_at < self._sleep.deadline:
             self._sleep.deadline = max(core.wake_at, self._rest_until)
-        if core.has_events or core.promised:
+        if core.has_events or (core.dirty and core.promised):
             self._urgent.ring()
             self._flush.ring()
-        elif core.store.dirty:
+        elif core.dirty:
             self._flush.ring()
 
     async def run(self) -> None:

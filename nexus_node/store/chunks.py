@@ -112,7 +112,7 @@ class ChunkTable(Database):
     # --- transactions ---------------------------------------------------------------------------
     @property
     def dirty(self) -> bool:
-        return super().dirty or self._packs.dirty
+        return bool(self._journal) or self._failure is not None or self._packs.dirty
 
     def _before_commit(self) -> None:
         if self._packs.dirty:

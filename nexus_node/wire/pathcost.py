@@ -1,9 +1,9 @@
 """What a path costs, in 7 bytes that every relay on the way updates (N4, docs/protocol/announce.md)."""
 
-from dataclasses import dataclass
 from functools import lru_cache
 from math import log2
 from struct import Struct
+from typing import NamedTuple
 
 from nexus_node.base.errors import BadWire
 
@@ -14,8 +14,7 @@ _COST_MAX = 16 * 1000
 """Codes above it, which no real path has, are decoded like this one: a float holds no more."""
 
 
-@dataclass(frozen=True, slots=True)
-class Hop:
+class Hop(NamedTuple):
     """What one link adds to a path.
 
     `cost` is the microseconds that 1,000 bytes take on it, made dearer by what waits there; `latency_ms`
@@ -28,8 +27,7 @@ class Hop:
     mtu: int
 
 
-@dataclass(frozen=True, slots=True)
-class PathCost:
+class PathCost(NamedTuple):
     """cost u16 = round(16 log2(v + 1)), worst latency in ms u16, bottleneck u8 = round(8 log2 bps),
     hops u8, bottleneck MTU u8 = round(4 log2 bytes), little-endian. Kept as codes, so that passing one
     on changes nothing but what the hop adds.

@@ -32,10 +32,11 @@ EPOCH_S = 1_767_225_600.0
 
 
 class Alarms:
-    """Moves a clock on when every task waits: to trio's next deadline, or to the next call asked for here."""
+    """The time of a run, moved on when every task waits: to trio's next deadline, or to the next call asked
+    for here."""
 
     def __init__(self, clock: MockClock, next_deadline: Callable[[], float]) -> None:
-        self._clock = clock
+        self._now = clock.current_time()
         self._next_deadline = next_deadline
         self._calls: list[tuple[float, int, Callable[[], object]]] = []
         self._count = 0
@@ -45,15 +46,17 @@ class Alarms:
         self._count += 1
         heappush(self._calls, (when, self._count, call))
 
+    def now(self) -> float:
+        """The virtual time."""
+        return self._now
+
     def jump(self) -> None:
         """What trio does when every task waits."""
-        calls, clock = self._calls, self._clock
-        now = clock.current_time()
+        calls = self._calls
         due = min(self._next_deadline(), calls[0][0] if calls else inf)
-        if now < due < inf:
-            clock.jump(due - now)
-            now = max(due, clock.current_time())  # the sum may be less by its rounding
-        while calls and calls[0][0] <= now:
+        if self._now < due < inf:
+            self._now = due
+        while calls and calls[0][0] <= self._now:
             heappop(calls)[2]()
 
 
@@ -95,7 +98,7 @@ def virtual_run(main: Callable[[], Awaitable[T]], seed: int) -> T:
 
     async def run() -> T:
         one = Alarms(clock, _run.GLOBAL_RUN_CONTEXT.runner.deadlines.next_deadline)
-        vars(clock)["_autojump"] = one.jump
+        vars(clock).update(_autojump=one.jump, current_time=one.now)
         _ALARMS.set(one)
         return await main()
 

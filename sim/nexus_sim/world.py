@@ -23,6 +23,10 @@ from nexus_sim.clock import SeededRng, wall
 QUOTA_BYTES = 64_000_000
 
 
+def _unheard(cid: int, why: str, now: float) -> None:
+    """What a carrier that goes with its node is to the node."""
+
+
 class SimNode:
     """A node with what survives its restarts: identity, store, and the drivers of its carriers."""
 
@@ -54,7 +58,10 @@ class SimNode:
             self.running = node
             nursery.start_soon(log.follow, self.name, node)
             task_status.started()
-            await stop.wait()
+            try:
+                await stop.wait()
+            finally:
+                vars(node.core)["carrier_down"] = _unheard  # there is nobody any more to be told of it
             nursery.cancel_scope.cancel()
         self.running = None
         self.store.crash()
