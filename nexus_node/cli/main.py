@@ -21,6 +21,8 @@ VERBS = {
     "group": ("group", "Talk in groups, and say who is in them."),
     "inbox": ("message", "Show received messages."),
     "outbox": ("message", "Show sent messages and how far each has come."),
+    "cancel": ("message", "Send nothing more of a message."),
+    "decline": ("message", "Turn down a file that somebody has sent and that is not here yet."),
     "put": ("object", "Store a file as an object, or as a new version of one that may change (--name)."),
     "get": ("object", "Write an object's content to a file."),
     "objects": ("object", "List the stored objects."),

@@ -1,4 +1,4 @@
-"""Verbs: send, inbox, outbox (N9)."""
+"""Verbs: send, inbox, outbox, cancel, decline (N9)."""
 
 import sys
 from collections.abc import Iterable
@@ -175,6 +175,39 @@ def _show_outbox(items: Iterable[Item]) -> None:
             for item in items
         ),
     )
+
+
+@click.command()
+@click.argument("message_id", metavar="MESSAGE")
+@json_option
+@pass_app
+def cancel(app: App, message_id: str) -> None:
+    """Send nothing more of a message.
+
+    MESSAGE is an id as nexus outbox shows it, or how it begins. What has left may arrive all the same; who
+    is fetching a file of it is told, and forgets the part it has.
+    """
+    with app.node() as node:
+        app.answer(node.request("message.cancel", {"id": message_id}), _show_sent)
+
+
+@click.command()
+@click.argument("object_id", metavar="OBJECT")
+@json_option
+@pass_app
+def decline(app: App, object_id: str) -> None:
+    """Turn down a file that somebody has sent and that is not here yet.
+
+    OBJECT is how nexus inbox calls it. What is here of it is deleted, and its sender told.
+    """
+    with app.node() as node:
+        app.answer(node.request("file.decline", {"object": object_id}), _show_declined)
+
+
+def _show_declined(result: Item) -> None:
+    from . import render
+
+    render.line(render.state(result["state"]), result["object"])
 
 
 def outbox_reason(item: Item) -> str:

@@ -106,10 +106,12 @@ def message(item: dict[str, Any]) -> None:
         told = Text(words) + state(attached["state"])
         if attached.get("path"):
             told.append(f"  {attached['path']}", style="dim")
-        elif bar := progress(attached.get("bytes_done", 0), attached["size"]):
-            told.append(f"  {bar}")
-        elif attached.get("needs_bps"):
-            told.append(f"  comes over a link of {rate(attached['needs_bps'])} or more")
+        elif attached["state"] in ("waiting", "receiving"):
+            if bar := progress(attached.get("bytes_done", 0), attached["size"]):
+                told.append(f"  {bar}")
+            elif attached.get("needs_bps"):
+                told.append(f"  comes over a link of {rate(attached['needs_bps'])} or more")
+            told.append(f"  {attached['object'][:16]}", style="dim")
         out.print(told, soft_wrap=True)
 
 

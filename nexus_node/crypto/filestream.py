@@ -16,7 +16,7 @@ from nexus_node.base.errors import BadWire
 SEGMENT = 64 * 1024
 KEY_SIZE, TAG_SIZE = 32, 16
 _SEALED_SEGMENT = SEGMENT + TAG_SIZE
-_PERSON = b"nexus file whole"
+_WHOLE, _DECLINED, _WITHDRAWN = b"nexus file whole", b"nexus file not", b"nexus file gone"
 
 
 def sealed_size(size: int) -> int:
@@ -50,7 +50,17 @@ def open_file(key: bytes, parts: Iterable[bytes]) -> Iterator[bytes]:
 
 def file_receipt(key: bytes, object_id: bytes) -> bytes:
     """16 bytes that prove that whoever made them has the file's key, and says that all of it is there."""
-    return blake2b(object_id, key=key, digest_size=16, person=_PERSON).digest()
+    return blake2b(object_id, key=key, digest_size=16, person=_WHOLE).digest()
+
+
+def file_declined(key: bytes, object_id: bytes, message_id: bytes) -> bytes:
+    """The same of who says that the file of that message is not wanted."""
+    return blake2b(object_id + message_id, key=key, digest_size=16, person=_DECLINED).digest()
+
+
+def file_withdrawn(key: bytes, object_id: bytes, message_id: bytes) -> bytes:
+    """The same of who says that the file of that message will not be sent."""
+    return blake2b(object_id + message_id, key=key, digest_size=16, person=_WITHDRAWN).digest()
 
 
 def _open(aead: ChaCha20Poly1305, number: int, sealed: bytes, *, last: bool) -> bytes:

@@ -63,7 +63,7 @@ class Collector:
 
     def _files_called(self, prefix: bytes) -> list[tuple[NodeId, bytes]]:
         """The senders and receipts of a file that is here; none while it is not."""
-        files = self._store.expected(prefix)
+        files = [one for one in self._store.expected(prefix) if not one.ended]
         here = all(one.arrived_ms is not None for one in files)
         return [(one.sender, one.receipt) for one in files] if here else []
 

@@ -20,6 +20,7 @@ from nexus_node.base.limits import (
 from nexus_node.base.rng import Rng
 from nexus_node.base.states import State
 from nexus_node.crypto.address import address_of
+from nexus_node.crypto.filestream import file_withdrawn
 from nexus_node.crypto.identity import Identity
 from nexus_node.crypto.vault import Vault
 from nexus_node.engine.attach import SealedFile
@@ -50,12 +51,15 @@ from nexus_node.engine.relay import NO_RELAY, Relay, RelayPolicy
 from nexus_node.engine.router import Router
 from nexus_node.engine.serving import Server
 from nexus_node.engine.tracer import Tracer
+from nexus_node.engine.unwanted import Unwanted
 from nexus_node.engine.wallclock import NEVER_MS, WallClock
 from nexus_node.ports.groups import SentMessage
 from nexus_node.ports.store import Incoming, Outgoing, Store
 from nexus_node.proto.paths import Policy
+from nexus_node.wire.custody import Delivered
 from nexus_node.wire.description import Description, parse_descriptions_untrusted
 from nexus_node.wire.frames import ItemPacker
+from nexus_node.wire.packet import Context, Packet, Priority
 from nexus_node.wire.routing import PREFIX_SIZE
 
 _BULK_FIRST_EVERY = 8
@@ -244,6 +248,17 @@ class NodeCore(Carriers):
             identity.address, self.router, self.forwarder, rng, self.counters, self._emit, now
         )
         collector = Collector(store, self.router, self.forwarder, self.counters)
+        self.unwanted = Unwanted(
+            store,
+            self.router,
+            self.forwarder,
+            self.fetcher,
+            self._receipts,
+            collector,
+            files_of=self.files_of,
+            counters=self.counters,
+            emit=self._emit,
+        )
         self._inbound = Inbound(
             store,
             composer,
@@ -259,6 +274,7 @@ class NodeCore(Carriers):
             self.wall,
             self.fetcher,
             self.bridge,
+            self.unwanted,
         )
         self._dispatcher = Dispatcher(
             identity.address,
@@ -275,6 +291,7 @@ class NodeCore(Carriers):
             self.groups,
             self.notifier,
             self.mutables,
+            self.unwanted,
             self.counters,
         )
         self._promising = (
@@ -283,6 +300,7 @@ class NodeCore(Carriers):
             self.relay,
             self.router,
             self._inbound,
+            self.unwanted,
             self.notifier,
             self.mutables,
         )
@@ -575,6 +593,34 @@ class NodeCore(Carriers):
     def random_bytes(self, count: int) -> bytes:
         """Randomness for keys that are made outside, such as a file's."""
         return self._rng.random_bytes(count)
+
+    def cancel(self, message_id: MessageId, now: float) -> list[Outgoing]:
+        """Send nothing more of a message, and tell the recipient of files that will not come; returns its
+        rows. Raises InputError when there is nothing left to cancel."""
+        self._now = now
+        row = self.store.outgoing(message_id)
+        if row is None or row.is_file or self.groups.post.is_letter(message_id):
+            raise InputError(f"there is no message {message_id.hex()} in the outbox")
+        if is_foreign(row.to):
+            raise InputError("that message goes to Meshtastic, where nothing can be called back")
+        rows = [row] if row.part_of is None else self.store.parts(row.part_of)
+        left = [one for one in rows if not one.state.final]
+        if not left:
+            raise InputError("there is nothing left of that message to cancel")
+        for one in left:
+            if one.is_file:
+                self._withdraw(one)
+            self.delivery.cancel(one, now)
+        return rows
+
+    def _withdraw(self, row: Outgoing) -> None:
+        file = self.outbox.description_of(row)
+        if file is None or row.part_of is None:
+            return
+        entry = Delivered(row.object[:PREFIX_SIZE], file_withdrawn(file.key, row.object, row.part_of))
+        for way in self.delivery.ways_to(row.to):
+            packet = Packet(Context.WITHDRAWN, entry.encode(), way.destination, priority=Priority.INTERACTIVE)
+            self.forwarder.enqueue(way.link, packet.encode(), packet.priority, way.destination, sure=True)
 
     def _file_ended(self, row: Outgoing) -> None:
         """Nothing more is sent of an attached file."""

@@ -233,12 +233,26 @@ class Delivery:
             if found is None:
                 return False
             row, state = found
+        if row.is_file and state is State.READ:
+            return self._declined(row, now)
         for flight in self._flights_of(row):
             flight.mailbox.proved(flight, now)
         self._fact(row, state, address_of(row.to).hex(), now)
         self._finish(row)
         self._answered(row.to)
         return True
+
+    def _declined(self, row: Outgoing, now: float) -> bool:
+        """The recipient has proved that it does not want that file."""
+        self._fact(row, State.FAILED, _FINAL[Reason.DECLINED], now)
+        self._finish(row)
+        self._answered(row.to)
+        return True
+
+    def cancel(self, row: Outgoing, now: float) -> None:
+        """The owner does not want that sent any more. It may have arrived all the same."""
+        self._fact(row, State.FAILED, "cancelled here", now)
+        self._finish(row)
 
     def relayed(self, relay: NodeId, prefix: bytes, now: float) -> bool:
         """That relay keeps that message; False if it was not asked to."""
@@ -436,7 +450,7 @@ class Delivery:
 _LATER = (Reason.STORE_FULL, Reason.BUSY, Reason.TOO_MUCH, Reason.NOT_EXPECTED)
 _FINAL: dict[int, str] = {
     Reason.NOT_HERE: "that node is not the recipient",
-    Reason.DECLINED: "the recipient does not want that file",
+    Reason.DECLINED: "declined by the recipient",
 }
 _WORDS: dict[int, str] = {
     Reason.STORE_FULL: "has no room for it",

@@ -21,6 +21,7 @@ from nexus_node.engine.relay import Relay
 from nexus_node.engine.router import Router
 from nexus_node.engine.serving import Server
 from nexus_node.engine.tracer import Tracer
+from nexus_node.engine.unwanted import Unwanted
 from nexus_node.wire.custody import (
     PREFIXES_MAX,
     parse_copy_tlv_untrusted,
@@ -66,6 +67,7 @@ class Dispatcher:
         groups: Groups,
         notifier: Notifier,
         mutables: Mutables,
+        unwanted: Unwanted,
         counters: Counter[str],
     ) -> None:
         self._own = own
@@ -79,6 +81,7 @@ class Dispatcher:
         self._tracer = tracer
         self._fetcher = fetcher
         self._server = server
+        self._unwanted = unwanted
         self._counters = counters
         self._takers: dict[int, Callable[[NodeId, Packet, float], None]] = {
             Context.RECEIPTS: self._receipts,
@@ -102,6 +105,7 @@ class Dispatcher:
             Context.OFFER_OBJECT: self._inbound_offer,
             Context.ASK: self._ask,
             Context.CHUNK: self._chunk,
+            Context.WITHDRAWN: self._withdrawn,
             Context.SUBSCRIBE: notifier.take_subscribe,
             Context.HINT: notifier.take_hint,
             Context.PULL: notifier.take_pull,
@@ -184,6 +188,10 @@ class Dispatcher:
                     self._counters["receipt_without_way"] += 1
         elif packet.context == Context.TRACE:
             self._tracer.take(peer, packet, now)
+        elif packet.context == Context.WITHDRAWN:
+            for entry in parse_delivered_untrusted(packet.data):
+                self._relay.take_withdrawn(peer, entry.prefix)
+            self._forwarder.pass_on(peer, packet, now)
         else:
             self._forwarder.pass_on(peer, packet, now)
 
@@ -254,6 +262,11 @@ class Dispatcher:
 
     def _chunk(self, peer: NodeId, packet: Packet, now: float) -> None:
         self._fetcher.take(peer, parse_chunk_untrusted(packet.data), now)
+
+    def _withdrawn(self, peer: NodeId, packet: Packet, now: float) -> None:
+        for entry in parse_delivered_untrusted(packet.data):
+            if not self._unwanted.take_withdrawn(entry, now):
+                self._counters["unknown_withdrawal"] += 1
 
     def _send_back(self, peer: NodeId, prefix: bytes, packet: Packet, code: str) -> None:
         if not self._forwarder.send_back(peer, prefix, Context(packet.context), packet.data):

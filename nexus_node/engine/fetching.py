@@ -115,6 +115,13 @@ class Fetcher:
         """That object is not wanted any more."""
         self._jobs.pop(object_id[:PREFIX_SIZE], None)
 
+    def sources(self, object_id: ObjectId, now: float) -> list[NodeId]:
+        """The neighbours that an object comes from, or through."""
+        job = self._jobs.get(object_id[:PREFIX_SIZE])
+        routes = [self._router.route(who, now) for who in job.fetch.providers] if job is not None else []
+        peers = (route.link.link.peer for route in routes if route is not None)
+        return list(dict.fromkeys(peer for peer in peers if peer is not None))
+
     # --- what comes -----------------------------------------------------------------------------
     def take(self, peer: NodeId, chunk: Chunk, now: float) -> None:
         """Units from a provider. Raises BadWire for what is wrong with them; who sent that is asked no

@@ -17,6 +17,7 @@ from nexus_node.engine.fetching import Fetcher
 from nexus_node.engine.forward import Forwarder
 from nexus_node.engine.groups import Groups
 from nexus_node.engine.receipts import Answer, Receipts
+from nexus_node.engine.unwanted import Unwanted
 from nexus_node.engine.wallclock import WallClock
 from nexus_node.ports.store import Expected, Incoming, Store
 from nexus_node.wire.custody import Delivered
@@ -48,6 +49,7 @@ class Inbound:
         wall: WallClock,
         fetcher: Fetcher,
         bridge: Bridge,
+        unwanted: Unwanted,
     ) -> None:
         self._store = store
         self._composer = composer
@@ -63,6 +65,7 @@ class Inbound:
         self._wall = wall
         self._fetcher = fetcher
         self._bridge = bridge
+        self._unwanted = unwanted
         self.promised = False
         """Whether something is queued that must not leave before the store has committed."""
 
@@ -134,10 +137,14 @@ class Inbound:
         object_id = offer.header.id
         prefix = object_id[:PREFIX_SIZE]
         self._collector.arrived(prefix)
-        expected = self._store.expected(object_id)
-        if not expected:
+        described = self._store.expected(object_id)
+        expected = [one for one in described if not one.ended]
+        if not described:
             self._counters["files_not_expected"] += 1
             self._forwarder.refuse(peer, prefix, Reason.NOT_EXPECTED, _SOON_S)
+            return
+        if not expected:
+            self._unwanted.turn_down(peer, object_id)
             return
 
         def answer() -> None:

@@ -13,7 +13,7 @@ from nexus_node.base.limits import MESSAGE_TTL_S
 from nexus_node.base.rng import Rng
 from nexus_node.crypto.address import address_of
 from nexus_node.crypto.envelope import receipt_mark
-from nexus_node.crypto.filestream import file_receipt
+from nexus_node.crypto.filestream import file_declined, file_receipt
 from nexus_node.crypto.vault import Vault
 from nexus_node.engine.attach import SealedFile
 from nexus_node.engine.compose import Composed, Composer
@@ -171,7 +171,8 @@ class Outbox:
             envelope=offer,
             body=self._vault.seal(description.encode(), self._rng, part_id),
             delivered_mark=receipt_mark(file_receipt(description.key, object_id)),
-            read_mark=blake3(b"none" + part_id).digest()[:16],  # nobody says of a file that it was read
+            # Nobody says of a file that it was read: this proves that it is not wanted.
+            read_mark=receipt_mark(file_declined(description.key, object_id, message.id)),
             min_bandwidth=description.min_bandwidth,
         )
         row.seq = self._store.add_outgoing(row)

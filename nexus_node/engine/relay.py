@@ -398,10 +398,11 @@ class Relay:
         that goes, and the receipt waits for the sender if need be; False when it has no way on."""
         held = self._held(entry.prefix)
         if held is not None:
-            if receipt_mark(entry.receipt) != held.mark:
+            if receipt_mark(entry.receipt) == held.mark:
+                self._release(held, entry, now)
+            elif held.kind == KIND_MESSAGE or address_of(peer) != held.destination:
                 self._counters["forged_receipt"] += 1
-                return True
-            self._release(held, entry, now)
+                return True  # else it may prove to the sender that the file is not wanted
         sender = packet.destination
         if sender in (None, self._identity.address):
             return held is not None
@@ -431,14 +432,25 @@ class Relay:
             return False
         final = refusal.reason in (Reason.UNKNOWN_SENDER, Reason.UNREADABLE, Reason.DECLINED)
         if final and address_of(peer) == held.destination:
-            self._store.release(held.prefix)
-            self._let_go(held.prefix)
+            self._forget(held)
             self._counters["custody_refused"] += 1
-            telling = self._telling.get(held.destination)
-            if telling is not None:
-                telling.batch.pop(held.prefix, None)
             self._forwarder.tell(held.giver, Context.REFUSAL, refusal.encode())
         return True
+
+    def take_withdrawn(self, peer: NodeId, prefix: bytes) -> None:
+        """Whoever gave a file to keep will have it sent no more."""
+        held = self._held(prefix)
+        if held is not None and held.kind != KIND_MESSAGE and held.giver == peer:
+            self._forget(held)
+            self._counters["custody_withdrawn"] += 1
+
+    def _forget(self, held: Held) -> None:
+        """Nobody is to have that any more."""
+        self._store.release(held.prefix)
+        self._let_go(held.prefix)
+        telling = self._telling.get(held.destination)
+        if telling is not None:
+            telling.batch.pop(held.prefix, None)
 
     def _release(self, held: Held, entry: Delivered, now: float) -> None:
         self._store.add_receipt(entry.prefix, entry.receipt, held.expires_ms)

@@ -131,6 +131,8 @@ class Expected:
     min_bandwidth: int
     receipt: bytes = field(repr=False)
     arrived_ms: int | None = None
+    ended: str = ""
+    """How, if it will not come: "declined" here, the receipt then says so, or "withdrawn" by its sender."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -365,7 +367,11 @@ class Store(CustodyStore, GroupStore, PubStore, MutableStore, Protocol):
         ...
 
     def arrived(self, object_id: ObjectId, at_ms: int) -> None:
-        """All of that file is here."""
+        """All of that file is here, for those who have not ended it."""
+        ...
+
+    def end_expected(self, expected: Expected, how: str, receipt: bytes) -> None:
+        """That file will not come: `how` it ended, and what is answered from now on."""
         ...
 
     def inbox(

@@ -13,9 +13,11 @@ import trio
 from nexus_node.base.errors import BadWire, InputError, StoreCorrupt
 from nexus_node.base.ids import ObjectId
 from nexus_node.base.limits import ATTACHMENT_MAX, ATTACHMENTS_MAX, MIB, OBJECT_MAX
+from nexus_node.crypto.address import address_of
 from nexus_node.crypto.filestream import KEY_SIZE, open_file
 from nexus_node.engine.attach import SealedFile, preview_room, seal_attachment
 from nexus_node.engine.mutable import label_bytes
+from nexus_node.engine.unwanted import DECLINED
 from nexus_node.ports.store import Incoming, StoredObject
 from nexus_node.runtime.arguments import (
     BANDWIDTH_MAX,
@@ -32,6 +34,7 @@ from nexus_node.runtime.node import Node
 from nexus_node.wire.dataobject import KIND_BLOB, KIND_FILE, KIND_MESSAGE, KIND_VERSION
 from nexus_node.wire.description import Description
 from nexus_node.wire.pub import KIND_PUBLISHED
+from nexus_node.wire.routing import PREFIX_SIZE
 
 _KINDS = {
     KIND_BLOB: "blob",
@@ -109,7 +112,9 @@ async def _attached(node: Node, file: Description) -> Json:
     expected = core.store.expected(object_id)
     stored = core.store.get_object(object_id)
     state, path = "waiting", None
-    if any(one.arrived_ms is not None for one in expected):
+    if expected and all(one.ended for one in expected):
+        state = expected[0].ended
+    elif any(one.arrived_ms is not None for one in expected):
         state = "complete" if stored is not None and stored.complete else "deleted"
     elif core.fetcher.progress(object_id) is not None:
         state = "receiving"
@@ -161,6 +166,20 @@ async def _pour(parts: Iterator[bytes], write: Callable[[bytes], int]) -> None:
             await trio.to_thread.run_sync(write, bytes(block))
             block.clear()
     await trio.to_thread.run_sync(write, bytes(block))
+
+
+def decline(node: Node, args: Json) -> Json:
+    """Do not fetch a file that a message has described; its sender is told."""
+    text = argument(args, "object", str)
+    try:
+        prefix = bytes.fromhex(text)
+    except ValueError:
+        prefix = b""
+    if not PREFIX_SIZE <= len(prefix) <= 32:
+        raise InputError(f"{text!r} names no file: give 16 to 64 of the digits that nexus inbox shows")
+    expected = node.core.unwanted.decline(prefix, node.now())
+    senders = dict.fromkeys(address_of(one.sender).hex() for one in expected)
+    return {"object": expected[0].object.hex(), "state": DECLINED, "from": list(senders)}
 
 
 # --- objects ----------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from nexus_node.runtime.arguments import (
     identifier,
     seconds,
 )
-from nexus_node.runtime.files import attachments, get, objects, put, send_files
+from nexus_node.runtime.files import attachments, decline, get, objects, put, send_files
 from nexus_node.runtime.groups import GROUP_VERBS, group_list, send_to_group, sent, sent_state
 from nexus_node.runtime.network import events, paths, status, trace
 from nexus_node.runtime.node import Node
@@ -28,6 +28,8 @@ from nexus_node.runtime.pub import PUB_VERBS, published, subscriptions
 from nexus_node.wire.uri import make_uri
 
 _PAGE = 200
+_DIGITS_MIN = 8
+"""Of an id that is cut short."""
 
 
 class WaitTimeout(InputError):
@@ -222,6 +224,23 @@ def _outgoing_file(node: Node, row: Outgoing) -> Json:
     }
 
 
+def cancel(node: Node, args: Json) -> Json:
+    """Send nothing more of a message."""
+    rows = node.core.cancel(_called(node, argument(args, "id", str)), node.now())
+    return {"id": rows[0].id.hex(), "state": whole_state(rows).value, "why": _why(node, rows[0].id)}
+
+
+def _called(node: Node, text: str) -> MessageId:
+    """The id of a message in the outbox, whose last digits may be left out. Raises InputError."""
+    if len(text) < _DIGITS_MIN:
+        raise InputError(f"{text!r} is too short for a message's id; give at least {_DIGITS_MIN} digits")
+    found = [row.id for row in node.core.store.outbox() if row.id.hex().startswith(text.lower())]
+    if len(found) != 1:
+        begins = "several messages begin" if found else "no message begins"
+        raise InputError(f"{begins} with {text!r}; see: nexus outbox")
+    return found[0]
+
+
 async def outbox(node: Node, args: Json) -> AsyncGenerator[Json, None]:
     since, is_letter = 0, node.core.groups.post.is_letter
     while rows := list(node.core.store.outbox(since_seq=since, limit=_PAGE)):
@@ -292,6 +311,8 @@ IMMEDIATE: dict[str, Immediate] = {
     "contact.remove": contact_remove,
     "contact.trust": contact_trust,
     "send": send,
+    "message.cancel": cancel,
+    "file.decline": decline,
     "status": status,
     **GROUP_VERBS,
     **PUB_VERBS,

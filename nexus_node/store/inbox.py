@@ -99,12 +99,16 @@ class InboxTable(Database):
         return cursor.rowcount == 1
 
     def expected(self, prefix: bytes) -> list[Expected]:
-        sql = """SELECT object, message, sender, min_bandwidth, receipt, arrived_ms FROM expected
+        sql = """SELECT object, message, sender, min_bandwidth, receipt, arrived_ms, ended FROM expected
             WHERE object >= ? AND object < ? ORDER BY seq LIMIT 64"""
         return [Expected(*row) for row in self._read(sql, (prefix, prefix + b"\xff" * 33))]
 
     def arrived(self, object_id: ObjectId, at_ms: int) -> None:
-        self._write("UPDATE expected SET arrived_ms = ? WHERE object = ?", (at_ms, object_id))
+        self._write("UPDATE expected SET arrived_ms = ? WHERE object = ? AND ended = ''", (at_ms, object_id))
+
+    def end_expected(self, expected: Expected, how: str, receipt: bytes) -> None:
+        sql = "UPDATE expected SET ended = ?, receipt = ? WHERE object = ? AND message = ?"
+        self._write(sql, (how, receipt, expected.object, expected.message))
 
 
 def _incoming(row: Row) -> Incoming:

@@ -71,6 +71,9 @@ class Context(IntEnum):
     GROUP_HAVE = 29
     """proof 16 | prefixes: I have these (docs/protocol/group.md)."""
 
+    WITHDRAWN = 30
+    """As DELIVERED: files of these prefixes will not be sent, with proof (docs/protocol/transfer.md)."""
+
     RECORD = 40
     FORK = 41
     RECORD_REQUEST = 42

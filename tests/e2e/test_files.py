@@ -79,6 +79,43 @@ def test_n13_a_preview_of_an_image_goes_ahead(tmp_path: Path) -> None:
         assert Image.open(BytesIO(preview)).size == (64, 48)
 
 
+def test_a_file_is_declined_and_another_cancelled(tmp_path: Path) -> None:
+    content = photo(tmp_path, 4_000_000)
+    with tcp_pair(tmp_path, bps=4_000_000) as (alice, bob):
+        for turn, verb in enumerate(("decline", "cancel")):
+            sent = ask(alice.home, "send", "bob", verb, "--file", str(content))[0]
+            wait_until(lambda t=turn: coming(bob, t)["bytes_done"] > 200_000, 30, "some of it")
+            file = coming(bob, turn)
+            if verb == "decline":
+                assert file["object"][:16] in nexus(bob.home, "inbox").out
+                done = ask(bob.home, "decline", file["object"][:16])[0]
+                assert (done["object"], done["state"]) == (file["object"], "declined")
+                refused = nexus(alice.home, "send", "bob", "x", "--wait", "delivered")
+                assert refused.code == 0
+            else:
+                assert ask(alice.home, "cancel", sent["id"][:16])[0]["state"] == "failed"
+            wait_until(lambda t=turn: coming(bob, t)["state"] in ("declined", "withdrawn"), 10, "told")
+            wait_until(lambda s=sent: state_of(alice, s["id"]) == "failed", 10, "its sender told")
+            assert coming(bob, turn)["bytes_done"] == 0
+            assert bob.status()["store"]["bytes"] < 50_000
+            assert alice.status()["store"]["bytes"] < 50_000
+        (first, _, second) = (row["facts"][-1]["by"] for row in alice.outbox())
+        assert (first, second) == ("declined by the recipient", "cancelled here")
+        assert "declined by the recipient" in nexus(alice.home, "outbox").out
+        assert "nothing left" in nexus(alice.home, "cancel", sent["id"]).refusal(1)
+        assert "no file" in nexus(bob.home, "decline", "00" * 8).refusal(1)
+
+
+def coming(node: RunningNode, number: int) -> dict:
+    """The file of so many messages with files before it; empty while it is not here."""
+    files = [row["attachments"][0] for row in node.inbox() if row["attachments"]]
+    return files[number] if number < len(files) else {"bytes_done": 0, "state": ""}
+
+
+def state_of(node: RunningNode, message: str) -> str:
+    return next(row["state"] for row in node.outbox() if row["id"] == message)
+
+
 def _wifi(target: int, port: int) -> Tripwire:
     """From now on something answers on `port`: the same as on `target`."""
     return Tripwire(target, receiver_dials=False, port=port)

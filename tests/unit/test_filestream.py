@@ -6,7 +6,16 @@ from hypothesis import strategies as st
 from nacl.bindings import crypto_aead_chacha20poly1305_ietf_encrypt
 
 from nexus_node.base.errors import BadWire
-from nexus_node.crypto.filestream import SEGMENT, TAG_SIZE, file_receipt, open_file, seal_file, sealed_size
+from nexus_node.crypto.filestream import (
+    SEGMENT,
+    TAG_SIZE,
+    file_declined,
+    file_receipt,
+    file_withdrawn,
+    open_file,
+    seal_file,
+    sealed_size,
+)
 
 KEY = bytes(range(32))
 SIZES = [0, 1, SEGMENT - 1, SEGMENT, SEGMENT + 1, 3 * SEGMENT]
@@ -60,5 +69,9 @@ def test_s1_another_key_opens_nothing(content):
 
 def test_a_receipt_is_of_one_key_and_one_object():
     receipts = {file_receipt(key, name) for key in (KEY, bytes(32)) for name in (b"a" * 32, b"b" * 32)}
-    assert len(receipts) == 4
+    for make in (file_declined, file_withdrawn):
+        receipts |= {
+            make(key, b"a" * 32, name) for key in (KEY, bytes(32)) for name in (b"a" * 32, b"b" * 32)
+        }
+    assert len(receipts) == 12
     assert {len(receipt) for receipt in receipts} == {16}

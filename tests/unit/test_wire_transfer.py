@@ -19,14 +19,21 @@ from nexus_node.base.ids import Address, MessageId, NodeId, ObjectId
 from nexus_node.base.limits import ATTACHMENT_MAX, CHUNK_SIZE
 from nexus_node.base.states import State
 from nexus_node.crypto.envelope import KIND_KNOWN, receipt_mark
-from nexus_node.crypto.filestream import file_receipt, open_file, seal_file, sealed_size
+from nexus_node.crypto.filestream import (
+    file_declined,
+    file_receipt,
+    file_withdrawn,
+    open_file,
+    seal_file,
+    sealed_size,
+)
 from nexus_node.crypto.identity import Identity
 from nexus_node.engine.attach import default_bandwidth, seal_attachment, whole_facts, whole_state
 from nexus_node.engine.compose import Composer
 from nexus_node.ports.store import Correspondent, Fact, Outgoing
 from nexus_node.proto.fetch import Fetch
 from nexus_node.proto.hashtree import HashTree, split_unit, unit_of
-from nexus_node.wire.custody import custody_tlv
+from nexus_node.wire.custody import Delivered, custody_tlv
 from nexus_node.wire.dataobject import KIND_FILE, describe, parse_object_header_untrusted
 from nexus_node.wire.description import (
     NAME_BYTES_MAX,
@@ -237,6 +244,11 @@ def test_n13_a_message_with_a_file(vector: Vector) -> None:
     assert proof == raw(vector, "receipt") and receipt_mark(proof) == raw(vector, "mark")
     sent = Packet(Context.RECEIPTS, proof, priority=Priority.INTERACTIVE).encode()
     assert sent == raw(vector, "receipt_packet")
+    shown = message.first or message.id
+    assert file_declined(one.key, one.object, shown) == raw(vector, "declined")
+    entry = Delivered(one.object[:8], file_withdrawn(one.key, one.object, shown)).encode()
+    gone = Packet(Context.WITHDRAWN, entry, priority=Priority.INTERACTIVE).encode()
+    assert gone == raw(vector, "withdrawn_packet")
 
 
 # --- both ways --------------------------------------------------------------------------------------

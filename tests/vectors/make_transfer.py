@@ -36,7 +36,7 @@ from make_vectors import (
 
 CHUNK, FAN_OUT, SEGMENT = 4096, 128, 65536
 FILE = 3
-OFFER, ASK, CHUNKS = 24, 25, 26
+OFFER, ASK, CHUNKS, WITHDRAWN = 24, 25, 26, 30
 KEY = bytes(range(0x60, 0x80))
 Runs = list[tuple[int, int]]
 
@@ -357,6 +357,8 @@ def messages() -> list[Vector]:
         made = envelope(kind, plain, context, ephemeral)
         data = struct.pack("<I", SECONDS) + made["envelope"]
         proof = receipt(KEY, object_id)
+        message_id = blake3(object_header(2, BOB.address + data)).digest()
+        gone = blake2b(object_id + (again or message_id), 16, key=KEY, person=b"nexus file gone")
         vectors.append(
             {
                 "id": f"transfer-message-{name}",
@@ -373,7 +375,7 @@ def messages() -> list[Vector]:
                 "min_bandwidth": 10_000,
                 "payload": plain,
                 "data": data,
-                "message_id": blake3(object_header(2, BOB.address + data)).digest(),
+                "message_id": message_id,
                 "packet": packet(1, data),
                 "header": header,
                 "object_id": object_id,
@@ -381,6 +383,8 @@ def messages() -> list[Vector]:
                 "receipt": proof,
                 "mark": blake2b(proof, 16, person=b"nexus mark"),
                 "receipt_packet": packet(2, proof, priority=1),
+                "declined": blake2b(object_id + (again or message_id), 16, key=KEY, person=b"nexus file not"),
+                "withdrawn_packet": packet(WITHDRAWN, object_id[:8] + gone, priority=1),
             }
         )
     return vectors

@@ -13,6 +13,7 @@ from nexus_node.store.migrations import (
     m0007_groups,
     m0008_pub,
     m0009_mutable,
+    m0010_unwanted,
 )
 
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
@@ -25,6 +26,7 @@ MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     m0007_groups.migrate,
     m0008_pub.migrate,
     m0009_mutable.migrate,
+    m0010_unwanted.migrate,
 )
 VERSION = len(MIGRATIONS)
 
