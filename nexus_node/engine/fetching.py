@@ -237,8 +237,8 @@ def _open(
     object_id = header.id
     before = store.get_object(object_id)
     lacking = header.size - CHUNK_SIZE * (before.chunks_have if before is not None else 0)
-    _, used, quota = store.usage()
-    if keep is Keep.OWNED and used + lacking > quota:
+    if keep is Keep.OWNED and not store.has_room(lacking):
+        _, used, quota = store.usage()
         raise StoreFull(f"no room for a file of {header.size} bytes: {used} of {quota} bytes are in use")
     row = StoredObject(
         object_id, header.kind, header.size, header.root, now_ms, None, min_bandwidth, keep=keep

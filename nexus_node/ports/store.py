@@ -188,7 +188,8 @@ class Store(CustodyStore, GroupStore, PubStore, MutableStore, Protocol):
         """Store a whole object; False if all of it was there already. Raises `StoreFull` with words.
 
         Equal chunks of different objects are stored once. An object that was there is kept as `header.keep`
-        says if that is more. Whatever needs room makes cached objects go.
+        says if that is more, and as long as `header.expires_ms` says if that is later.
+        Whatever needs room makes cached objects go.
         """
         ...
 
@@ -251,6 +252,10 @@ class Store(CustodyStore, GroupStore, PubStore, MutableStore, Protocol):
         ...
 
     def delete_object(self, object_id: ObjectId) -> bool: ...
+    def cache_object(self, object_id: ObjectId) -> None:
+        """An owned object may go from now on when room is needed: its content is elsewhere too."""
+        ...
+
     def expire_objects(self, now_ms: int) -> int:
         """Delete the objects whose time is over; returns how many."""
         ...
@@ -416,6 +421,10 @@ class Store(CustodyStore, GroupStore, PubStore, MutableStore, Protocol):
         ...
 
     def neighbour(self, label: str) -> NodeId | None: ...
+
+    def has_room(self, size: int) -> bool:
+        """Whether so many bytes more would find room, if what is cached goes for it."""
+        ...
 
     # --- figures --------------------------------------------------------------------------------
     def usage(self) -> tuple[int, int, int]:

@@ -18,7 +18,7 @@ from nexus_node.crypto.filestream import KEY_SIZE, open_file
 from nexus_node.engine.attach import SealedFile, preview_room, seal_attachment
 from nexus_node.engine.mutable import label_bytes
 from nexus_node.engine.unwanted import DECLINED
-from nexus_node.ports.store import Incoming, StoredObject
+from nexus_node.ports.store import Expected, Incoming, StoredObject
 from nexus_node.runtime.arguments import (
     BANDWIDTH_MAX,
     SECONDS_MAX,
@@ -31,6 +31,8 @@ from nexus_node.runtime.arguments import (
 )
 from nexus_node.runtime.mutable import get_version, put_version, version
 from nexus_node.runtime.node import Node
+from nexus_node.store.chunks import chunk_count
+from nexus_node.store.files import sync_path
 from nexus_node.wire.dataobject import KIND_BLOB, KIND_FILE, KIND_MESSAGE, KIND_VERSION
 from nexus_node.wire.description import Description
 from nexus_node.wire.pub import KIND_PUBLISHED
@@ -115,7 +117,8 @@ async def _attached(node: Node, file: Description) -> Json:
     if expected and all(one.ended for one in expected):
         state = expected[0].ended
     elif any(one.arrived_ms is not None for one in expected):
-        state = "complete" if stored is not None and stored.complete else "deleted"
+        here = (stored is not None and stored.complete) or _place(node, file).exists()
+        state = "complete" if here else "deleted"
     elif core.fetcher.progress(object_id) is not None:
         state = "receiving"
     if state == "complete":
@@ -132,16 +135,24 @@ async def _attached(node: Node, file: Description) -> Json:
         "path": str(path) if path is not None else None,
         "needs_bps": file.min_bandwidth,
         "preview": _shown(file.preview),
-        "bytes_done": file.size if have == total else file.size * have // total,
+        "bytes_done": file.size if state == "complete" or have == total else file.size * have // total,
     }
 
 
+def _place(node: Node, file: Description) -> Path:
+    """Where that file is to lie in the owner's folder."""
+    return (node.files or Path()) / file.object.hex()[:16] / file.name
+
+
 async def _written(node: Node, file: Description) -> Path | None:
-    """Where that file lies, written now if it was not yet; None without a folder, or when it is damaged."""
+    """Where that file lies, written now if it was not yet; None without a folder, or when it is damaged.
+
+    Once it lies there the object of it is in the store for as long as nothing needs its room.
+    """
     if node.files is None:
         return None
-    folder = node.files / file.object.hex()[:16]
-    path = folder / file.name
+    path = _place(node, file)
+    folder = path.parent
     if path.exists():
         return path
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -149,11 +160,14 @@ async def _written(node: Node, file: Description) -> Path | None:
     try:
         with open(os.open(beside, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "wb") as out:
             await _pour(open_file(file.key, node.core.store.read_object(file.object)), out.write)
+        await trio.to_thread.run_sync(sync_path, beside)
+        beside.rename(path)
+        await trio.to_thread.run_sync(sync_path, folder)
     except (StoreCorrupt, BadWire):
         return None
     except OSError as error:
         raise InputError(f"{path} cannot be written: {reason(error)}") from error
-    beside.rename(path)
+    node.core.store.cache_object(file.object)
     return path
 
 
@@ -244,7 +258,12 @@ async def get(node: Node, args: Json) -> Json:
     if "name" in args:
         stored, called = await get_version(node, args)
     else:
-        stored = core.objects.get(ObjectId(identifier(args, "object")))
+        object_id = ObjectId(identifier(args, "object"))
+        if (known := _written_before(node, object_id)) is not None and core.store.get_object(
+            object_id
+        ) is None:
+            return await _copied(node, *known, path)
+        stored = core.objects.get(object_id)
     if not stored.complete:
         raise InputError(
             f"only {stored.chunks_have} of {stored.chunks_total} parts of that object are here; "
@@ -262,6 +281,37 @@ async def get(node: Node, args: Json) -> Json:
     except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be written: {reason(error)}") from error
     return _object(stored) | called | {"path": str(path)}
+
+
+def _written_before(node: Node, object_id: ObjectId) -> tuple[Expected, Description] | None:
+    """A file that lies in the owner's folder, where it was written when it came."""
+    for expected in node.core.store.expected(object_id) if node.files is not None else ():
+        row = node.core.store.incoming(expected.message)
+        for file in node.core.files_of(row) if row is not None else ():
+            if file.object == object_id and _place(node, file).exists():
+                return expected, file
+    return None
+
+
+async def _copied(node: Node, expected: Expected, file: Description, path: Path) -> Json:
+    """A file whose object has made room, from the owner's folder."""
+    try:
+        with path.open("xb") as out, _place(node, file).open("rb") as there:
+            await _pour(iter(partial(there.read, MIB), b""), out.write)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be written: {reason(error)}") from error
+    header = file.header
+    chunks = chunk_count(header.size)
+    stored = StoredObject(
+        header.id,
+        header.kind,
+        header.size,
+        header.root,
+        expected.arrived_ms or 0,
+        chunks_total=chunks,
+        chunks_have=chunks,
+    )
+    return _object(stored) | {"path": str(path)}
 
 
 def _key_of(node: Node, object_id: ObjectId) -> bytes | None:

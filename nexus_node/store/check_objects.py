@@ -287,6 +287,28 @@ def check_eviction(make_store: MakeStore) -> None:
     store.close()
 
 
+def check_cached_later(make_store: MakeStore) -> None:
+    """An owned object that is cached from some time on goes when room is needed; others stay."""
+    store = make_store(64 * CHUNK_SIZE)
+    content = [bytes([number]) * CHUNK_SIZE for number in range(80)]
+    first, second = (an_object(at, b"".join(content[20 * at : 20 * at + 20])) for at in (1, 3))
+    for header, chunks in (first, second):
+        store.put_object(header, chunks)
+    expect((store.has_room(24 * CHUNK_SIZE), store.has_room(24 * CHUNK_SIZE + 1)), (True, False), "room")
+    store.cache_object(first[0].id)
+    expect((store.has_room(44 * CHUNK_SIZE), store.has_room(44 * CHUNK_SIZE + 1)), (True, False), "room then")
+    store.cache_object(ObjectId(b"none".ljust(32)))
+    third = an_object(5, b"".join(bytes([200 + at]) * CHUNK_SIZE for at in range(40)))
+    store.put_object(*third)
+    expect({one.id for one in store.objects()}, {second[0].id, third[0].id}, "what is left")
+    store.put_object(*second)
+    store.cache_object(third[0].id)
+    store.put_object(*third)
+    kept = store.get_object(third[0].id)
+    expect(kept is not None and kept.keep, Keep.OWNED, "what is put again is owned again")
+    store.close()
+
+
 def check_expiry(make_store: MakeStore) -> None:
     """Objects go when their time is over, owned ones too."""
     store = make_store(MIB)
@@ -298,6 +320,9 @@ def check_expiry(make_store: MakeStore) -> None:
     expect(store.expire_objects(50), 2, "how many expire")
     expect([one.expires_ms for one in store.objects()], [None, 60], "what is left")
     expect((store.usage()[:2], store.next_object_expiry_ms()), ((2, 10_000), 60), "usage and next expiry")
+    for expires_ms, then in ((20, 60), (80, 80), (70, 80), (None, None), (90, None)):
+        store.put_object(replace(header, expires_ms=expires_ms), chunks)  # the same again: the longer counts
+        expect([one.expires_ms for one in store.objects()], [None, then], f"after one until {expires_ms}")
     store.close()
 
 
@@ -314,5 +339,6 @@ OBJECT_CHECKS: tuple[Callable[[MakeStore], None], ...] = (
     check_partial_quota,
     check_pages_fit,
     check_eviction,
+    check_cached_later,
     check_expiry,
 )

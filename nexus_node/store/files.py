@@ -49,14 +49,14 @@ def make_database(path: Path, fill: Callable[[sqlite3.Connection], None]) -> Non
             connection.execute("PRAGMA journal_mode = WAL")
         finally:
             connection.close()
-        _sync(unfinished)
+        sync_path(unfinished)
         unfinished.rename(path)
     except BaseException:
         for suffix in _SIDE_FILES:
             with suppress(OSError):
                 beside(unfinished, suffix).unlink()
         raise
-    _sync(path.parent)
+    sync_path(path.parent)
 
 
 def replace_database(path: Path, stamp: str, fill: Callable[[sqlite3.Connection], None]) -> Path:
@@ -77,7 +77,7 @@ def finish_swap(path: Path, stamp: str) -> None:
         if any(beside(path, suffix).exists() for suffix in _SIDE_FILES):
             set_aside(path, stamp)
         ready.rename(path)
-        _sync(path.parent)
+        sync_path(path.parent)
 
 
 def set_aside(path: Path, stamp: str) -> Path:
@@ -90,7 +90,7 @@ def set_aside(path: Path, stamp: str) -> Path:
     for suffix in _SIDE_FILES:
         if beside(path, suffix).exists():
             beside(path, suffix).rename(beside(aside, suffix))
-    _sync(path.parent)
+    sync_path(path.parent)
     return aside
 
 
@@ -102,7 +102,8 @@ def keep_private(path: Path) -> None:
             file.chmod(0o600)
 
 
-def _sync(path: Path) -> None:
+def sync_path(path: Path) -> None:
+    """Make durable what a file holds, or which files a folder has."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

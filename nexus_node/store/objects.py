@@ -32,6 +32,16 @@ class ObjectTable(ChunkTable):
             self._write("UPDATE objects SET keep = ? WHERE id = ?", (header.keep, header.id))
             self._count_others(before.keep, -before.size)
             self._count_others(header.keep, before.size)
+        fresh = self._put_content(header, chunks, before)
+        if before is not None and before.expires_ms is not None:
+            expires_ms = max(before.expires_ms, header.expires_ms) if header.expires_ms is not None else None
+            if expires_ms != before.expires_ms:
+                self._write("UPDATE objects SET expires_ms = ? WHERE id = ?", (expires_ms, header.id))
+        return fresh
+
+    def _put_content(
+        self, header: StoredObject, chunks: Iterable[bytes], before: StoredObject | None
+    ) -> bool:
         if header.size <= CHUNK_SIZE:
             return self._put_inline(header, b"".join(islice(chunks, 2)))
         if before is not None and before.complete:
@@ -201,6 +211,10 @@ class ObjectTable(ChunkTable):
             self._drop_pages(seq)
         return True
 
+    def cache_object(self, object_id: ObjectId) -> None:
+        sql = "UPDATE objects SET keep = ? WHERE id = ? AND keep = ?"
+        self._write(sql, (Keep.CACHED, object_id, Keep.OWNED))
+
     # --- what goes ------------------------------------------------------------------------------
     def expire_objects(self, now_ms: int) -> int:
         rows = self._read("SELECT id FROM objects WHERE expires_ms <= ?", (now_ms,))
@@ -211,6 +225,12 @@ class ObjectTable(ChunkTable):
             0
         ][0]
         return earliest
+
+    def has_room(self, size: int) -> bool:
+        if self._fits(size):
+            return True
+        ((cached,),) = self._read("SELECT total(size) FROM objects WHERE keep = ?", (Keep.CACHED,))
+        return self._fits(size - int(cached))
 
     def _let_go(self, size: int) -> None:
         if self._fixed:

@@ -163,6 +163,35 @@ def test_n7_get_gives_a_file_that_came_as_it_was(tmp_path: Path) -> None:
         assert out.read_bytes() == content.read_bytes()
 
 
+def test_n7_what_was_read_makes_room_and_can_still_be_had(tmp_path: Path) -> None:
+    """Ten megabytes through a store of two: what lies in the owner's folder need not lie in the store."""
+    with tcp_pair(tmp_path) as (alice, bob):
+        assert bob.terminate() == 0
+        config = bob.home / "config.toml"
+        text = config.read_text()
+        assert "# quota_mb = 512" in text
+        config.write_text(text.replace("# quota_mb = 512", "quota_mb = 2"))
+        bob.start()
+        files = []
+        for number in range(6):
+            content = tmp_path / f"{number}.bin"
+            content.write_bytes(random.Random(number).randbytes(1_700_000))
+            sent = ask(alice.home, "send", "bob", "x", "--file", str(content), "--min-bandwidth", "0")[0]
+            alice.wait(sent["id"], "delivered", 30)
+            files.append((content, bob.inbox()[-1]["attachments"][0]))
+        rows = [row["attachments"][0] for row in bob.inbox()]
+        for (content, file), row in zip(files, rows, strict=True):
+            assert file["state"] == row["state"] == "complete"
+            assert row["bytes_done"] == 1_700_000
+            assert Path(row["path"]).read_bytes() == content.read_bytes()
+        assert bob.status()["store"]["bytes"] <= 2_000_000
+        content, file = files[0]
+        out = tmp_path / "out.bin"
+        got = ask(bob.home, "get", file["object"], "-o", str(out))[0]
+        assert out.read_bytes() == content.read_bytes()
+        assert got["object"] == file["object"] and got["chunks_have"] == got["chunks_total"] == 416
+
+
 def test_bad_files_are_refused_with_words(tmp_path: Path) -> None:
     with tcp_pair(tmp_path) as (alice, _):
         large = tmp_path / "large.bin"
