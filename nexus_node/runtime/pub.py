@@ -56,7 +56,7 @@ def subscribe(node: Node, args: Json) -> Json:
 
 def unsubscribe(node: Node, args: Json) -> Json:
     topic = topic_of(argument(args, "topic", str))
-    node.core.notifier.unsubscribe(topic, node.now())
+    node.core.notifier.unsubscribe(topic)
     return {"topic": str(topic)}
 
 

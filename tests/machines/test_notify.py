@@ -99,7 +99,7 @@ def test_n8_topics(subscribed, published, taken):
     publish(mesh, "a", "text", published)
     mesh.run(2)
     assert heard(mesh, "c") == ["text"] * taken
-    assert len(mesh["b"].core.notifier._known) == taken  # what nobody wants goes nowhere
+    assert len(mesh["b"].core.notifier._publications.known) == taken  # what nobody wants goes nowhere
 
 
 def test_n8_in_a_full_mesh_it_comes_once_and_not_over_each_link_again():
@@ -125,10 +125,10 @@ def test_n8_a_subscription_that_has_ended_leaves_nothing_behind_in_a_ring():
     mesh.line(*names, "a")
     subscribe(mesh, "a")
     mesh.run(10)
-    assert all(mesh[name].core.notifier.wanted.topics() for name in names)
-    mesh["a"].core.notifier.unsubscribe(topic_of(NEWS), mesh.now)
+    assert all(mesh[name].core.notifier._wanted.topics() for name in names)
+    mesh["a"].core.notifier.unsubscribe(topic_of(NEWS))
     mesh.run(10)
-    assert [mesh[name].core.notifier.wanted.topics() for name in names] == [[]] * 6
+    assert [mesh[name].core.notifier._wanted.topics() for name in names] == [[]] * 6
     publish(mesh, "d", "late")
     mesh.run(10)
     assert heard(mesh, "a") == []
@@ -140,7 +140,7 @@ def test_n8_a_subscription_goes_eight_nodes_far():
     mesh.line(*names)
     subscribe(mesh, "a")
     mesh.run(10)
-    assert [name for name in names if mesh[name].core.notifier.wanted.topics()] == list("abcdefghi")
+    assert [name for name in names if mesh[name].core.notifier._wanted.topics()] == list("abcdefghi")
 
 
 @pytest.mark.parametrize("mode", Mode)
@@ -275,7 +275,7 @@ def test_n5_under_10_kbps_nothing_is_pushed_and_hints_have_two_percent():
     mesh.run(120)
     assert sent[0] == Context.HINT
     assert len(heard(mesh, "b")) == 5
-    budget = mesh["a"].core.notifier._neighbours[mesh["b"].identity.node_id].budget
+    budget = mesh["a"].core.notifier._neighbours.get(mesh["b"].identity.node_id).budget
     assert budget is not None and budget.rate == pytest.approx(3.0)
 
 
@@ -287,7 +287,7 @@ def test_n8_a_hundred_publishers_and_a_thousand_subscriptions_are_bounded():
     mesh.run(30)
     hub = mesh["hub"].core.notifier
     sub = mesh["sub"].core.notifier
-    assert len(hub.wanted.of(mesh["sub"].identity.node_id)) == 1000
+    assert len(hub._wanted.of(mesh["sub"].identity.node_id)) == 1000
     before = sum(wire.bytes for wire in mesh.wires.values())
     dice = random.Random(7)
     for number in range(100):
@@ -298,7 +298,7 @@ def test_n8_a_hundred_publishers_and_a_thousand_subscriptions_are_bounded():
             hub._keep(one, mesh.now, int((WALL + mesh.now + 3600) * 1000), Keep.OWNED)
     mesh.run(30)
     assert len(heard(mesh, "sub")) == 500
-    assert len(sub._known) == 500
+    assert len(sub._publications.known) == 500
     carried = sum(wire.bytes for wire in mesh.wires.values()) - before
     assert carried / 500 < 350
     for number in range(1000, SUBSCRIPTIONS_PER_NEIGHBOUR):
@@ -402,7 +402,7 @@ def test_n8_a_publisher_needs_a_clock_that_is_set_and_a_topic_of_its_own():
     with pytest.raises(InputError, match="3800 can be published"):
         publish(mesh, "a", "x" * 3801)
     with pytest.raises(InputError, match="is not subscribed"):
-        mesh["a"].core.notifier.unsubscribe(topic_of(NEWS), mesh.now)
+        mesh["a"].core.notifier.unsubscribe(topic_of(NEWS))
     mesh["a"].core.wall.offset_s = 0.0
     with pytest.raises(InputError, match="clock is not set"):
         publish(mesh, "a", "x")
@@ -471,6 +471,6 @@ def test_n5_neighbours_on_one_medium_share_its_two_percent():
     air = LinkProfile(mtu=255, bps=1200, half_duplex=True, shared=True)
     medium = core.media[core.carrier_up(air, "air", dialed=False, now=0.0)]
     links = [medium._link_with(mesh[name].identity.node_id, dialed=True, now=0.0) for name in "bcd"]
-    budgets = [core.notifier._budget_of(link, 0.0) for link in links]
+    budgets = [core.notifier._neighbours.budget_of(link, 0.0) for link in links]
     assert budgets[0] is budgets[1] is budgets[2]
     assert budgets[0].rate == pytest.approx(3.0)
