@@ -1,7 +1,7 @@
 """Fetching one's own mail from the relays that keep it (N10, docs/protocol/custody.md)."""
 
 from collections import Counter, OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from nexus_node.base.ids import Address, NodeId
 from nexus_node.base.limits import WANTED_MAX
@@ -14,15 +14,18 @@ from nexus_node.wire.packet import Context, Packet, Priority
 
 _ASK_AGAIN_S = 4.0
 """So long a message that was asked of one relay is not asked of another."""
+_OTHERS = 4
+"""Relays remembered that have it as well."""
 
 
 @dataclass(slots=True)
 class _Wanted:
-    """A message asked of a relay, until when no other is asked, and whether another has it as well."""
+    """A message asked of a relay, until when no other is asked, and which others have it as well, with the
+    neighbours that said so."""
 
     relay: Address
     until: float
-    other: bool = False
+    others: dict[Address, NodeId] = field(default_factory=dict)
 
 
 class Collector:
@@ -46,20 +49,30 @@ class Collector:
                 self._counters["pending_known"] += 1
                 for sender, receipt in known:
                     self.send_receipt(peer, sender, Delivered(prefix, receipt))
-            elif self._ask_of(pending.relay, prefix, now):
+            elif self._is_file(prefix) or self._ask_of(pending.relay, peer, prefix, now):
                 wanted.append(prefix)
-        if not wanted:
+        if wanted:
+            self._want(pending.relay, peer, b"".join(wanted), now)
+
+    def _want(self, relay: Address, peer: NodeId, prefixes: bytes, now: float) -> None:
+        """Ask a relay, of which that neighbour has told, for messages."""
+        if relay == address_of(peer):
+            self._forwarder.tell(peer, Context.WANT, prefixes)
             return
-        data = b"".join(wanted)
-        if pending.relay == address_of(peer):
-            self._forwarder.tell(peer, Context.WANT, data)
-            return
-        route = self._router.route(pending.relay, now)
+        route = self._router.route(relay, now)
         if route is not None:
-            packet = Packet(Context.WANT, data, pending.relay, priority=Priority.INTERACTIVE)
-            self._forwarder.enqueue(
-                route.link, on_the_way(packet, route), Priority.INTERACTIVE, pending.relay
-            )
+            packet = Packet(Context.WANT, prefixes, relay, priority=Priority.INTERACTIVE)
+            self._forwarder.enqueue(route.link, on_the_way(packet, route), Priority.INTERACTIVE, relay)
+
+    def file_comes(self, prefix: bytes, now: float) -> None:
+        """A file is on its way here: whoever else keeps it may give a part of it."""
+        known = self._wanted.pop(prefix, None)
+        for relay, peer in known.others.items() if known is not None else ():
+            self._want(relay, peer, prefix, now)
+
+    def _is_file(self, prefix: bytes) -> bool:
+        """Whether that is a file: every relay that has it may give a part of it."""
+        return any(not one.ended for one in self._store.expected(prefix))
 
     def _files_called(self, prefix: bytes) -> list[tuple[NodeId, bytes]]:
         """The senders and receipts of a file that is here; none while it is not."""
@@ -67,7 +80,7 @@ class Collector:
         here = all(one.arrived_ms is not None for one in files)
         return [(one.sender, one.receipt) for one in files] if here else []
 
-    def _ask_of(self, relay: Address, prefix: bytes, now: float) -> bool:
+    def _ask_of(self, relay: Address, peer: NodeId, prefix: bytes, now: float) -> bool:
         """Whether to ask that relay for a message now: one at a time, and another if it did not come."""
         known = self._wanted.get(prefix)
         if known is None:
@@ -76,10 +89,11 @@ class Collector:
                 self._wanted.popitem(last=False)
             return True
         if now < known.until:
-            known.other = known.other or relay != known.relay
+            if relay != known.relay and len(known.others) < _OTHERS:
+                known.others[relay] = peer
             return False
-        if relay == known.relay and known.other:  # it had its turn
-            known.other = False
+        if relay == known.relay and known.others:  # it had its turn
+            known.others.clear()
             return False
         known.relay, known.until = relay, now + _ASK_AGAIN_S
         return True

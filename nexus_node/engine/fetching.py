@@ -13,7 +13,7 @@ from nexus_node.engine.events import Emit
 from nexus_node.engine.forward import Forwarder, on_the_way
 from nexus_node.engine.router import Router
 from nexus_node.ports.store import Keep, Store, StoredObject
-from nexus_node.proto.fetch import Fetch
+from nexus_node.proto.fetch import Fetch, WrongUnits
 from nexus_node.proto.hashtree import split_unit
 from nexus_node.wire.dataobject import ObjectHeader
 from nexus_node.wire.packet import Context, Packet, Priority, Reason
@@ -133,28 +133,42 @@ class Fetcher:
         owner = job.fetch.owner(chunk.first)
         try:
             fresh = job.fetch.take(chunk.first, chunk.data, now)
-        except BadWire:
+        except BadWire as error:
             route = self._router.route(owner, now) if owner is not None else None
             if owner is not None and route is not None and route.link.link.peer == peer:
                 job.fetch.lied(owner)
                 self._emit("provider_dropped", {"object": job.id.hex(), "by": owner.hex()})
                 self._ask_all(chunk.prefix, job, now)
+            if isinstance(error, WrongUnits) and error.fresh:
+                self._came(peer, chunk.prefix, job, None, error.fresh, now)
             raise
+        self._came(peer, chunk.prefix, job, owner, fresh, now)
+
+    def _came(
+        self,
+        peer: NodeId,
+        prefix: bytes,
+        job: _Job,
+        owner: Address | None,
+        fresh: list[tuple[int, bytes]],
+        now: float,
+    ) -> None:
+        """Store what was checked, and ask `owner` for more."""
         try:
             whole = _keep(job, fresh)
         except KeyError:  # it went to make room, or its time is over
             self._counters["fetch_gone"] += 1
-            del self._jobs[chunk.prefix]
+            del self._jobs[prefix]
             self._emit("fetch_stopped", {"object": job.id.hex(), "why": "it is not kept any more"})
             return
         except StoreFull as error:
             self._counters["fetch_store_full"] += 1
-            del self._jobs[chunk.prefix]
+            del self._jobs[prefix]
             self._emit("fetch_stopped", {"object": job.id.hex(), "why": str(error)})
-            self._forwarder.refuse(peer, chunk.prefix, Reason.STORE_FULL)
+            self._forwarder.refuse(peer, prefix, Reason.STORE_FULL)
             return
         if whole:
-            del self._jobs[chunk.prefix]
+            del self._jobs[prefix]
             job.done(now)
             return
         total = job.fetch.tree.chunks
@@ -162,9 +176,9 @@ class Fetcher:
             job.told = job.fetch.have * _PROGRESS_EVERY // total
             self._emit("progress", {"object": job.id.hex(), "chunks": job.fetch.have, "of": total})
         if any(split_unit(unit)[0] for unit, _ in fresh):  # chunks can be asked of all who had nothing to do
-            self._ask_all(chunk.prefix, job, now)
+            self._ask_all(prefix, job, now)
         elif owner is not None:
-            self._ask_one(chunk.prefix, job, owner, now)
+            self._ask_one(prefix, job, owner, now)
 
     # --- asking ---------------------------------------------------------------------------------
     def _ask(self, prefix: bytes, job: _Job, now: float) -> None:

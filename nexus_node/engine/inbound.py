@@ -136,14 +136,15 @@ class Inbound:
         """Somebody has a file for this node: fetch it if a message has described it."""
         object_id = offer.header.id
         prefix = object_id[:PREFIX_SIZE]
-        self._collector.arrived(prefix)
         described = self._store.expected(object_id)
         expected = [one for one in described if not one.ended]
         if not described:
+            self._collector.arrived(prefix)
             self._counters["files_not_expected"] += 1
             self._forwarder.refuse(peer, prefix, Reason.NOT_EXPECTED, _SOON_S)
             return
         if not expected:
+            self._collector.arrived(prefix)
             self._unwanted.turn_down(peer, object_id)
             return
 
@@ -159,13 +160,17 @@ class Inbound:
             answer()
 
         if all(one.arrived_ms is not None for one in expected):
+            self._collector.arrived(prefix)
             answer()
             return
         min_bandwidth = min(one.min_bandwidth for one in expected)
         wall_ms = self._wall.ms(now)
         reason = self._fetcher.begin(peer, offer, min_bandwidth, wall_ms, now, whole, store=self._store)
         if reason is not None:
+            self._collector.arrived(prefix)
             self._forwarder.refuse(peer, prefix, reason)
+        else:
+            self._collector.file_comes(prefix, now)
 
     def answer(self, peer: NodeId, answer: Answer) -> None:
         """Send a receipt to the neighbour that the message came from: its sender, or on the way to it."""

@@ -36,6 +36,14 @@ _REORDERED = 16
 _RUN_MAX = 0xFFFF
 
 
+class WrongUnits(BadWire):
+    """Some of the units that came do not fit the object; `fresh` are those beside them that do."""
+
+    def __init__(self, fresh: list[tuple[int, bytes]]) -> None:
+        super().__init__("wrong_chunk")
+        self.fresh = fresh
+
+
 @dataclass(slots=True)
 class Provider:
     """One node that has the object, and what it was asked for."""
@@ -230,10 +238,11 @@ class Fetch:
         """Units that came, one after the other from `first`: those that are new, checked.
 
         A unit nobody was asked for, or that is here, is passed over. Raises BadWire("bad_chunk") for sizes
-        that are none, BadWire("wrong_chunk") for what does not fit the object's hashes: that is `owner`'s
-        fault, if it came from there.
+        that are none, WrongUnits for what does not fit the object's hashes: that is `owner`'s fault, if it
+        came from there.
         """
         fresh: list[tuple[int, bytes]] = []
+        wrong = False
         at, unit = 0, first
         while at < len(data):
             size = self.tree.size_of(unit)
@@ -241,13 +250,16 @@ class Fetch:
                 raise BadWire("bad_chunk")
             if unit in self._owners:
                 part = data[at : at + size]
-                if not self.tree.checks(unit, part):
-                    raise BadWire("wrong_chunk")
-                fresh.append((unit, part))
+                if self.tree.checks(unit, part):
+                    fresh.append((unit, part))
+                else:
+                    wrong = True
             at += size
             unit += 1
         for one, part in fresh:
             self._came(one, part, now)
+        if wrong:
+            raise WrongUnits(fresh)
         return fresh
 
     def _came(self, unit: int, part: bytes, now: float) -> None:
