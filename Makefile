@@ -84,6 +84,7 @@ vectors: dev
 	$(BIN)/python tests/vectors/make_group.py
 	$(BIN)/python tests/vectors/make_pub.py
 	$(BIN)/python tests/vectors/make_mutable.py
+	$(BIN)/python tests/vectors/make_transfer.py
 
 # Re-pins every dependency; needs pip-tools.
 lock:

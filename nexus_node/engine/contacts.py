@@ -41,6 +41,8 @@ class Contacts:
         self._emit = emit
         self.is_taken: Callable[[str], bool] = lambda name: False
         """Whether a group is called so: `send` must know whom it is for."""
+        self.fellows: Callable[[], Iterable[NodeId]] = tuple
+        """Members of this node's groups, whose letters need no introduction."""
         self._cached: dict[NodeId, Correspondent] | None = None
         """All correspondents in the store's order, the likeliest sender first; None when it must be read."""
         self._named: dict[str, Correspondent] = {}
@@ -148,7 +150,9 @@ class Contacts:
 
     def candidates(self, first: NodeId) -> Iterable[NodeId]:
         """Who may have sealed an envelope to us: `first`, then the others, the likeliest first."""
-        return chain((first,), (one for one in self._known() if not is_foreign(one)))
+        known = self._known()
+        fellows = (one for one in self.fellows() if one not in known)
+        return chain((first,), (one for one in known if not is_foreign(one)), fellows)
 
     def _put(self, who: Correspondent) -> None:
         self._store.put_correspondent(who)

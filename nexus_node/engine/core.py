@@ -37,10 +37,12 @@ from nexus_node.engine.fetching import Fetcher
 from nexus_node.engine.forward import Forwarder
 from nexus_node.engine.group_air import GroupAir
 from nexus_node.engine.group_book import GroupBook
+from nexus_node.engine.group_flood import GroupFlood
 from nexus_node.engine.groups import Groups
 from nexus_node.engine.inbound import Inbound
 from nexus_node.engine.medium import Medium
 from nexus_node.engine.mutable import Mutables
+from nexus_node.engine.neighbour import NARROW_BPS
 from nexus_node.engine.notify import Notifier
 from nexus_node.engine.objects import Objects
 from nexus_node.engine.outbox import Outbox
@@ -169,13 +171,17 @@ class NodeCore(Carriers):
             self.contacts,
             queue=self.outbox.queue_letter,
             near=lambda node_id: bool(self.delivery.ways_to(node_id)),
+            link_to=self.router.link_to,
+            fetcher=lambda: self.fetcher,
             air=self._make_air,
+            flood=self._make_flood,
             counters=self.counters,
             emit=self._emit,
             arm=self._arm,
             wall=self.wall,
         )
         self.groups.start(now)
+        self.contacts.fellows = self.groups.fellows
         self.contacts.is_taken = lambda name: self.groups.named(name) is not None
         self.delivery = Delivery(
             identity.address,
@@ -225,6 +231,7 @@ class NodeCore(Carriers):
                 self.relay.served,
                 self.notifier.served,
                 self.mutables.served,
+                self.groups.files.served,
             ],
             counters=self.counters,
             wake=self._wake,
@@ -296,6 +303,7 @@ class NodeCore(Carriers):
         )
         self._promising = (
             self.groups.air,
+            self.groups.flood,
             self.delivery,
             self.relay,
             self.router,
@@ -329,6 +337,7 @@ class NodeCore(Carriers):
 
     def _fill_broadcast(self, medium: Medium, packer: ItemPacker) -> None:
         self.groups.air.fill_broadcast(medium, packer, self._now)
+        self.groups.flood.fill_broadcast(medium, packer, self._now)
         self.router.fill_broadcast(medium, packer, self._now)
         self._stir(medium)
 
@@ -336,7 +345,8 @@ class NodeCore(Carriers):
         """See whether there is something for all neighbours on a medium."""
         if medium.stirring:
             return
-        if self.groups.air.has_broadcasts(medium) or self.router.has_broadcasts(medium, self._now):
+        of_groups = self.groups.air.has_broadcasts(medium) or self.groups.flood.has_broadcasts(medium)
+        if of_groups or self.router.has_broadcasts(medium, self._now):
             self._arm_links(medium.stir(self._now))
 
     def _take(self, one: Attachment, kind: int, body: bytes, now: float) -> None:
@@ -523,6 +533,31 @@ class NodeCore(Carriers):
             arm=self._arm,
             counters=self.counters,
         )
+
+    def _make_flood(self, groups: GroupBook) -> GroupFlood:
+        return GroupFlood(
+            self.identity,
+            self._rng,
+            links=groups.links,
+            via=self._begins_with,
+            epoch=groups.epoch_called,
+            has=groups.has_message,
+            author=groups.author_of,
+            delivered=groups.confirmed,
+            write=groups.write_letters,
+            stir=self._stir,
+            wake=self._wake,
+            arm=self._arm,
+            counters=self.counters,
+        )
+
+    def _begins_with(self, node_id: NodeId) -> tuple[NodeId, bool] | None:
+        """The neighbour that a known way to a node begins with, and whether that way is narrow."""
+        path = self.router.paths.best(address_of(node_id))
+        link = self.router.link_to(path.via) if path is not None else None
+        if path is None or link is None:
+            return None
+        return path.via, min(link.profile.bps, path.cost.bps) < NARROW_BPS
 
     def _emit_of_delivery(self, event: str, fields: dict[str, Value]) -> None:
         """What becomes of a letter about a group is for its group to know."""

@@ -24,7 +24,7 @@ from nexus_node.wire.routing import PREFIX_SIZE, parse_prefixes_untrusted
 
 _MEMBERS_MIN = 2
 """In range of one medium: for one a letter is cheaper than to ask whether it has heard a broadcast."""
-_CHECK_S = 30.0
+CHECK_S = 30.0
 """So long after the last broadcast it is asked who has heard what."""
 _ROUNDS = 2
 """Broadcasts of a message before those who lack it get letters."""
@@ -148,14 +148,10 @@ class GroupAir:
                 self._counters["group_broadcasts"] += 1
                 aired.rounds += 1
                 aired.asked = False
-                aired.due = now + _CHECK_S + self._window(medium)
+                aired.due = now + CHECK_S + window(medium)
                 self._arm(aired.due)
         if not queue:
             self._queues.pop(medium.cid, None)
-
-    def _window(self, medium: Medium) -> float:
-        """How long it takes until all in range have answered."""
-        return 2 * (medium.heard + 1) * 8 * _REPLY_SIZE / medium.profile.bps
 
     @property
     def under_way(self) -> list[MessageId]:
@@ -171,7 +167,7 @@ class GroupAir:
         ours = [one for one in parse_prefixes_untrusted(packet.data, _CHECKED_MAX) if self._has(one)]
         if ours:
             part = int.from_bytes(self._rng.random_bytes(2), "little") / 65536
-            reply = self._replies.setdefault(peer, _Reply(now + part * self._window(link.medium)))
+            reply = self._replies.setdefault(peer, _Reply(now + part * window(link.medium)))
             reply.prefixes += [one for one in ours if one not in reply.prefixes]
             self._arm(reply.due)
 
@@ -218,7 +214,7 @@ class GroupAir:
             data = b"".join(dict.fromkeys(one.message_id[:PREFIX_SIZE] for one in batch))
             self._broadcast(medium, Packet(Context.GROUP_CHECK, data).encode(), [])
             for one in batch:
-                one.asked, one.due = True, now + _CHECK_S + self._window(medium)
+                one.asked, one.due = True, now + CHECK_S + window(medium)
 
     def _reply(self, peer: NodeId, reply: _Reply) -> None:
         link = self._link_to(peer)
@@ -229,6 +225,11 @@ class GroupAir:
         link.link.queue(ItemKind.PACKET, Packet(Context.GROUP_HAVE, proof + data).encode())
         self.promised = True
         self._wake(link)
+
+
+def window(medium: Medium) -> float:
+    """How long it takes until all in range have answered."""
+    return 2 * (medium.heard + 1) * 8 * _REPLY_SIZE / medium.profile.bps
 
 
 def _packet(item: GroupItem) -> bytes:

@@ -17,6 +17,7 @@ _LOOK_S = 10.0
 _SOON_S = 30.0
 """What is broadcast waits for the air to be free, while a letter may be quicker."""
 _ANSWER_EVERY_S = 10.0
+_NEWS_TRIES = 8
 _EPOCHS = 8
 """Keys asked for at a time."""
 
@@ -30,6 +31,8 @@ class _Asking:
     anything: bool
     """Whether it is only to hear whether there is news."""
     tries: int = 0
+    most: int = 1
+    """Times that it is asked whether there is anything."""
 
 
 class GroupAsks:
@@ -41,7 +44,10 @@ class GroupAsks:
         post: GroupPost,
         arm: Callable[[float], None],
         near: Callable[[NodeId], bool],
+        letter_s: Callable[[GroupId], float],
     ) -> None:
+        """`letter_s`: how long a letter to a member of that group takes here, at most."""
+        self._letter_s = letter_s
         self._own = own
         self._post = post
         self._arm = arm
@@ -56,11 +62,13 @@ class GroupAsks:
         self.need_group(room.group.id, first, now)
 
     def need_key(self, room: Room, first: NodeId, now: float) -> None:
-        """A key is missing, which may well be on its way: many get one letter each, one after another."""
+        """A key is missing, which may well be on its way: many get one letter each, one after another, and
+        others that lack it would ask at the same time."""
         group = room.group.id
         if group not in self._asking or self._asking[group].anything:
-            self._asking[group] = _Asking(now + _SOON_S, first, anything=False)
-            self._arm(now + _SOON_S)
+            due = self._patience(room, now)
+            self._asking[group] = _Asking(due, first, anything=False)
+            self._arm(due)
 
     def enough(self, group: GroupId) -> None:
         """What was only suspected to be missing has come."""
@@ -74,11 +82,17 @@ class GroupAsks:
             self._asking[group] = _Asking(now + _FIRST_S, first, anything=False)
             self._arm(now + _FIRST_S)
 
-    def need_news(self, group: GroupId, first: NodeId, now: float) -> None:
+    def need_news(self, room: Room, first: NodeId, now: float) -> None:
         """That member has done something that has not come."""
-        if group not in self._asking:
-            self._asking[group] = _Asking(now + _SOON_S, first, anything=True)
-            self._arm(now + _SOON_S)
+        if room.group.id not in self._asking:
+            due = self._patience(room, now)
+            self._asking[room.group.id] = _Asking(due, first, anything=True, most=_NEWS_TRIES)
+            self._arm(due)
+
+    def _patience(self, room: Room, now: float) -> float:
+        """When what is on its way to all members, in a letter each, has come; not to all at the same time."""
+        part = 1 + self._own[0] / 256
+        return now + _SOON_S + part * len(room.state.members) * self._letter_s(room.group.id)
 
     def look_around(self, group: GroupId, now: float) -> None:
         """This node was away: ask somebody whether there is news."""
@@ -126,10 +140,12 @@ class GroupAsks:
             heads = tuple(room.log.heads) if room is not None else ()
             item = Ask(group, heads[:255], tuple(epoch[:EPOCH_SIZE] for epoch in lacking))
             try:
-                self._asked[group, free[0]] = self._post.write(group, free[0], [item], now)
+                self._asked[group, free[0]] = self._post.write(
+                    group, free[0], [item], now, introduce=room is None
+                )
             except StoreFull:
                 pass
-            if asking.anything:
+            if asking.anything and asking.tries + 1 >= asking.most:
                 return False
         asking.due = now + min(_AGAIN_S * 2.0**asking.tries, _AGAIN_MAX_S)
         asking.tries = min(asking.tries + 1, 16)

@@ -16,10 +16,14 @@ from nexus_node.crypto.identity import Identity
 from nexus_node.crypto.vault import Vault
 from nexus_node.engine.contacts import Contacts
 from nexus_node.engine.events import Emit
+from nexus_node.engine.fetching import Fetcher
 from nexus_node.engine.group_air import GroupAir
 from nexus_node.engine.group_asks import GroupAsks
+from nexus_node.engine.group_files import GroupFiles
+from nexus_node.engine.group_flood import GroupFlood
 from nexus_node.engine.group_post import GroupPost, Queue
 from nexus_node.engine.group_room import Room
+from nexus_node.engine.peers import Attachment
 from nexus_node.engine.wallclock import WallClock
 from nexus_node.ports.groups import SentMessage, Standing, StoredGroup
 from nexus_node.ports.store import Store
@@ -36,6 +40,8 @@ from nexus_node.wire.uri import clean_name
 
 _FULL_S = 60.0
 """When the store had no room it is tried again after so long."""
+_LETTER_SIZE = 250
+"""Bytes on the air of a key, its receipt, and what is repeated of them."""
 AIRED = "group.aired"
 """A small fact: messages that were broadcast and that not all have confirmed."""
 _STANDINGS = {
@@ -60,6 +66,9 @@ class GroupBook:
         queue: Queue,
         near: Callable[[NodeId], bool],
         air: Callable[["GroupBook"], GroupAir],
+        flood: Callable[["GroupBook"], GroupFlood],
+        link_to: Callable[[NodeId], Attachment | None],
+        fetcher: Callable[[], Fetcher],
         counters: Counter[str],
         emit: Emit,
         arm: Callable[[float], None],
@@ -68,7 +77,9 @@ class GroupBook:
         """Args:
         queue: puts a letter into the outbox.
         near: whether there is a way to that node just now.
-        air: makes what broadcasts.
+        air, flood: make what broadcasts, and what passes on.
+        link_to: the link to a neighbour.
+        fetcher: what fetches objects, once it is made.
         """
         self._identity = identity
         self._store = store
@@ -89,8 +100,14 @@ class GroupBook:
         """Messages that an earlier run has broadcast, and to whom letters with them are to go."""
         self._rotations: dict[GroupId, float] = {}
         """When this node rotates what is stale, if nobody else has by then."""
-        self._asks = GroupAsks(identity.node_id, self.post, arm, near)
-        self.air = air(self)
+        self._asks = GroupAsks(identity.node_id, self.post, arm, near, self._letter_s)
+        self._link_to = link_to
+        self._near = near
+        self.files = GroupFiles(
+            store, vault, rng, self.post, fetcher=fetcher, members=self._members_near, emit=emit, arm=arm
+        )
+        self.post.state_of_files = self.files.state_of
+        self.air, self.flood = air(self), flood(self)
         self._keep_house_at = 0.0
 
     def named(self, name: str) -> Room | None:
@@ -168,6 +185,47 @@ class GroupBook:
             if room.group.standing is Standing.MEMBER
         )
 
+    def links(self, group_id: GroupId) -> dict[NodeId, Attachment]:
+        """The links to members of a group that this node is in."""
+        room = self._rooms.get(group_id)
+        if room is None or room.group.standing is not Standing.MEMBER:
+            return {}
+        found = ((one, self._link_to(one)) for one in sorted(room.state.members))
+        return {one: link for one, link in found if link is not None and link.link.up}
+
+    def _members_near(self, group_id: GroupId) -> list[NodeId]:
+        """The other members of a group that this node is in, those first to whom there is a way."""
+        room = self._rooms.get(group_id)
+        if room is None or room.group.standing is not Standing.MEMBER:
+            return []
+        others = room.state.members - {self._identity.node_id}
+        return sorted(others, key=lambda one: (self._link_to(one) is None, not self._near(one), one))
+
+    def fellows(self) -> list[NodeId]:
+        """Whoever is or was named in a group of this node."""
+        named = dict.fromkeys(one for room in self._rooms.values() for one in sorted(room.log.named()))
+        return [one for one in named if one != self._identity.node_id]
+
+    def _letter_s(self, group_id: GroupId) -> float:
+        """How long a letter to a member of that group takes here, with what answers it, within the duty
+        cycle."""
+        profiles = [link.profile for link in self.links(group_id).values()]
+        rates = [one.bps * (1 if one.duty_cycle is None else one.duty_cycle) for one in profiles]
+        return 8 * _LETTER_SIZE / min(rates) if rates else 0.0
+
+    def epoch_called(self, prefix: bytes) -> tuple[GroupId, tuple[NodeId, ...]] | None:
+        """The group and members of the epoch whose id begins so."""
+        for room in self._rooms.values():
+            epoch = room.log.epoch_called(prefix)
+            if epoch is not None:
+                return room.group.id, tuple(room.log.members_of(epoch) or ())
+        return None
+
+    def author_of(self, prefix: bytes) -> NodeId | None:
+        """Who has written a message that is in the inbox."""
+        found = self._store.incoming_called(prefix)
+        return found[0] if found is not None else None
+
     def has_message(self, prefix: bytes) -> bool:
         """Whether a message is here, be it that its key is not."""
         if self._store.incoming_called(prefix) is not None:
@@ -201,7 +259,7 @@ class GroupBook:
 
     def _note_aired(self) -> None:
         """What is under way on the air is known after a crash."""
-        noted = b"".join(self.air.under_way)
+        noted = b"".join(dict.fromkeys([*self.air.under_way, *self.flood.under_way]))
         if noted != (self._store.get_meta(AIRED) or b""):
             self._store.set_meta(AIRED, noted)
 

@@ -10,8 +10,9 @@ from nexus_node.ports.store import Store
 from nexus_node.wire.group import ID_SIZE, GroupId, OperationId
 from nexus_node.wire.groupitem import LETTER_MAX, GroupItem, Operations, encode_group_items
 
-Queue = Callable[[NodeId, bytes, float], MessageId]
-"""Seals the items of a letter for a node and puts it into the outbox. May raise StoreFull."""
+Queue = Callable[[NodeId, bytes, float, bool], MessageId]
+"""Seals the items of a letter for a node and puts it into the outbox, with our key if it may not know that.
+May raise StoreFull."""
 
 
 class GroupPost:
@@ -31,6 +32,8 @@ class GroupPost:
         self._emit = emit
         self._arm = arm
         self._settled = settled
+        self.state_of_files: Callable[[MessageId], State | None] = lambda message_id: None
+        """How far the files of a message have come."""
         self._letters: dict[MessageId, Letter] = {}
         self._ended: list[MessageId] = []
         """Letters that are final; their rows go once whoever ended them is done with these."""
@@ -57,10 +60,12 @@ class GroupPost:
         *,
         about: bytes = b"",
         place: int = 0,
+        introduce: bool = False,
     ) -> MessageId:
-        """Send somebody a letter. Raises StoreFull."""
+        """Send somebody a letter; `introduce` this node to who may lack the operation that names it. Raises
+        StoreFull."""
         with self._store.atomic():
-            message_id = self._queue(to, encode_group_items(items), now)
+            message_id = self._queue(to, encode_group_items(items), now, introduce)
             letter = Letter(message_id, group, about, place)
             self._store.add_letter(letter)
         self._letters[message_id] = letter
@@ -73,6 +78,8 @@ class GroupPost:
         operations: list[bytes],
         now: float,
         more: GroupItem | None = None,
+        *,
+        introduce: bool = False,
         **options: bytes | int,
     ) -> None:
         """Send somebody operations, in as many letters as they need, and one more thing after them."""
@@ -80,7 +87,7 @@ class GroupPost:
         size = 0
         for data in operations:
             if size + len(data) > LETTER_MAX:
-                self.write(group, to, [Operations(group, tuple(batch))], now)
+                self.write(group, to, [Operations(group, tuple(batch))], now, introduce=introduce)
                 batch, size = [], 0
             batch.append(data)
             size += len(data)
@@ -88,7 +95,7 @@ class GroupPost:
         if more is not None:
             items.append(more)
         if items:
-            self.write(group, to, items, now, **options)  # type: ignore[arg-type]
+            self.write(group, to, items, now, introduce=introduce, **options)  # type: ignore[arg-type]
 
     # --- what becomes of them -------------------------------------------------------------------
     def moved(self, message_id: MessageId, state: State, by: str, now: float, now_ms: int) -> bool:
@@ -104,10 +111,21 @@ class GroupPost:
             self._arm(now)
         return True
 
-    def reached(self, group: GroupId, about: bytes, place: int, state: State, by: str, now_ms: int) -> None:
-        """A message, or the key of an epoch, has come so far to one member."""
+    def reached(
+        self,
+        group: GroupId,
+        about: bytes,
+        place: int,
+        state: State,
+        by: str,
+        now_ms: int,
+        *,
+        part: bytes | None = None,
+    ) -> None:
+        """A message, the file of one that `part` names, or the key of an epoch has come so far to one
+        member."""
         before = self.state_of(about)
-        self._store.set_delivery(about, place, state, now_ms)
+        self._store.set_delivery(part or about, place, state, now_ms)
         after = self.state_of(about)
         if after is before:
             return
@@ -118,8 +136,11 @@ class GroupPost:
             self._settled(group, OperationId(about))
 
     def state_of(self, about: bytes) -> State:
-        """How far a message has come to that member to whom it has come least far."""
+        """How far a message has come, with its files, to that member to whom it has come least far."""
         states = [state for _, state, _ in self._store.deliveries(about)]
+        files = self.state_of_files(MessageId(about)) if len(about) != ID_SIZE else None
+        if files is not None:
+            states.append(files)
         return min(states, key=lambda state: state.rank, default=State.DELIVERED)
 
     def expire(self) -> None:

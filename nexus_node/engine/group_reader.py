@@ -6,12 +6,15 @@ from nexus_node.base.limits import (
     GROUP_EARLY_KEYS,
     GROUP_WAITING_MAX,
 )
+from nexus_node.base.states import State
 from nexus_node.crypto.address import address_of
 from nexus_node.engine.group_book import GroupBook, message_id_of
+from nexus_node.engine.group_files import about_of
 from nexus_node.engine.group_room import Room
 from nexus_node.ports.groups import HeldMessage, Standing, StoredGroup
 from nexus_node.ports.store import Incoming
 from nexus_node.proto.group import GroupLog
+from nexus_node.wire.description import Description, encode_descriptions, parse_descriptions_untrusted
 from nexus_node.wire.group import (
     Kind,
     Operation,
@@ -22,12 +25,14 @@ from nexus_node.wire.groupitem import (
     EPOCH_SIZE,
     Ask,
     GroupItem,
+    HaveFile,
     Key,
     Operations,
     Sealed,
     parse_group_items_untrusted,
 )
-from nexus_node.wire.message import CONTENT_TEXT, CONTENT_TEXT_SETTLED, parse_payload_untrusted
+from nexus_node.wire.message import CONTENT_FILES, CONTENT_TEXT, CONTENT_TEXT_SETTLED, parse_payload_untrusted
+from nexus_node.wire.packet import Packet
 from nexus_node.wire.text import parse_text_untrusted
 
 ASKED = "group.asked."
@@ -53,6 +58,21 @@ class GroupReader(GroupBook):
             self._take_message(sender, item, now)
         elif isinstance(item, Ask):
             self._take_ask(sender, item, now)
+        elif isinstance(item, HaveFile):
+            self._take_have_file(sender, item, now)
+
+    def _take_have_file(self, sender: NodeId, item: HaveFile, now: float) -> None:
+        """A member has a whole file of a message of ours."""
+        sent, room = self._store.sent(item.message), self._rooms.get(item.group)
+        members = room.log.members_of(sent.epoch) if sent is not None and room is not None else None
+        if sent is None or sent.group != item.group or members is None or sender not in members:
+            self._counters["group_unknown"] += 1
+            return
+        for file in self.files.of(sent.id):
+            if file.object.startswith(item.prefix):
+                by, now_ms, place = address_of(sender).hex(), self._wall.ms(now), members.index(sender)
+                about = about_of(sent.id, file.object)
+                self.post.reached(sent.group, sent.id, place, State.DELIVERED, by, now_ms, part=about)
 
     def hear(self, peer: NodeId, body: bytes, now: float) -> None:
         """Group items that a neighbour has broadcast. What is for no group of ours is for others.
@@ -60,15 +80,39 @@ class GroupReader(GroupBook):
         Raises BadWire.
         """
         for item in parse_group_items_untrusted(body):
+            if isinstance(item, Operations | Sealed) and item.group in self._rooms:
+                self._hear_item(peer, item, now)
+
+    def _hear_item(self, peer: NodeId, item: Operations | Sealed, now: float) -> bool:
+        """Whether it is good: operations that are taken in, a message that is in the inbox, or one from a
+        member whose key this node lacks. Raises BadWire."""
+        try:
+            if isinstance(item, Operations):
+                self._take_operations(peer, item, now)
+                log = self._rooms[item.group].log
+                parsed = [parse_operation_untrusted(data) for data in item.operations]
+                return all(one.id_in(item.group) in log for one in parsed)
+            message_id = message_id_of(item.group, item.message)
+            if self._store.sent(message_id) is not None:
+                return False
+            self._take_message(peer, item, now)
+        except StoreFull:
+            self._counters["refused_store_full"] += 1
+            return False
+        room = self._rooms[item.group]
+        return self._store.incoming(message_id) is not None or peer in room.state.members
+
+    def hear_far(self, peer: NodeId, packet: Packet, now: float) -> None:
+        """The same of what members pass on. Raises BadWire."""
+        if not self.flood.is_first(peer, packet):
+            return
+        for item in parse_group_items_untrusted(packet.data):
             if not isinstance(item, Operations | Sealed) or item.group not in self._rooms:
                 continue
-            try:
-                if isinstance(item, Operations):
-                    self._take_operations(peer, item, now)
-                else:
-                    self._take_message(peer, item, now)
-            except StoreFull:
-                self._counters["refused_store_full"] += 1
+            if self._hear_item(peer, item, now):
+                message_id = message_id_of(item.group, item.message) if isinstance(item, Sealed) else None
+                self.flood.pass_on(peer, item.group, packet, message_id, now)
+            return
 
     def _take_operations(self, sender: NodeId, item: Operations, now: float) -> None:
         operations = [one for data in item.operations if (one := self._parsed(data)) is not None]
@@ -129,7 +173,7 @@ class GroupReader(GroupBook):
             del self._early[next(iter(self._early))]
         for room in self._rooms.values():
             if sender in room.state.members:
-                self._asks.need_news(room.group.id, sender, now)
+                self._asks.need_news(room, sender, now)
 
     def _take_message(self, sender: NodeId, item: Sealed, now: float) -> None:
         message_id = message_id_of(item.group, item.message)
@@ -161,20 +205,26 @@ class GroupReader(GroupBook):
             return False
         epoch, opened = found
         payload = parse_payload_untrusted(opened.payload)
-        if payload.content not in (CONTENT_TEXT, CONTENT_TEXT_SETTLED):
+        content, body, files = payload.content & ~CONTENT_FILES, payload.body, list[Description]()
+        if content not in (CONTENT_TEXT, CONTENT_TEXT_SETTLED):
             raise BadWire("unknown_content")
-        text = parse_text_untrusted(payload.codec, payload.body)
+        if payload.content & CONTENT_FILES:
+            files, body = parse_descriptions_untrusted(body)
+        text = parse_text_untrusted(payload.codec, body)
         sent_ms = opened.seconds * 1000 + payload.millis
-        body = self._vault.seal(text.encode(), self._rng, message_id)
-        row = Incoming(message_id, opened.sender, sent_ms, self._wall.ms(now), body, b"", b"")
+        sealed = self._vault.seal(text.encode(), self._rng, message_id)
+        row = Incoming(message_id, opened.sender, sent_ms, self._wall.ms(now), sealed, b"", b"")
+        if files:
+            row.files = self._vault.seal(encode_descriptions(files), self._rng, message_id)
         with self._store.atomic():
             if self._store.add_incoming(row):
                 self._store.mark_group(message_id, room.group.id)
+                self.files.expect(message_id, room.group.id, opened.sender, files, now)
             room.keep(epoch, opened)
         sender = address_of(opened.sender).hex()
         fields = {"id": message_id.hex(), "from": sender, "group": room.group.name}
         self._emit("message_received", dict(fields))
-        if payload.content == CONTENT_TEXT_SETTLED and opened.sender == room.log.author_of(epoch):
+        if content == CONTENT_TEXT_SETTLED and opened.sender == room.log.author_of(epoch):
             room.settle(epoch)
         return True
 

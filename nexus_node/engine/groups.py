@@ -1,11 +1,13 @@
 """Groups as their owner has them: verbs, operations of this node, links, and what falls due (N11, N12,
 docs/protocol/group.md)."""
 
+from collections.abc import Sequence
 from struct import Struct
 
-from nexus_node.base.errors import BadWire, InputError, StoreFull
+from nexus_node.base.errors import BadWire, InputError, StoreCorrupt, StoreFull
 from nexus_node.base.ids import MessageId, NodeId
 from nexus_node.base.limits import (
+    ATTACHMENTS_MAX,
     GROUP_SECRET_S,
     GROUP_WAITING_S,
     NAME_MAX,
@@ -14,11 +16,13 @@ from nexus_node.base.limits import (
 from nexus_node.crypto.address import address_of
 from nexus_node.crypto.groupkey import SECRET_SIZE, commitment_of
 from nexus_node.crypto.identity import agreement_key_of
+from nexus_node.engine.attach import SealedFile
 from nexus_node.engine.group_book import message_id_of
 from nexus_node.engine.group_reader import ASKED, ROTATE_EVERY_S, GroupReader
 from nexus_node.engine.group_room import Room
 from nexus_node.ports.groups import SentMessage, Standing, StoredGroup
 from nexus_node.proto.group import create_group
+from nexus_node.wire.description import Description, encode_descriptions, parse_descriptions_untrusted
 from nexus_node.wire.group import (
     ID_SIZE,
     GroupId,
@@ -36,7 +40,7 @@ from nexus_node.wire.groupitem import (
     Sealed,
 )
 from nexus_node.wire.groupuri import GroupUri, make_group_uri, parse_group_uri_untrusted
-from nexus_node.wire.message import CONTENT_TEXT, CONTENT_TEXT_SETTLED, Payload
+from nexus_node.wire.message import CONTENT_FILES, CONTENT_TEXT, CONTENT_TEXT_SETTLED, Payload
 from nexus_node.wire.text import compress_text
 from nexus_node.wire.uri import clean_name
 
@@ -67,8 +71,19 @@ class Groups(GroupReader):
                 self._asks.look_around(group.id, now)
                 self._watch(room, now)
         if self._rooms:
+            self.files.take_up(self._described, now)
             self._rewrite(now)
             self._arm(now)
+
+    def _described(self, message_id: MessageId) -> tuple[GroupId, NodeId, list[Description]] | None:
+        """The group, author and files of a message in the inbox."""
+        row, group = self._store.incoming(message_id), self._store.group_of(message_id)
+        if row is None or group is None or not row.files:
+            return None
+        try:
+            return group, row.sender, parse_descriptions_untrusted(self._vault.open(row.files, row.id))[0]
+        except (StoreCorrupt, BadWire):
+            return None
 
     def _take_item(self, sender: NodeId, item: GroupItem, now: float) -> None:
         if isinstance(item, Join):
@@ -167,13 +182,18 @@ class Groups(GroupReader):
         self._watch(room, now)
         return room
 
-    def send(self, name: str, text: str, now: float) -> MessageId:
-        """Seal a text once for all members, and post it; durable once `commit` has returned.
+    def send(self, name: str, text: str, now: float, *, files: Sequence[SealedFile] = ()) -> MessageId:
+        """Seal a text, and what is said of files, once for all members, and post it; durable once `commit`
+        has returned.
 
         Raises InputError and StoreFull.
         """
         room, raw = self._mine(name), text.encode()
-        if not 0 < len(raw) <= TEXT_MAX:
+        if len(files) > ATTACHMENTS_MAX:
+            raise InputError(
+                f"a message takes {ATTACHMENTS_MAX} files, not {len(files)}; send several messages"
+            )
+        if not (files or raw) or len(raw) > TEXT_MAX:
             raise InputError(
                 f"the text has {len(raw)} bytes and a message takes 1 to {TEXT_MAX}; shorten or split it"
             )
@@ -196,6 +216,9 @@ class Groups(GroupReader):
             room.keys[state.epoch].secret is None
         )
         content = CONTENT_TEXT_SETTLED if settled else CONTENT_TEXT
+        if files:
+            content |= CONTENT_FILES
+            body = encode_descriptions([file.description for file in files]) + body
         with self._store.atomic():
             message = room.seal(Payload(content, codec, millis, body).encode(), seconds)
             message_id = message_id_of(room.group.id, message)
@@ -211,8 +234,12 @@ class Groups(GroupReader):
             ]
             places = [place for place, _ in others]
             self._store.expect_delivery(room.group.id, message_id, places, created_ms)
+            if files:
+                self.files.attach(message_id, room.group.id, files, places, created_ms)
             item = Sealed(room.group.id, message)
-            aired = self.air.message(message_id, item, {one: place for place, one in others})
+            there = {one: place for place, one in others}
+            aired = self.flood.message(message_id, room.group.id, state.epoch[:EPOCH_SIZE], item, there, now)
+            aired = aired or self.air.message(message_id, item, there)
             self._note_aired()
             for place, one in others:
                 if one not in aired:
@@ -305,18 +332,29 @@ class Groups(GroupReader):
                     room.forget(older)
             told = sorted((state.members | gone) - {own})
             brief = Operations(room.group.id, tuple(one.encode() for one in news))
-            heard = self.air.operations(brief, dict.fromkeys(set(told) - added, 0)) if news else set()
+            known = (set(told) - added) & state.members
+            before = next((one for one in log.epochs() if one not in ids), None)
+            heard = set()
+            if news and before is not None:
+                heard = self.flood.operations(brief, before[:EPOCH_SIZE], known, now)
+            if news and not heard:
+                heard = self.air.operations(
+                    brief, dict.fromkeys((one for one in told if one not in added), 0)
+                )
             if epoch is not None and members and secret is not None:
                 places = [members.index(one) for one in told if one in members]
                 self._store.expect_delivery(room.group.id, epoch, places, self._wall.ms(now))
             for one in told:
-                data = everything if one in added else [operation.encode() for operation in news]
+                new = one in added
+                data = everything if new else [operation.encode() for operation in news]
                 data = [] if one in heard else data
                 if epoch is not None and members and secret is not None and one in members:
                     key, place = Key(epoch[:EPOCH_SIZE], secret), members.index(one)
-                    self.post.write_operations(room.group.id, one, data, now, key, about=epoch, place=place)
+                    self.post.write_operations(
+                        room.group.id, one, data, now, key, introduce=new, about=epoch, place=place
+                    )
                 else:
-                    self.post.write_operations(room.group.id, one, data, now)
+                    self.post.write_operations(room.group.id, one, data, now, introduce=new)
 
     def invite(self, name: str, now: float, *, ttl_s: int, renew: bool = False) -> tuple[str, int]:
         """A link with which anybody can join until it is over, and when that is. There is one at a time:
@@ -359,7 +397,7 @@ class Groups(GroupReader):
                 known = StoredGroup(link.group, name, Standing.INVITED, link.inviter, self._wall.ms(now))
                 self._store.put_group(known)
             self._store.set_meta(ASKED + link.group.hex(), b"\1")
-            self.post.write(link.group, link.inviter, [Join(link.group, link.token)], now)
+            self.post.write(link.group, link.inviter, [Join(link.group, link.token)], now, introduce=True)
         return known.name
 
     def _take_join(self, sender: NodeId, item: Join, now: float) -> None:
@@ -376,7 +414,7 @@ class Groups(GroupReader):
             self._counters["group_joins_refused"] += 1
         elif sender in room.state.members:
             data = [one.encode() for one in room.log.since(())]
-            self.post.write_operations(item.group, sender, data, now)
+            self.post.write_operations(item.group, sender, data, now, introduce=True)
         else:
             try:
                 self._operate(room, Kind.ADD, now, Permissions.MEMBERS, added=(sender,), delay=_GATHER_S)
@@ -392,6 +430,8 @@ class Groups(GroupReader):
         for message_id, places in unwritten:
             self.write_letters(message_id, places, now)
         self.air.expire(now)
+        self.flood.expire(now)
+        self.files.expire(now, self._wall.ms(now))
         for group_id in [one for one, due in self._owed.items() if due <= now]:
             try:
                 self._tell(self._rooms[group_id], now)

@@ -3,6 +3,7 @@
 
 from nexus_node.base.ids import NodeId
 from nexus_node.base.limits import PUBLICATIONS_MAX
+from nexus_node.engine.neighbour import NARROW_BPS
 from nexus_node.engine.peers import Attachment
 from nexus_node.engine.pub_neighbours import FRAME, PubNeighbour, PubNeighbours, Told
 from nexus_node.engine.publications import Known, Publications
@@ -12,8 +13,6 @@ from nexus_node.proto.pubsub import topics_of
 from nexus_node.wire.packet import HEADER_SIZE, Context
 from nexus_node.wire.pub import ALL, HINT_SIZE, HINTS_MAX, Mode, Subscription, Topic
 
-_NARROW_BPS = 10_000
-"""Below this nothing goes that was not asked for, but for hints (N5)."""
 _DIGEST_S = 60.0
 _HINT_TRIES, _HINT_AGAIN_S = 6, 30.0
 """How often a hint goes that is not answered, and after how long first."""
@@ -83,11 +82,7 @@ class Notices:
 
     def _cheaper_whole(self, link: Attachment, neighbour: PubNeighbour, known: Known, mode: Mode) -> bool:
         """Whether pushing costs less air than a hint, and the question and answer that may follow it."""
-        if (
-            mode is not Mode.PUSH
-            or link.profile.bps < _NARROW_BPS
-            or neighbour.told.get(known.id[:HINT_SIZE])
-        ):
+        if mode is not Mode.PUSH or link.profile.bps < NARROW_BPS or neighbour.told.get(known.id[:HINT_SIZE]):
             return False
         hint, whole = FRAME + HINT_SIZE, FRAME + known.size
         return whole <= hint + neighbour.worth * (hint + whole)

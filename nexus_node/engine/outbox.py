@@ -78,9 +78,12 @@ class Outbox:
             row.part_of = row.id
         return self._queue(row, files, now)
 
-    def queue_letter(self, to: NodeId, items: bytes, now: float) -> MessageId:
-        """Queue a letter about a group. Raises StoreFull."""
+    def queue_letter(self, to: NodeId, items: bytes, now: float, introduce: bool) -> MessageId:
+        """Queue a letter about a group. Members know our key from its operations, unless we are to
+        `introduce` ourselves. Raises StoreFull."""
         who = self._store.correspondent(to) or Correspondent(to, address_of(to))
+        if not introduce:
+            who = replace(who, knows_us=True)
         composed = self._composer.seal_group(who, items, self._sent_ms(now))
         return self._queue(self._row(to, composed, items, now), (), now).id
 

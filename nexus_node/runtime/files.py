@@ -13,6 +13,7 @@ import trio
 from nexus_node.base.errors import BadWire, InputError, StoreCorrupt
 from nexus_node.base.ids import ObjectId
 from nexus_node.base.limits import ATTACHMENT_MAX, ATTACHMENTS_MAX, MIB, OBJECT_MAX
+from nexus_node.base.states import State
 from nexus_node.crypto.address import address_of
 from nexus_node.crypto.filestream import KEY_SIZE, open_file
 from nexus_node.engine.attach import SealedFile, preview_room, seal_attachment
@@ -58,7 +59,11 @@ async def send_files(node: Node, args: Json) -> Json:
     if len(paths) > ATTACHMENTS_MAX:
         raise InputError(f"a message takes {ATTACHMENTS_MAX} files, not {len(paths)}; send several messages")
     if node.core.groups.named(to) is not None:
-        raise InputError(f"files go to contacts, not yet to groups; send {to!r} the text without them")
+        files = [await _seal(node, Path(path), min_bandwidth, 0) for path in paths]
+        message_id = node.core.groups.send(to, text, node.now(), files=files)
+        node.core.commit()
+        node.pump.after()
+        return {"id": message_id.hex(), "state": State.QUEUED.value}
     contact = node.core.contacts.get(to)  # before the files are read
     room = preview_room(node.core.delivery.ways_to(contact.node_id)) // len(paths)
     files = [await _seal(node, Path(path), min_bandwidth, room) for path in paths]

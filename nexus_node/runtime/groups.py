@@ -5,10 +5,12 @@ from collections.abc import AsyncGenerator, Callable
 from nexus_node.base.ids import MessageId, NodeId
 from nexus_node.base.states import State
 from nexus_node.crypto.address import address_of
+from nexus_node.engine.group_files import about_of
 from nexus_node.engine.group_room import Room
 from nexus_node.ports.groups import SentMessage
 from nexus_node.runtime.arguments import SECONDS_MAX, Json, UsageError, amount, argument
 from nexus_node.runtime.node import Node
+from nexus_node.wire.description import Description
 from nexus_node.wire.group import Permissions
 
 _LINK_S = 7 * 24 * 3600
@@ -130,8 +132,12 @@ def sent(node: Node, message: SentMessage) -> Json:
     ]
     there = sum(reached.rank >= State.DELIVERED.rank for _, reached, _ in deliveries)
     text = core.text_of(message)
+    files = [_sent_file(node, message, one, len(deliveries)) for one in core.groups.files.of(message.id)]
     size = len(text.encode())
     why = None if state.final else f"{there} of {len(deliveries)} members have it"
+    if there == len(deliveries) and not state.final:
+        late = min(files, key=lambda one: int(one["members"]))
+        why = f"{late['members']} of {len(deliveries)} members have {late['name']}, the others fetch it"
     return {
         "id": message.id.hex(),
         "to": room.group.name if room is not None else message.group.hex(),
@@ -141,9 +147,24 @@ def sent(node: Node, message: SentMessage) -> Json:
         "held": None,
         "created_ms": message.created_ms,
         "text": text,
-        "files": [],
-        "bytes_done": size * there // max(1, len(deliveries)),
-        "bytes_total": size,
+        "files": files,
+        "bytes_done": size * there // max(1, len(deliveries)) + sum(one["bytes_done"] for one in files),
+        "bytes_total": size + sum(one["size"] for one in files),
+    }
+
+
+def _sent_file(node: Node, message: SentMessage, file: Description, members: int) -> Json:
+    """A file of a message to a group: how many members have it."""
+    deliveries = node.core.store.deliveries(about_of(message.id, file.object))
+    there = sum(state.rank >= State.DELIVERED.rank for _, state, _ in deliveries)
+    return {
+        "name": str(file.name),
+        "size": file.size,
+        "object": file.object.hex(),
+        "state": (State.DELIVERED if there == members else State.QUEUED).value,
+        "held": None,
+        "members": there,
+        "bytes_done": file.size * there // max(1, members),
     }
 
 

@@ -106,6 +106,10 @@ def send(node: Node, args: Json) -> Json:
     min_bandwidth = amount(args, "min_bandwidth", BANDWIDTH_MAX) or 0
     to, text = argument(args, "to", str), argument(args, "text", str)
     if node.core.groups.named(to) is not None:
+        if min_bandwidth:
+            raise InputError(
+                f"a text to the group {to!r} goes at once; leave the bandwidth out, or add a file"
+            )
         return send_to_group(node, to, text)
     row = node.core.send(to, text, min_bandwidth=min_bandwidth, now=node.now())
     return {"id": row.id.hex(), "state": row.state.value}

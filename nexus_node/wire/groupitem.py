@@ -4,9 +4,11 @@ from dataclasses import dataclass, field
 from struct import Struct
 
 from nexus_node.base.errors import BadWire
+from nexus_node.base.ids import OBJECT_ID_SIZE, MessageId
 from nexus_node.base.limits import KIB
 from nexus_node.crypto.groupkey import SECRET_SIZE
 from nexus_node.wire.group import ID_SIZE, GroupId, OperationId
+from nexus_node.wire.routing import PREFIX_SIZE
 
 EPOCH_SIZE = 8
 """Of the id of the operation that began an epoch: how a letter names it."""
@@ -74,8 +76,20 @@ class Join:
         return self.group + self.token
 
 
-GroupItem = Operations | Key | Sealed | Ask | Join
-_KINDS: dict[type[GroupItem], int] = {Operations: 1, Key: 2, Sealed: 3, Ask: 4, Join: 5}
+@dataclass(frozen=True, slots=True)
+class HaveFile:
+    """Kind 6. "All of the file with that prefix is here, which a message of yours has described." """
+
+    group: GroupId
+    message: MessageId
+    prefix: bytes
+
+    def encode(self) -> bytes:
+        return self.group + self.message + self.prefix
+
+
+GroupItem = Operations | Key | Sealed | Ask | Join | HaveFile
+_KINDS: dict[type[GroupItem], int] = {Operations: 1, Key: 2, Sealed: 3, Ask: 4, Join: 5, HaveFile: 6}
 
 
 def encode_group_items(items: list[GroupItem]) -> bytes:
@@ -126,6 +140,10 @@ def _parse(kind: int, body: bytes) -> GroupItem | None:
         if len(rest) != TOKEN_SIZE:
             raise BadWire("bad_group_items")
         return Join(group, rest)
+    if kind == _KINDS[HaveFile]:
+        if len(rest) != OBJECT_ID_SIZE + PREFIX_SIZE:
+            raise BadWire("bad_group_items")
+        return HaveFile(group, MessageId(rest[:OBJECT_ID_SIZE]), rest[OBJECT_ID_SIZE:])
     heads_end = 1 + ID_SIZE * rest[0] if rest else 1
     if not rest or len(rest) < heads_end or (len(rest) - heads_end) % EPOCH_SIZE:
         raise BadWire("bad_group_items")

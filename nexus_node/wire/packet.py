@@ -70,8 +70,15 @@ class Context(IntEnum):
     """Prefixes of 8 bytes each: who has these messages?"""
     GROUP_HAVE = 29
     """proof 16 | prefixes: I have these (docs/protocol/group.md)."""
+    GROUP_FAR = 30
+    """As GROUP, and members that hear it pass it on."""
+    GROUP_CHECK_FAR = 31
+    GROUP_HAVE_FAR = 32
+    """These two: see `nexus_node.wire.groupfar`."""
+    GROUP_WANT = 33
+    """Prefixes of 8 bytes each: please broadcast these messages of a group once more."""
 
-    WITHDRAWN = 30
+    WITHDRAWN = 34
     """As DELIVERED: files of these prefixes will not be sent, with proof (docs/protocol/transfer.md)."""
 
     RECORD = 40

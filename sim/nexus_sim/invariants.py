@@ -68,7 +68,10 @@ def explain(message: Sent, sender: Node | None) -> str:
         return "expired"
     if sender is None:
         return "its sender is off"
-    row = sender.core.store.outgoing(bytes.fromhex(message.id))  # type: ignore[arg-type]
+    message_id, _, member = message.id.partition(" ")
+    if member:
+        return "its sender has not heard that the member has it"
+    row = sender.core.store.outgoing(bytes.fromhex(message_id))  # type: ignore[arg-type]
     if row is None:
         return ""
     facts = sender.core.store.facts(row.id)

@@ -48,15 +48,22 @@ class Player:
     """One run of a scenario, inside `virtual_run`."""
 
     def __init__(
-        self, scenario: Scenario, seed: int, *, heard: Callable[[OnAir, dict[int, str]], None] | None = None
+        self,
+        scenario: Scenario,
+        seed: int,
+        *,
+        heard: Callable[[OnAir, dict[int, str]], None] | None = None,
+        beside: Callable[["Player"], Awaitable[None]] | None = None,
     ) -> None:
-        """`heard` is told of each packet on the air, with the names of its numbers. Raises ConfigError."""
+        """`heard` is told of each packet on the air, with the names of its numbers; `beside` is a task that
+        acts in the run as well. Raises ConfigError."""
         self.seed = seed
         self.record = Record()
         self.places = places_of(scenario, self._dice("places"))
         self.scenario = resolved(scenario, self.places)
         self._matrix = self._read_matrix()
-        self._traffic = Traffic(scenario.duration_s)
+        self.traffic = Traffic(scenario.duration_s)
+        self._beside = beside
         self._heard = heard
         self._channel: Channel | None = None
         self._air: Air | None = None
@@ -87,6 +94,8 @@ class Player:
                 nursery.start_soon(self._start_nodes)
                 for task in self._tasks():
                     nursery.start_soon(task)
+                if self._beside is not None:
+                    nursery.start_soon(self._beside, self)
                 await trio.sleep_until(begin + self.scenario.duration_s)
                 outcome = self._outcome(trio.current_time() - begin)
                 nursery.cancel_scope.cancel()
@@ -332,18 +341,18 @@ class Player:
     def _pulled(self, number: int, frame: bytes) -> None:
         node = self.world.nodes[self._names[number]].running
         if node is not None:
-            self._traffic.pulled(number, frame, node.core.latest)
+            self.traffic.pulled(number, frame, node.core.latest)
 
     def _on_air(self, packet: OnAir) -> None:
         check_air(packet.frame, self.record, packet.end)
-        self._traffic.heard(packet)
+        self.traffic.heard(packet)
         if self._heard is not None:
             self._heard(packet, self._names)
 
     # --- what came of it ------------------------------------------------------------------------
     def _outcome(self, virtual_s: float) -> Outcome:
         nodes, record = self.world.nodes, self.record
-        outcome = Outcome(self.scenario, self.seed, self.places, virtual_s, record, self._traffic)
+        outcome = Outcome(self.scenario, self.seed, self.places, virtual_s, record, self.traffic)
         if self._air is not None and self._channel is not None and self._links is not None:
             self._look_at_air(outcome, self._air, self._channel, self._links)
         outcome.wire_bytes, outcome.wires = self._joins.bytes, list(self._joins.met)

@@ -47,6 +47,8 @@ class Record:
     """The latest texts that have not arrived, of those long enough not to occur by chance."""
     photos: dict[str, Sent] = field(default_factory=dict)
     """Messages by the objects of their photos."""
+    of_groups: dict[str, list[Sent]] = field(default_factory=dict)
+    """Messages to groups, by their ids: one for each member, with an id of its own here."""
     _expected: Sent | None = None
 
     def expect(self, sender: str, recipient: str, text: str, now: float, min_bandwidth: int) -> None:
@@ -67,10 +69,21 @@ class Record:
                     del self.under_way[next(iter(self.under_way))]
             self._expected = None
 
+    def accepted_for(
+        self, message_id: str, sender: str, recipients: list[str], text: str, now: float
+    ) -> None:
+        """A sender's node has accepted a text to a group under that id."""
+        self.of_groups[message_id] = []
+        for one in recipients:
+            self.expect(sender, one, text, now, 0)
+            self.accepted(_id_at(message_id, one))
+            self.of_groups[message_id].append(self.messages[_id_at(message_id, one)])
+
     def told(self, name: str, event: Event, now: float) -> None:
         """An event of a node."""
         if event.event == "message_received":
-            message = self.messages.get(str(event.fields["id"]))
+            name_of = str(event.fields["id"])
+            message = self.messages.get(_id_at(name_of, name) if name_of in self.of_groups else name_of)
             if message is None or message.recipient != name:
                 self.breaches.append(f"{name} was shown a message that nobody sent to it, at {now:.3f} s")
                 return
@@ -83,7 +96,10 @@ class Record:
         elif event.event == "file_received" and str(event.fields["object"]) in self.photos:
             self.photos[str(event.fields["object"])].photo_s = now
         elif event.event == "message_state":
-            self._state(name, str(event.fields["id"]), State(str(event.fields["state"])), now)
+            message_id, state = str(event.fields["id"]), State(str(event.fields["state"]))
+            for one in self.of_groups.get(message_id, ()):
+                self._state(name, one.id, state, now)
+            self._state(name, message_id, state, now)
         elif event.event == "message_refused":
             self.refusals[str(event.fields["why"]).partition(";")[0]] += 1
 
@@ -101,3 +117,7 @@ class Record:
             self.breaches.append(
                 f"message {message_id} is called {state.value} before it has arrived, at {now:.3f} s"
             )
+
+
+def _id_at(message_id: str, recipient: str) -> str:
+    return f"{message_id} {recipient}"

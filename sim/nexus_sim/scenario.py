@@ -118,6 +118,8 @@ class Texts:
     """Instead: one of each sender whenever it is switched on."""
     to_all: bool = False
     """Each text goes to every recipient, as messages of their own."""
+    group: bool = False
+    """Each text goes to a group of all senders and recipients, who have met before the run."""
     size: tuple[int, int] = (20, 160)
     senders: tuple[str, ...] = ()
     recipients: tuple[str, ...] = ()

@@ -140,6 +140,7 @@ LISTS: Mapping[str, tuple[str, type, Mapping[str, Rule]]] = {
             "per_hour": number(0, 1e6, "texts"),
             "at_start": flag(),
             "to_all": flag(),
+            "group": flag(),
             "size": _pair(1, TEXT_MAX, "whole bytes", int),
             "senders": _NAMES,
             "recipients": _NAMES,
@@ -315,6 +316,9 @@ def _check_sense(scenario: Scenario) -> None:
     for partition in scenario.partitions:
         if partition.from_s >= partition.to_s:
             raise ConfigError("from_s in [[partition]] is not before to_s")
+    for texts in scenario.texts:
+        if texts.group and (texts.to_all or texts.circle or texts.photo != (0, 0) or texts.min_bandwidth):
+            raise ConfigError("group in [[texts]] goes without to_all, circle, photo and min_bandwidth")
     for wire in scenario.wires:
         if wire.every_s and wire.every_s < wire.up[-1][1]:
             raise ConfigError("every_s in [[wire]] is before the last time in up; make it longer")

@@ -20,6 +20,8 @@ KINDS = {
     "announce": "announces: paths to everybody",
     "path_request": "requests for a path",
     "message": "messages",
+    "group": "messages and operations of groups, for all around",
+    "group_receipt": "who has a message of a group",
     "receipt": "receipts, on their way back to the sender",
     "ack": "acknowledgements from hop to hop",
     "custody": "custody and what carriers tell each other",
@@ -46,6 +48,13 @@ _CONTEXTS: dict[int, str] = {
     Context.TAKE: "custody",
     Context.RECONCILE: "custody",
     Context.ACQUAINTANCE: "custody",
+    Context.GROUP: "group",
+    Context.GROUP_FAR: "group",
+    Context.GROUP_CHECK: "group_receipt",
+    Context.GROUP_CHECK_FAR: "group_receipt",
+    Context.GROUP_HAVE: "group_receipt",
+    Context.GROUP_HAVE_FAR: "group_receipt",
+    Context.GROUP_WANT: "group_receipt",
 }
 _ITEMS: dict[int, str] = {
     ItemKind.FRAGMENT_ACK: "ack",
@@ -71,6 +80,8 @@ class Traffic:
         """Seconds, by the number of the time step in which a packet ended, and kind."""
         self.frames: Counter[str] = Counter()
         """How many held something of each kind."""
+        self.sizes: Counter[str] = Counter()
+        """Bytes of the items of each kind, each time that they were on the air."""
         self.losses: Counter[tuple[int, Fate]] = Counter()
         """Packets in reach that were not received, by receiver and reason."""
         self._given: dict[int, tuple[bytes, Sequence[Item]]] = {}
@@ -87,6 +98,7 @@ class Traffic:
         step = min(int(packet.end / self.step_s), STEPS - 1)
         for kind, size in shares:
             self.airtime[packet.sender, kind] += each * size
+            self.sizes[kind] += size
             self.over_time[step, kind] += each * size
         for kind in {kind for kind, _ in shares}:
             self.frames[kind] += 1

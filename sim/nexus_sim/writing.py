@@ -8,6 +8,8 @@ import trio
 
 from nexus_node.crypto.filestream import KEY_SIZE
 from nexus_node.engine.attach import seal_attachment
+from nexus_sim.clock import EPOCH_S, SeededRng
+from nexus_sim.company import Company
 from nexus_sim.record import Record
 from nexus_sim.scenario import Scenario
 from nexus_sim.world import SimNode, World
@@ -33,6 +35,13 @@ class Writer:
         self._begin = begin
         self._dice = dice
         self._end_s = scenario.duration_s - scenario.settle_s
+        self._companies: dict[int, Company] = {}
+        for number, texts in enumerate(scenario.texts):
+            if texts.group:
+                names = dict.fromkeys((*(texts.senders or world.nodes), *(texts.recipients or world.nodes)))
+                members = [world.nodes[one].identity for one in names]
+                rng = SeededRng(dice(f"group {number}").getrandbits(64))
+                self._companies[number] = Company(f"group {number}", members, rng, time=int(EPOCH_S))
         self._circles: dict[tuple[int, str], list[str]] = {}
 
     async def now_and_then(self, number: int) -> None:
@@ -51,6 +60,9 @@ class Writer:
 
     def started(self, name: str) -> None:
         """A node has been switched on: what it writes then."""
+        node = self._world.nodes[name].node
+        for company in self._companies.values():
+            company.join(node.core, node.now())
         now_s = trio.current_time() - self._begin
         for number, texts in enumerate(self._scenario.texts):
             due = texts.at_start and texts.start_s <= now_s < min(texts.end_s, self._end_s)
@@ -63,6 +75,13 @@ class Writer:
         others = self._circle(number, name)
         letters = "".join(dice.choices(_LETTERS, k=dice.randint(*texts.size)))
         if not others or sender.running is None:
+            return
+        if texts.group:
+            node = sender.node
+            message_id = node.core.groups.send(self._companies[number].name, letters, node.now()).hex()
+            self._record.accepted_for(message_id, name, others, letters, trio.current_time())
+            node.core.commit()
+            node.pump.after()
             return
         for one in others if texts.to_all else [dice.choice(others)]:
             if texts.photo != (0, 0):

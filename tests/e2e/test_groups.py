@@ -153,6 +153,32 @@ def test_n11_the_verbs_of_a_person(tmp_path: Path) -> None:
         assert nexus(anna.home, "group", "show", "nobody").code == 1
 
 
+def test_n13_a_photo_to_a_group_comes_to_members_beyond_others(tmp_path: Path) -> None:
+    with mesh(tmp_path, ["anna", "ben", "carl"], [("anna", "ben"), ("ben", "carl")]) as nodes:
+        anna, ben, carl = nodes["anna"], nodes["ben"], nodes["carl"]
+        start([anna, ben, carl])
+        for node in nodes.values():
+            for other in nodes.values():
+                if other is not node:
+                    node.request("contact.add", name=other.name, uri=other.uri)
+        anna.request("group.create", name="friends")
+        for name in ("ben", "carl"):
+            anna.request("group.add", name="friends", contact=name)
+        agree([anna, ben, carl], ["anna", "ben", "carl"])
+        photo = tmp_path / "photo.jpg"
+        photo.write_bytes(bytes(range(256)) * 2000)
+        sent = ask(anna.home, "send", "friends", "look", "--file", str(photo), "--wait", "delivered")[0]
+        assert sent["state"] == "delivered"
+        for node in (ben, carl):
+            (file,) = node.inbox()[0]["attachments"]
+            assert (file["name"], file["state"]) == ("photo.jpg", "complete")
+            assert Path(file["path"]).read_bytes() == photo.read_bytes()
+        (file,) = anna.outbox()[0]["files"]
+        assert (file["members"], file["bytes_done"], file["state"]) == (2, 512_000, "delivered")
+        refused = nexus(anna.home, "send", "friends", "slowly", "--min-bandwidth", "5")
+        assert refused.code == 1 and "goes at once" in refused.err
+
+
 def test_n11_100_members_stay_small_and_quick(tmp_path: Path) -> None:
     """`group add` answers within 0.3 s; what the creator keeps of the group has less than 100 KB."""
     with RunningNode(tmp_path / "anna", []) as anna:

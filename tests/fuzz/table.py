@@ -70,10 +70,18 @@ from nexus_node.wire.frames import (
     sealed_header,
 )
 from nexus_node.wire.group import Kind, Operation, Permissions, author_tag, parse_operation_untrusted
+from nexus_node.wire.groupfar import (
+    FarCheck,
+    FarHave,
+    encode_far_haves,
+    parse_far_check_untrusted,
+    parse_far_haves_untrusted,
+)
 from nexus_node.wire.groupitem import (
     Ask as GroupAsk,
 )
 from nexus_node.wire.groupitem import (
+    HaveFile,
     Join,
     Key,
     Operations,
@@ -442,6 +450,7 @@ _group_items = st.lists(
         st.builds(Sealed, _sixteen, _data),
         st.builds(GroupAsk, _sixteen, _ids, st.lists(_prefix, max_size=3).map(tuple)),
         st.builds(Join, _sixteen, _sixteen),
+        st.builds(HaveFile, _sixteen, _hash32, _prefix),
     ),
     min_size=1,
     max_size=4,
@@ -743,6 +752,30 @@ TABLE: dict[str, Target] = {
         parse_group_items_untrusted,
         _group_items.map(encode_group_items),
         lambda items: encode_group_items(items) if items else b"\x80",
+    ),
+    "nexus_node.wire.groupfar.parse_far_check_untrusted": Target(
+        parse_far_check_untrusted,
+        st.builds(
+            lambda *fields: FarCheck(*fields).encode(),
+            st.integers(0, 255),
+            _prefix,
+            st.frozensets(st.integers(0, 127)),
+            st.lists(_prefix, min_size=1, max_size=16).map(tuple),
+        ),
+        FarCheck.encode,
+    ),
+    "nexus_node.wire.groupfar.parse_far_haves_untrusted": Target(
+        parse_far_haves_untrusted,
+        st.builds(
+            encode_far_haves,
+            st.binary(min_size=4, max_size=4),
+            st.lists(
+                st.builds(FarHave, st.integers(0, 255), st.integers(0, 65535), _prefix),
+                min_size=1,
+                max_size=9,
+            ),
+        ),
+        lambda found: encode_far_haves(*found),
     ),
     "nexus_node.wire.groupuri.parse_group_uri_untrusted": Target(
         _parse_group_link, _group_links, lambda value: make_group_uri(GroupUri(*value)).encode()

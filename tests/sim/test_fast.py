@@ -286,7 +286,9 @@ def test_what_the_model_lacks_is_said() -> None:
     assert radio is not None
     with pytest.raises(ConfigError, match=r"no shadowing_db in \[radio\]; take it out, or use nexus-sim run"):
         Model(replace(scenario, radio=replace(radio, shadowing_db=3.0)), 0)
-    with pytest.raises(ConfigError, match=r"no at_start, to_all or circle in \[\[texts\]\]; take it out"):
+    with pytest.raises(
+        ConfigError, match=r"no at_start, to_all, group or circle in \[\[texts\]\]; take it out"
+    ):
         Model(replace(scenario, texts=(replace(scenario.texts[0], circle=3),)), 0)
     with pytest.raises(ConfigError, match=r"needs a \[radio\]"):
         Model(replace(scenario, radio=None), 0)

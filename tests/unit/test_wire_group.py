@@ -18,10 +18,18 @@ from nexus_node.crypto.groupkey import (
 )
 from nexus_node.crypto.identity import Identity
 from nexus_node.engine.group_air import have_proof
+from nexus_node.engine.group_flood import far_proof
 from nexus_node.proto.group import GroupLog
 from nexus_node.wire.group import Kind, Operation, parse_operation_untrusted
+from nexus_node.wire.groupfar import (
+    FarCheck,
+    encode_far_haves,
+    parse_far_check_untrusted,
+    parse_far_haves_untrusted,
+)
 from nexus_node.wire.groupitem import (
     Ask,
+    HaveFile,
     Join,
     Key,
     Operations,
@@ -129,6 +137,7 @@ def test_n11_letters(vector: Vector) -> None:
         Operations(group, (raw(vector, "operation"),)),
         Ask(group, (raw(vector, "head"),), (raw(vector, "asked"),)),
         Sealed(group, raw(vector, "message")),
+        HaveFile(group, raw(vector, "described"), raw(vector, "file")),
         Join(group, raw(vector, "token")),
     ]
     assert parse_group_items_untrusted(encode_group_items(items)) == items
@@ -150,6 +159,30 @@ def test_n11_on_the_air(vector: Vector) -> None:
         for me, other in ((asker, answerer.node_id), (answerer, asker.node_id))
     }
     assert proofs == {have.data[:16]} and have.data[16:] == prefixes
+
+
+@vectors("group-far")
+def test_n11_over_several_hops(vector: Vector) -> None:
+    asker = Identity.from_seed(raw(vector, "asker_seed"))
+    answerer = Identity.from_seed(raw(vector, "answerer_seed"))
+    item = Sealed(raw(vector, "group"), raw(vector, "message"))
+    passed = Packet(Context.GROUP_FAR, encode_group_items([item]), hops=16)
+    assert passed.encode() == raw(vector, "passed")
+    prefixes = tuple(bytes.fromhex(one) for one in vector["prefixes"])
+    check = FarCheck(vector["round"], raw(vector, "epoch"), frozenset(vector["asked"]), prefixes)
+    packet = parse_packet_untrusted(raw(vector, "check"))
+    assert packet.context == Context.GROUP_CHECK_FAR and parse_far_check_untrusted(packet.data) == check
+    assert packet.data == check.encode()
+    packet = parse_packet_untrusted(raw(vector, "have"))
+    check_id, (have,) = parse_far_haves_untrusted(packet.data)
+    assert packet.context == Context.GROUP_HAVE_FAR and check_id == check.id
+    assert (have.place, have.bits) == (vector["place"], vector["bits"])
+    proofs = {
+        far_proof(SharedSecrets(me), other, answerer.address, check.id, have.bits)
+        for me, other in ((asker, answerer.node_id), (answerer, asker.node_id))
+    }
+    assert proofs == {have.proof} and encode_far_haves(check.id, [have]) == packet.data
+    assert Packet(Context.GROUP_WANT, prefixes[0]).encode() == raw(vector, "want")
 
 
 @vectors("group-link")

@@ -400,6 +400,8 @@ def items() -> list[Vector]:
         bytes((kind,)) + struct.pack("<H", len(one)) + one
         for kind, one in ((2, key), (1, operations_), (99, b"later"), (4, ask), (3, sealed))
     )
+    have_file = group + bytes(range(32)) + bytes(8)
+    body += b"\x06" + struct.pack("<H", len(have_file)) + have_file
     return [
         {
             "id": "group-items-1",
@@ -411,6 +413,8 @@ def items() -> list[Vector]:
             "asked": bytes(8),
             "message": b"a message",
             "token": bytes(range(16, 32)),
+            "described": bytes(range(32)),
+            "file": bytes(8),
             "items": body + b"\x85" + join,
         }
     ]
@@ -432,6 +436,36 @@ def on_the_air() -> list[Vector]:
             "broadcast": packet(27, b"\x83" + group + b"a message"),
             "check": packet(28, prefixes),
             "have": packet(29, proof + prefixes),
+        }
+    ]
+
+
+def over_hops() -> list[Vector]:
+    """Alice writes, members pass it on; she asks those at places 1 and 9 of two messages; Bob, at place 1,
+    has the second of them, and asks the neighbour for the first."""
+    group, prefixes = bytes(range(16)), [blake2b(b"1", 8), blake2b(b"2", 8)]
+    check = b"\x01" + bytes(range(8)) + b"\x02" + struct.pack("<H", 1 << 1 | 1 << 9) + b"".join(prefixes)
+    check_id = blake2b(check, 4, person=b"nexus grp check")
+    bits = struct.pack("<H", 2)
+    shared = x25519(ALICE.secret, BOB.agreement)
+    proof = blake2b(BOB.address + check_id + bits, 8, key=shared, person=b"nexus grp far")
+    return [
+        {
+            "id": "group-far-1",
+            "group": group,
+            "message": b"a message",
+            "asker_seed": ALICE.seed,
+            "answerer_seed": BOB.seed,
+            "round": 1,
+            "epoch": bytes(range(8)),
+            "asked": [1, 9],
+            "prefixes": prefixes,
+            "place": 1,
+            "bits": 2,
+            "passed": packet(30, b"\x83" + group + b"a message", hops=16),
+            "check": packet(31, check, hops=16),
+            "have": packet(32, check_id + b"\x01" + bits + proof),
+            "want": packet(33, prefixes[0]),
         }
     ]
 
@@ -492,7 +526,7 @@ def bad() -> list[Vector]:
 
 
 def group_vectors() -> list[Vector]:
-    return [*operations(), *folds(), *messages(), *items(), *on_the_air(), *link(), *bad()]
+    return [*operations(), *folds(), *messages(), *items(), *on_the_air(), *over_hops(), *link(), *bad()]
 
 
 def main(directory: Path) -> None:

@@ -36,7 +36,7 @@ from make_vectors import (
 
 CHUNK, FAN_OUT, SEGMENT = 4096, 128, 65536
 FILE = 3
-OFFER, ASK, CHUNKS, WITHDRAWN = 24, 25, 26, 30
+OFFER, ASK, CHUNKS, WITHDRAWN = 24, 25, 26, 34
 KEY = bytes(range(0x60, 0x80))
 Runs = list[tuple[int, int]]
 

@@ -256,8 +256,8 @@ def modem_of(scenario: Scenario) -> tuple[Modem, Radio]:
         "[mobility]": scenario.mobility,
         "[[outage]]": scenario.outages,
         "[[battery]]": scenario.batteries,
-        "at_start, to_all or circle in [[texts]]": any(
-            one.at_start or one.to_all or one.circle for one in scenario.texts
+        "at_start, to_all, group or circle in [[texts]]": any(
+            one.at_start or one.to_all or one.group or one.circle for one in scenario.texts
         ),
         "[[partition]]": scenario.partitions,
     }
