@@ -67,8 +67,8 @@ def echo(peer_python, tmp_path) -> Iterator:
 
 
 async def exchange(driver, sizes: list[int], *, tries: int = 1) -> int:
-    """Send packets of these sizes, one at a time; how many came back exact. Nothing else may come, or more often
-    than it was sent. `tries` is how often one is sent whose answer does not come in time."""
+    """Send packets of these sizes, one at a time; how many came back exact. Nothing else may come, or more
+    often than it was sent. `tries` is how often one is sent whose answer does not come in time."""
     port, dice, exact = ProbePort(), random.Random(1), 0
     async with running(driver, port):
         with trio.fail_after(15):
