@@ -10,8 +10,12 @@ import pytest
 from nexus_node.base.limits import HEARD_MAX
 from nexus_node.crypto.identity import Identity
 from nexus_node.engine.medium import LINKS_WANTED
+from nexus_node.engine.neighbour import REQUEST_ITEM
 from nexus_node.ports.driver import LinkProfile
+from nexus_node.wire.announce import parse_announce_untrusted
 from nexus_node.wire.frames import Hello, SealedFrame, parse_frame_untrusted
+from nexus_node.wire.packet import Context, Packet
+from nexus_node.wire.routing import parse_path_request_untrusted
 
 from .world import Air, Host, introduce
 
@@ -117,6 +121,56 @@ def test_n4_an_announce_is_sent_once_for_all_neighbours() -> None:
     announces = sum(1 for at, who, frame in air.sent if who == 0 and at > FOUND_S and frame[0] & 0x08)
     # Each half hour its own, and those of four others; some share a frame.
     assert announces <= 12 * 5 + 5
+
+
+def told_by(host: Host, about: bytes) -> list[tuple[int, bytes]]:
+    """What follows of announces of a node that neighbours pass on to this host: sequence, and who told."""
+    heard, take = [], host.core.router.take
+
+    def note(peer: bytes, packet: Packet, now: float) -> bool:
+        if packet.context == Context.ANNOUNCE:
+            announce = parse_announce_untrusted(packet.data)[1]
+            if announce.node_id == about != peer:
+                heard.append((announce.sequence, peer))
+        return take(peer, packet, now)
+
+    host.core.router.take = note
+    return heard
+
+
+def test_n5_of_many_who_could_tell_of_a_node_three_do_and_later_two() -> None:
+    """Eight hear the hub and the listener, which do not hear each other."""
+    air = air_of(10, deaf=[(0, 9)])
+    heard = told_by(air.hosts[9], air.hosts[0].identity.node_id)
+    air.run(0.0, FOUND_S + 12 * 3600)
+    told = {sequence: len({peer for at, peer in heard if at == sequence}) for sequence, _ in heard}
+    assert len(told) >= 8, "the listener hears of it all the time"
+    assert max(told.values()) <= 3
+    assert max(list(told.values())[2:]) <= 2, "who only tells that it is newer has told of it before"
+
+
+def test_n5_questions_for_paths_take_a_small_share_of_the_air() -> None:
+    """A node that looks for hundreds of strangers for hours: at most a quarter of its gossip, each in its turn."""
+    air = air_of(4)
+    asker, listener = air.hosts[:2]
+    now = air.run(0.0, FOUND_S)
+    asked, take = Counter[bytes](), listener.core.router.take
+
+    def note(peer: bytes, packet: Packet, now: float) -> bool:
+        if packet.context == Context.PATH_REQUEST and peer == asker.identity.node_id:
+            asked[parse_path_request_untrusted(packet.data).destination] += 1
+        return take(peer, packet, now)
+
+    listener.core.router.take = note
+    strangers = [Identity.from_seed(number.to_bytes(32, "big")).address for number in range(1000, 1200)]
+    for address in strangers:
+        asker.core.router.want(address, now)
+    hours = 3
+    since, rate = now, LORA.bps * 0.02 / 4
+    now = air.run(now, now + hours * 3600)
+    bits = 8 * REQUEST_ITEM * sum(asked.values())
+    assert set(asked) >= set(strangers), "all get their turn"
+    assert bits <= rate * (now - since + 300)
 
 
 def test_n3_a_node_that_starts_anew_is_found_again(tmp_path) -> None:
