@@ -124,6 +124,8 @@ class Mailbox:
         """Flights that fit one frame and are to go now."""
         self._transfers: deque[Flight] = deque()
         """Flights with fragments to go now."""
+        self._unanswered = 0
+        """Bytes that have gone out and have no receipt."""
         self._transferring = 0
         """Flights in fragments, gone or not: the far end keeps room for a bounded number."""
         self._large: deque[Outgoing] = deque()
@@ -269,9 +271,11 @@ class Mailbox:
         self.way.link.unacknowledged += size
         flight.unacknowledged += size
         flight.went = now
-        self._await(flight, now)
         first = whole and not flight.sent
-        flight.sent = flight.sent or whole
+        if first:
+            flight.sent = True
+            self._unanswered += len(flight.packet)
+        self._await(flight, now)
         return first
 
     def _await(self, flight: Flight, now: float) -> None:
@@ -280,8 +284,8 @@ class Mailbox:
         crossed = transfer is None or transfer.finished or not link.acknowledges
         if crossed and not self.way.direct:  # several links, of which any may lose it
             far = (_FAR_PATIENCE_S + 4 * self.way.latency_s) * 2.0 ** min(flight.tries + flight.rounds, 10)
-            drain = 16 * len(flight.packet) / link.profile.bps
-            patience = min(far, _PATIENCE_MAX_S) + drain
+            ahead = max(len(flight.packet), self._unanswered)
+            patience = min(far, _PATIENCE_MAX_S) + 16 * ahead / (self.way.bps or link.profile.bps)
         flight.due = now + patience
         self._arm(flight.due)
 
@@ -327,6 +331,7 @@ class Mailbox:
         self._settle(flight, lost=False)
         if self.flights.pop(flight.row.id, None) is not None:
             self._transferring -= flight.transfer is not None
+            self._unanswered -= len(flight.packet) if flight.sent else 0
         self.called.pop(flight.row.object[:PREFIX_SIZE], None)
 
     def park(self, flight: Flight, until: float) -> None:

@@ -150,7 +150,7 @@ def test_n5_of_many_who_could_tell_of_a_node_three_do_and_later_two() -> None:
 
 
 def test_n5_questions_for_paths_take_a_small_share_of_the_air() -> None:
-    """A node that looks for hundreds of strangers for hours: at most a quarter of its gossip, each in its turn."""
+    """A node that looks for hundreds of strangers for hours: at most a quarter of its gossip."""
     air = air_of(4)
     asker, listener = air.hosts[:2]
     now = air.run(0.0, FOUND_S)
