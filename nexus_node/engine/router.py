@@ -702,7 +702,7 @@ class Router:
                     continue
                 search.tries += 1
                 without_delay, most_s = (
-                    (2, _ASK_AGAIN_SHARED_S) if self._only_shared else (_ASK_SOON, _ASK_AGAIN_MAX_S)
+                    (4, _ASK_AGAIN_SHARED_S) if self._only_shared else (_ASK_SOON, _ASK_AGAIN_MAX_S)
                 )
                 patience = self._patience() * 2.0 ** min(max(0, search.tries - without_delay), 9)
                 search.due = now + min(patience, most_s)
