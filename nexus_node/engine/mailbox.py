@@ -83,7 +83,7 @@ class Flight:
         self.packet = packet
         """Empty while its envelope is lost and the store has no room for another."""
         self.transfer: OutgoingTransfer | None = None
-        self.due = float("inf")
+        self.due = inf
         self.went = 0.0
         """When its latest fragment was handed to the carrier."""
         self.tries = 0
@@ -118,6 +118,9 @@ class Mailbox:
         """The outbox up to this `seq` is loaded."""
         self.backlog = True
         """Whether the store may hold rows past the cursor."""
+        self._overtaken = -inf
+        """What went before then and has no receipt is lost, where nothing overtakes: see `proved`."""
+        self._look_at = -inf
         self._handed_over = 0.0
         """When what relays keep goes this way too: infinite once it does, 0 while there is none."""
         self._sending: deque[Flight] = deque()
@@ -173,7 +176,7 @@ class Mailbox:
         """Whether a relay is about to hand that message over: along a path it would only come twice."""
         way = self.way
         along_path = not way.direct and way.relay is None
-        if not along_path or row.state is not State.RELAYED or self._handed_over == float("inf"):
+        if not along_path or row.state is not State.RELAYED or self._handed_over == inf:
             return False
         due = max(self._handed_over, now + _HANDOVER_S + 8 * way.latency_s)
         self._handed_over = min(due + 32 * row.size / way.link.profile.bps, now + _PATIENCE_MAX_S)
@@ -313,11 +316,19 @@ class Mailbox:
         return False
 
     def proved(self, flight: Flight, now: float) -> None:
-        """The receipt of a message has come. On a shared medium this tells the round trip, where no fragments
-        do: until it is known, what is lost there is repeated with patience."""
+        """The receipt of a message has come. What went well before it to the same node and has none is lost
+        (as in RACK, RFC 8985), and need not wait for its time. On a shared medium a receipt tells the round
+        trip, where no fragments do: until it is known, what is lost there is repeated with patience."""
         link = self.way.link
-        if link.acknowledges and self.way.direct and flight.transfer is None and flight.tries == 0:
+        if not self.way.direct or flight.transfer is not None or flight.tries:
+            return  # what was sent twice tells nothing (Karn's algorithm, RFC 6298)
+        if link.acknowledges:
             link.link.measured(now - flight.went)
+        elif not link.profile.ordered and link.link.rtt is not None:
+            self._overtaken = max(self._overtaken, flight.went - link.link.rtt / 4)
+            if now >= self._look_at:
+                self._look_at = now + link.link.rtt / 2
+                self._arm(self._look_at)
 
     def asked(self, flight: Flight, now: float) -> None:
         """Somebody fetches a file that was offered: that is answer enough for a while."""
@@ -360,15 +371,16 @@ class Mailbox:
     def late(self, now: float) -> list[Flight]:
         """What was not answered in time."""
         if now >= self._handed_over > 0.0:
-            self._handed_over = float("inf")
+            self._handed_over = inf
             self._load_anew()
-        elif 0.0 < self._handed_over < float("inf"):
+        elif 0.0 < self._handed_over < inf:
             self._arm(self._handed_over)
         late = []
         for flight in self.flights.values():
-            if now >= flight.due:
+            lost = flight.transfer is None and flight.sent and flight.went < self._overtaken
+            if now >= flight.due or (lost and flight.due != inf):
                 late.append(flight)
-            elif flight.due != float("inf"):
+            elif flight.due != inf:
                 self._arm(flight.due)
         return late
 
@@ -376,7 +388,7 @@ class Mailbox:
         """Send again what was not answered; False if it is still on its way out. Each flight stands in at
         most one queue."""
         link, transfer = self.way.link, flight.transfer
-        flight.due = float("inf")
+        flight.due = inf
         if link.profile.ordered and transfer and not transfer.waiting and flight in self._transfers:
             return False  # nothing is late before it has left
         self._settle(flight, lost=True)

@@ -1,4 +1,4 @@
-"""N6: what a narrow link far away cannot take stays with its senders, and goes once."""
+"""N3, N6: texts in large numbers, over a path with a narrow link and over a link that loses much."""
 
 from collections import Counter
 from itertools import pairwise
@@ -57,6 +57,36 @@ def test_n6_two_senders_to_a_narrow_link_two_hops_away_repeat_nothing() -> None:
             assert wires[-1].bytes - before < 1.03 * size
             assert 0 < most < TRANSIT_PAUSE_BYTES
             assert sum(core.counters["repeats"] for core in cores.values()) == 0
+            nursery.cancel_scope.cancel()
+
+    virtual_run(main, 1)
+
+
+def test_n3_where_a_fifth_is_lost_three_hundred_texts_need_no_long_wait() -> None:
+    """Who waits for doubled timers, though receipts of later texts come in, needs 50 s."""
+    delivered = Counter[str]()
+
+    def told(name: str, event: Event) -> None:
+        delivered[name] += event.event == "message_state" and event.fields["state"] == "delivered"
+
+    async def main() -> None:
+        async with open_world(["alice", "bob"], 1, told=told) as world, trio.open_nursery() as nursery:
+            plugs = {name: Plug() for name in ("alice", "bob")}
+            for name, plug in plugs.items():
+                world.nodes[name].drivers.append(plug)
+                await world.start(name)
+            rate = Rate(1e6, delay_s=0.02, loss=0.2)
+            wire = Wire(plugs["alice"], plugs["bob"], ("alice", "bob"), rate, world.dice("loss"))
+            nursery.start_soon(wire.last, trio.CancelScope())
+            alice = world.nodes["alice"].node
+            alice.core.contacts.add("bob", make_uri(world.nodes["bob"].identity.node_id), 0)
+            await trio.sleep(20)
+            for number in range(300):
+                alice.send("bob", world.dice(str(number)).randbytes(500).hex())
+            with trio.fail_after(20):
+                while delivered["alice"] < 300:
+                    await trio.sleep(0.1)
+            assert len(list(world.nodes["bob"].store.inbox())) == 300
             nursery.cancel_scope.cancel()
 
     virtual_run(main, 1)
