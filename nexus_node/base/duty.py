@@ -80,14 +80,16 @@ class AirBudget:
         """Seconds that count now, with all that was given."""
         return max(0.0, self._ledger.used(self._idle_at(now)))
 
-    def free_at(self, airtime_s: float, now: float) -> float:
-        """From when on it may be given a packet of that length; infinite if never."""
+    def free_at(self, airtime_s: float, now: float, *, share: float = 1.0) -> float:
+        """From when on it may be given a packet of that length, within a share of the limit; infinite if
+        never."""
         if self.limit_s is None:
             return now
-        if airtime_s > self.limit_s:
+        limit_s = share * self.limit_s
+        if airtime_s > limit_s:
             return inf
         idle_at = self._idle_at(now)
-        free_at = self._ledger.free_at(airtime_s, self.limit_s, idle_at)
+        free_at = self._ledger.free_at(airtime_s, limit_s, idle_at)
         return now if free_at <= idle_at else free_at
 
     def _idle_at(self, now: float) -> float:

@@ -70,12 +70,19 @@ def _show_status(result: Item) -> None:
                 render.rate(link["gossip_bps"]),
                 render.number(link["rssi_dbm"], " dBm"),
                 render.number(link["snr_db"], " dB"),
-                render.state("paused") if link["paused"] else "",
+                _short(link) or (render.state("paused") if link["paused"] else ""),
             )
             for link in result["links"]
         ),
         whole=True,
     )
+
+
+def _short(link: Item) -> str:
+    """How long files wait for airtime, if they do."""
+    from . import render
+
+    return f"files wait for airtime, {render.duration(link['bulk_in_s'])}" if link["bulk_in_s"] else ""
 
 
 def _relay(relay: Item) -> str:

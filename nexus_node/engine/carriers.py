@@ -8,6 +8,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Iterable
 from math import inf
 
+from nexus_node.base.duty import AirBudget
 from nexus_node.base.errors import BadWire, CarrierClosed, RemoteError
 from nexus_node.base.ids import NodeId
 from nexus_node.base.limits import PENDING_CONNECTIONS
@@ -102,8 +103,13 @@ class Carriers(ABC):
         return number
 
     # --- coming and going -------------------------------------------------------------------------
-    def carrier_up(self, profile: LinkProfile, label: str, *, dialed: bool, now: float) -> int:
-        """A carrier was attached; its number. One more unproven than allowed makes the oldest go."""
+    def carrier_up(
+        self, profile: LinkProfile, label: str, *, dialed: bool, now: float, air: AirBudget | None = None
+    ) -> int:
+        """A carrier was attached; its number. One more unproven than allowed makes the oldest go.
+
+        `air` is what its radio may send in an hour, if the law limits that; its driver keeps the account.
+        """
         cid = self._number()
         if profile.shared:
             medium = self.media[cid] = Medium(
@@ -116,12 +122,14 @@ class Carriers(ABC):
                 number=self._number,
                 wanted=self._is_worth_a_link,
                 now=now,
+                air=air,
             )
             self._arm_links(medium.next_deadline())
             return cid
         known = self.store.neighbour(label) if dialed else None
         link = Link(self.identity, profile, self._rng, dialed=dialed, known=known, now=now)
-        one = self.attachments[cid] = Attachment(cid, profile, label, link, self._reassembly, dialed=dialed)
+        one = Attachment(cid, profile, label, link, self._reassembly, dialed=dialed, air=air)
+        self.attachments[cid] = one
         if not dialed:
             self._pending[cid] = None
             if len(self._pending) > PENDING_CONNECTIONS:

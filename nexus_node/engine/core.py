@@ -51,6 +51,7 @@ from nexus_node.engine.planner import Planner
 from nexus_node.engine.receipts import Receipts
 from nexus_node.engine.relay import NO_RELAY, Relay, RelayPolicy
 from nexus_node.engine.router import Router
+from nexus_node.engine.schedule import Step, order
 from nexus_node.engine.serving import Server
 from nexus_node.engine.tracer import Tracer
 from nexus_node.engine.unwanted import Unwanted
@@ -64,8 +65,7 @@ from nexus_node.wire.frames import ItemPacker
 from nexus_node.wire.packet import Context, Packet, Priority
 from nexus_node.wire.routing import PREFIX_SIZE
 
-_BULK_FIRST_EVERY = 8
-"""Every eighth frame serves fragments and bulk first: more than the 10 % floor of N6."""
+_URGENT, _STANDARD, _BULK = (Priority.REAL_TIME, Priority.INTERACTIVE), (Priority.STANDARD,), (Priority.BULK,)
 _READ_TOLD_TIMES = 2
 """Nothing answers a *read* receipt: it goes at once, or when there is a link, and at the next link again."""
 _WIDE_BPS = 1_000_000
@@ -96,6 +96,8 @@ class NodeCore(Carriers):
         self._expiry_at = now
         """When the next message, of this node or kept for others, is over."""
         self._read_receipts = read_receipts
+        self._short: dict[int, float] = {}
+        """Links whose radio has too little air left for bulk, and until when."""
         self._vault = Vault(identity.vault_key())
         composer = Composer(identity, rng)
         self._events: deque[Event] = deque()
@@ -317,23 +319,39 @@ class NodeCore(Carriers):
 
     # --- frames ---------------------------------------------------------------------------------
     def _fill(self, attachment: Attachment, peer: NodeId, packer: ItemPacker) -> None:
-        """What a frame carries: answers and news of paths first, then this node's messages and those of
-        others in turn."""
+        """What a frame carries, in the order of `engine/schedule.py`."""
         now = self._now
-        self._receipts.fill(peer, packer)
-        self.relay.fill(peer, packer)
-        self.router.fill(peer, packer, now)
-        self._server.feed(attachment, now)
-        self.notifier.feed(attachment, peer, now)
-        bulk_first = attachment.frames_sent % _BULK_FIRST_EVERY == 0
         paused = self.router.paused(peer, now)
-        rooms = (
-            (self.delivery, self.forwarder) if attachment.frames_sent % 2 else (self.forwarder, self.delivery)
-        )
-        for room in rooms:
-            room.fill(attachment, packer, now, bulk_first=bulk_first, paused=paused)
-        if not paused:
-            self.courier.fill(peer, packer, now)
+        bulk_at = attachment.bulk_at(now)
+        short = bulk_at > now
+        if short:
+            self._short[attachment.cid] = bulk_at
+            self._arm(bulk_at)
+        for step in order(attachment.frames_sent, paused=paused, short=short):
+            if step is Step.ANSWERS:
+                self._receipts.fill(peer, packer)
+                self.relay.fill(peer, packer)
+                self.router.fill(peer, packer, now)
+                self.notifier.feed(attachment, peer, now)
+            elif step is Step.OWN:
+                self.delivery.fill(attachment, packer, now, paused=paused)
+            elif step is Step.OWN_LARGE:
+                self.delivery.fill_large(attachment, packer, now, paused=paused)
+            elif step is Step.TRANSIT_URGENT:
+                self.forwarder.fill(attachment, packer, _URGENT)
+            elif step is Step.TRANSIT:
+                self.forwarder.fill(attachment, packer, _STANDARD)
+            elif step is Step.TRANSIT_LARGE:
+                self.forwarder.fill_large(attachment, packer, now, bulk=False)
+            elif step is Step.FEED_BULK:
+                self._server.feed(attachment, now)
+            elif step is Step.BULK:
+                self.forwarder.fill(attachment, packer, _BULK)
+            elif step is Step.BULK_LARGE:
+                self.forwarder.fill_large(attachment, packer, now, bulk=True)
+            else:
+                self.courier.fill(peer, packer, now)
+        self.forwarder.ease(attachment, now)
 
     def _fill_broadcast(self, medium: Medium, packer: ItemPacker) -> None:
         self.groups.air.fill_broadcast(medium, packer, self._now)
@@ -429,6 +447,7 @@ class NodeCore(Carriers):
         self.planner.expire(now)
         self._wake_all(self.delivery.expire(now))
         self.forwarder.expire(now, self.attachments)
+        self._expire_short(now)
         self.relay.expire(now)
         self.courier.expire(now)
         self.fetcher.expire(now)
@@ -439,6 +458,16 @@ class NodeCore(Carriers):
         if now >= self._expiry_at:
             self._expire_messages(now)
         self._arm(self._expiry_at)
+
+    def _expire_short(self, now: float) -> None:
+        """Bulk may go again where there is air."""
+        for cid, until in list(self._short.items()):
+            if now < until:
+                self._arm(until)
+                continue
+            del self._short[cid]
+            if cid in self.attachments:
+                self._wake(self.attachments[cid])
 
     def _expire_messages(self, now: float) -> None:
         self.delivery.expire_messages(now)

@@ -134,11 +134,9 @@ class Delivery:
             mailbox.submit(row)
         return [mailbox.way.link for mailbox in mailboxes]
 
-    def fill(
-        self, link: Attachment, packer: ItemPacker, now: float, *, bulk_first: bool, paused: bool
-    ) -> None:
-        """Fill a frame with messages, then fragments, or with fragments first; recipients take turns. A
-        neighbour that asked for a pause only gets what is its own."""
+    def fill(self, link: Attachment, packer: ItemPacker, now: float, *, paused: bool) -> None:
+        """Fill a frame with whole messages; recipients take turns. A neighbour that asked for a pause only
+        gets what is its own."""
         mailboxes = self._over.get(link)
         if mailboxes is None:
             return
@@ -149,10 +147,13 @@ class Delivery:
                 continue
             if mailbox.holding:
                 self._hold(mailbox, now)
-            if bulk_first:
-                self._sent(mailbox.fill_fragments(packer, now), now)
             self._sent(mailbox.fill_messages(packer, now, self._load), now)
-            self._sent(mailbox.fill_fragments(packer, now), now)  # of what has only now proved to be large
+
+    def fill_large(self, link: Attachment, packer: ItemPacker, now: float, *, paused: bool) -> None:
+        """The same with fragments."""
+        for mailbox in self._over.get(link, ()):
+            if not (mailbox.idle or (paused and not mailbox.way.direct)):
+                self._sent(mailbox.fill_fragments(packer, now), now)
 
     def waiting(self, link: Attachment) -> bool:
         """Whether a link has messages to send now."""
@@ -375,7 +376,9 @@ class Delivery:
             self._say(flight)
         for mailbox in [one for mailboxes in self._over.values() for one in mailboxes]:
             for flight in mailbox.late(now):
-                if not flight.packet:
+                if flight.row.is_file and (bulk_at := mailbox.way.link.bulk_at(now)) > now:
+                    mailbox.put_off(flight, bulk_at)  # offered again it could not go either
+                elif not flight.packet:
                     self._seal_again(mailbox, flight.row, now)
                 elif mailbox.way.link.is_dead(flight.tries, now):
                     self._dead(mailbox.way.link)

@@ -5,6 +5,7 @@ from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import chain
+from operator import attrgetter
 
 from nexus_node.base.ids import Address, NodeId
 from nexus_node.base.limits import REVERSE_PATHS, TRANSFERS_OUT, TRANSIT_BYTES, TRANSIT_PAUSE_BYTES
@@ -24,6 +25,8 @@ _PAUSE_MS = 500
 """How long an upstream neighbour is asked to pause; asked again while it is still needed."""
 _TRIES = 6
 """How often fragments of a transit packet are asked about before it is given up."""
+_BULK_TRANSFERS = TRANSFERS_OUT // 2
+"""With so many under way on a link no bulk begins: what is more urgent and goes in fragments finds room."""
 _SLOWEST_S = 60.0
 """A packet that one link would need longer for is too big for it."""
 _ORIGINS = 3
@@ -51,6 +54,7 @@ class _Transfer:
     transfer: OutgoingTransfer
     body: bytes
     aim: Address | None
+    priority: Priority
     due: float = float("inf")
     went: float = 0.0
     tries: int = 0
@@ -237,40 +241,47 @@ class Forwarder:
         return queued + sum(len(one.body) for one in transit.transfers)
 
     # --- pulling --------------------------------------------------------------------------------
-    def fill(
-        self, link: Attachment, packer: ItemPacker, now: float, *, bulk_first: bool, paused: bool
-    ) -> None:
-        """Fill a frame: the more urgent first, fragments last, or all the other way round. A neighbour that
-        asked for a pause only gets what is urgent, such as answers."""
+    def fill(self, link: Attachment, packer: ItemPacker, priorities: tuple[Priority, ...]) -> None:
+        """Fill a frame with packets of these priorities, in that order."""
         transit = self._transits.get(link.cid)
-        if transit is None or not transit.waiting:
+        if transit is not None and transit.bytes:
+            for priority in priorities:
+                if transit.queues[priority]:
+                    self._fill_packets(transit, priority, link, packer)
+
+    def fill_large(self, link: Attachment, packer: ItemPacker, now: float, *, bulk: bool) -> None:
+        """Fill a frame with fragments of bulk, or of all other packets, the more urgent first."""
+        transit = self._transits.get(link.cid)
+        if transit is None or not transit.transfers:
             return
-        if bulk_first and not paused:
-            self._fill_fragments(transit, link, packer, now)
-        for priority in sorted(Priority, reverse=bulk_first):
-            if priority <= Priority.INTERACTIVE or not paused:
-                self._fill_packets(transit, transit.queues[priority], link, packer)
-        if not paused:
-            self._fill_fragments(transit, link, packer, now)  # of what has only now proved to be large
-        if transit.bytes < TRANSIT_PAUSE_BYTES // 2:
-            for peer in transit.paused:
-                self.tell(peer, Context.PRESSURE, Pressure(0, 0).encode())
-            if transit.paused:
-                self._router.loaded(link, 0.0, now)
-            transit.paused.clear()
+        some = [one for one in transit.transfers if (one.priority is Priority.BULK) is bulk]
+        for one in sorted(some, key=_URGENCY):
+            if not self._fill_fragments(transit, one, link, packer, now):
+                return
+
+    def ease(self, link: Attachment, now: float) -> None:
+        """Tell neighbours that were asked to pause when little waits again (N6)."""
+        transit = self._transits.get(link.cid)
+        if transit is None or not transit.paused or transit.bytes >= TRANSIT_PAUSE_BYTES // 2:
+            return
+        for peer in transit.paused:
+            self.tell(peer, Context.PRESSURE, Pressure(0, 0).encode())
+        self._router.loaded(link, 0.0, now)
+        transit.paused.clear()
 
     @staticmethod
-    def _fill_packets(transit: Transit, queue: deque[_Queued], link: Attachment, packer: ItemPacker) -> None:
-        largest = link.link.room - 1
+    def _fill_packets(transit: Transit, priority: Priority, link: Attachment, packer: ItemPacker) -> None:
+        queue, largest = transit.queues[priority], link.link.room - 1
         while queue:
             body, aim = queue[0].body, queue[0].aim
             if len(body) > largest or queue[0].sure:
-                if len(transit.transfers) >= TRANSFERS_OUT:
+                most = _BULK_TRANSFERS if priority is Priority.BULK else TRANSFERS_OUT
+                if len(transit.transfers) >= most:
                     return
                 transfer = OutgoingTransfer(
                     link.number_transfer(), body, largest, ordered=link.profile.ordered
                 )
-                transit.transfers.append(_Transfer(transfer, body, aim))
+                transit.transfers.append(_Transfer(transfer, body, aim, priority))
             elif len(body) <= packer.left:
                 packer.add(ItemKind.PACKET, body)
                 transit.bytes -= len(body)
@@ -278,23 +289,26 @@ class Forwarder:
                 return
             queue.popleft()
 
-    def _fill_fragments(self, transit: Transit, link: Attachment, packer: ItemPacker, now: float) -> None:
-        for one in list(transit.transfers):
-            transfer = one.transfer
-            while not transfer.waiting and link.window_open:
-                size = transfer.next_size
-                if packer.left < size:
-                    return
-                fragment = transfer.next_fragment(ask=link.unacknowledged + size >= link.window)
-                packer.add(ItemKind.FRAGMENT, fragment.encode())
-                if not link.profile.ordered:
-                    link.unacknowledged += len(fragment.data)
-                    one.unacknowledged += len(fragment.data)
-                    one.went = now
-                    one.due = now + link.retry_after(one.tries)
-                    self._arm(one.due)
-            if transfer.finished:
-                self._end(transit, one)
+    def _fill_fragments(
+        self, transit: Transit, one: _Transfer, link: Attachment, packer: ItemPacker, now: float
+    ) -> bool:
+        """Add what is to go of one packet; False when the frame is full."""
+        transfer = one.transfer
+        while not transfer.waiting and link.window_open:
+            size = transfer.next_size
+            if packer.left < size:
+                return False
+            fragment = transfer.next_fragment(ask=link.unacknowledged + size >= link.window)
+            packer.add(ItemKind.FRAGMENT, fragment.encode())
+            if not link.profile.ordered:
+                link.unacknowledged += len(fragment.data)
+                one.unacknowledged += len(fragment.data)
+                one.went = now
+                one.due = now + link.retry_after(one.tries)
+                self._arm(one.due)
+        if transfer.finished:
+            self._end(transit, one)
+        return True
 
     @staticmethod
     def _end(transit: Transit, one: _Transfer) -> None:
@@ -373,6 +387,9 @@ class Forwarder:
             prefix = object_prefix(packet)
             refusal = Refusal(Reason.NO_PATH, prefix).encode()
             self.send_back(self._router.own, prefix, Context.REFUSAL, refusal)
+
+
+_URGENCY = attrgetter("priority")
 
 
 def object_prefix(packet: Packet) -> bytes:

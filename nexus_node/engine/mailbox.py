@@ -334,8 +334,12 @@ class Mailbox:
         """Somebody fetches a file that was offered: that is answer enough for a while."""
         self._settle(flight, lost=False)
         flight.tries = flight.rounds = 0
-        flight.due = now + _FETCH_PATIENCE_S
-        self._arm(flight.due)
+        self.put_off(flight, now + _FETCH_PATIENCE_S)
+
+    def put_off(self, flight: Flight, until: float) -> None:
+        """Do not repeat it before that time."""
+        flight.due = until
+        self._arm(until)
 
     def finish(self, flight: Flight) -> None:
         """A message is no longer on its way here."""

@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from math import inf
 
+from nexus_node.base.duty import AirBudget
 from nexus_node.base.errors import BadWire
 from nexus_node.base.ids import Address, NodeId
 from nexus_node.base.limits import DESTINATIONS_MAX, HEARD_MAX, LINKS_PER_CARRIER
@@ -97,15 +98,17 @@ class Medium:
         number: Callable[[], int],
         wanted: Callable[[NodeId], bool],
         now: float,
+        air: AirBudget | None = None,
     ) -> None:
         """`number` gives the next link its number; `wanted` says whether a link with that node is worth its
-        air though there are enough others."""
+        air though there are enough others; `air` is what its radio may send in an hour."""
         self.cid = cid
         self.profile = profile
         self.label = label
         self.signal: Signal | None = None
         self.rx_bytes = self.tx_bytes = 0
         self.airtime_s = 0.0
+        self._air = air
         self.links: dict[NodeId, Attachment] = {}
         """By peer, up or under way."""
         saved = profile.bps / 8 * _GOSSIP_SHARE * _GOSSIP_BURST_S
@@ -195,7 +198,14 @@ class Medium:
             now=now,
         )
         one = Attachment(
-            self._number(), self.profile, self.label, link, self._budget, dialed=dialed, medium=self
+            self._number(),
+            self.profile,
+            self.label,
+            link,
+            self._budget,
+            dialed=dialed,
+            medium=self,
+            air=self._air,
         )
         self.links[peer] = self._by_index[link.index] = one
         return one

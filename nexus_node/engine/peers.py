@@ -2,8 +2,10 @@
 
 from typing import TYPE_CHECKING
 
+from nexus_node.base.duty import AirBudget
 from nexus_node.base.limits import WINDOW_BYTES_MAX, WINDOW_BYTES_MIN, WINDOW_BYTES_START
 from nexus_node.engine.receipts import Answer
+from nexus_node.engine.schedule import BULK_OF_DUTY
 from nexus_node.ports.driver import LinkProfile, Signal
 from nexus_node.proto.fragment import Reassembly, ReassemblyBudget
 from nexus_node.proto.link import Link
@@ -28,6 +30,7 @@ class Attachment:
         *,
         dialed: bool,
         medium: "Medium | None" = None,
+        air: AirBudget | None = None,
     ) -> None:
         self.cid = cid
         self.profile = profile
@@ -38,6 +41,8 @@ class Attachment:
         self.signal: Signal | None = None
         self.rx_bytes = self.tx_bytes = 0
         self.airtime_s = 0.0
+        self.air = air
+        """What its radio may send in an hour; None without such a limit."""
         self.frames_sent = 0
         self.due = 0.0
         """When the link wants to be called, as it said when it was last heard or sent something."""
@@ -63,6 +68,16 @@ class Attachment:
     def why(self) -> str | None:
         """Why there is no link, in words for people."""
         return self.link.closed or (None if self.state == "up" else "no link there yet")
+
+    def bulk_at(self, now: float) -> float:
+        """From when on bulk may go, `now` if it may: its radio has to have air left for what is more urgent
+        (N6)."""
+        air = self.air
+        if air is None or air.limit_s is None:
+            return now
+        largest = self.link.mtu
+        took = self.profile.airtime(largest) if self.profile.airtime else 8 * largest / self.profile.bps
+        return air.free_at(min(took, BULK_OF_DUTY * air.limit_s), now, share=BULK_OF_DUTY)
 
     def number_transfer(self) -> int:
         number = self.next_transfer

@@ -105,7 +105,8 @@ class Slot:
     @asynccontextmanager
     async def attach(self, profile: LinkProfile, label: str, *, dialed: bool) -> AsyncIterator[NodeCarrier]:
         core = self._pump.core
-        cid = core.carrier_up(_overridden(profile, self.config), label, dialed=dialed, now=self._pump.now())
+        profile = _overridden(profile, self.config)
+        cid = core.carrier_up(profile, label, dialed=dialed, now=self._pump.now(), air=self.budget)
         self.cids.add(cid)
         scope = trio.CancelScope()
         carrier = NodeCarrier(self._pump, cid, self._pump.attached(cid, scope), self.config)

@@ -1,5 +1,6 @@
 """What the control socket tells of the node and of the network around it (docs/control.md)."""
 
+import math
 from collections.abc import AsyncGenerator
 
 import trio
@@ -63,7 +64,7 @@ def _relay(node: Node) -> Json:
 
 
 def _link(node: Node, attachment: Attachment, peer: NodeId) -> Json:
-    core, link = node.core, attachment.link
+    core, link, now = node.core, attachment.link, node.now()
     contact = core.contacts.by_address(address_of(peer))
     _, queued_bytes = core.forwarder.load(attachment)
     return {
@@ -79,7 +80,8 @@ def _link(node: Node, attachment: Attachment, peer: NodeId) -> Json:
         "snr_db": attachment.signal.snr_db if attachment.signal else None,
         "queued_bytes": queued_bytes,
         "gossip_bps": core.router.gossip_bps(peer),
-        "paused": core.router.paused(peer, node.now()),
+        "paused": core.router.paused(peer, now),
+        "bulk_in_s": math.ceil(attachment.bulk_at(now) - now),
     }
 
 

@@ -175,6 +175,16 @@ def _refusal(node: Node, row: Outgoing) -> str | None:
     return f"{why}; trying again in {left_s:.0f} s"
 
 
+def _short(node: Node, row: Outgoing) -> str | None:
+    """How long a file waits for its radio's airtime, if it goes over one that has too little left (N6)."""
+    links = [way.link for way in node.core.delivery.ways_to(row.to)] if row.is_file else []
+    now = node.now()
+    wait_s = min((link.bulk_at(now) for link in links), default=now) - now
+    if wait_s <= 0:
+        return None
+    return f"its radio has airtime for files again in {wait_s:.0f} s"
+
+
 def _held(node: Node, row: Outgoing) -> Json | None:
     """What a row needs that waits for a wider link, and the widest there is."""
     if row.state != State.HELD:
@@ -195,7 +205,7 @@ def _outgoing(node: Node, row: Outgoing) -> Json:
     elif not state.final:
         late = next((one for one in rows if not one.state.final), row)
         why = node.core.bridge.why(row, node.now()) if is_foreign(row.to) else None
-        why = why or _refusal(node, late) or node.core.planner.why(row.to)
+        why = why or _refusal(node, late) or _short(node, late) or node.core.planner.why(row.to)
     done = row.size if row.state in (State.DELIVERED, State.READ) else 0
     return {
         "id": row.id.hex(),

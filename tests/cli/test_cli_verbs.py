@@ -84,6 +84,7 @@ STATUS = {
             "queued_bytes": 4200,
             "gossip_bps": 120.0,
             "paused": True,
+            "bulk_in_s": 0,
         }
     ],
     "queue": {"queued": 2, "held": 1},
@@ -383,6 +384,8 @@ def test_status_for_people(node: FakeNode, nexus: Nexus) -> None:
     assert {"trusted", "4.2 kB", "120 bit/s"} <= {cell.strip() for cell in link.split("  ")}
     assert "replay 3" in shown
     assert "bad_frame" not in shown
+    node.verbs["status"] = STATUS | {"links": [STATUS["links"][0] | {"bulk_in_s": 725}]}
+    assert "files wait for airtime, 12 min 5 s" in nexus("status").stdout
     in_memory = STATUS["relay"] | {"memory_only": True, "serve": "anyone"}
     node.verbs["status"] = STATUS | {"relay": in_memory}
     assert "in memory only; serves anyone" in nexus("status").stdout

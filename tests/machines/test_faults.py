@@ -112,7 +112,7 @@ def test_one_bad_item_does_not_cost_the_others_of_its_frame() -> None:
     link = a.core.attachments[wire.cids[0]].link
     packer = ItemPacker(link.room)
     packer.add(ItemKind.PACKET, Packet(Context.RECEIPTS, bytes(16)).encode())  # a receipt nobody awaits
-    a.core.delivery.fill(a.core.attachments[wire.cids[0]], packer, 1.0, bulk_first=False, paused=False)
+    a.core.delivery.fill(a.core.attachments[wire.cids[0]], packer, 1.0, paused=False)
     b.core.deliver(wire.cids[1], link.seal(packer.items, 1.0), None, 1.0)
     assert b.inbox() == ["fine"]
 
