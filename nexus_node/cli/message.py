@@ -221,5 +221,5 @@ def outbox_reason(item: Item) -> str:
         why = clean(facts[-1]["by"]) if facts else ""
     else:
         why = clean(item["why"] or "")
-    progress = render.progress(item["bytes_done"], item["bytes_total"])
+    progress = render.progress(item["bytes_done"], item["bytes_total"], item.get("eta_s"))
     return " ".join(part for part in (progress, why) if part)

@@ -97,7 +97,7 @@ def _show_all(items: Iterable[Item]) -> None:
                 item["object"],
                 clean(item.get("kind", "")),
                 render.size(item["size"]),
-                render.progress(_bytes_here(item), item["size"]),
+                render.progress(_bytes_here(item), item["size"], item.get("eta_s")),
                 f"{item['sequence']} of {clean(item['name'])}" if "name" in item else "",
             )
             for item in items

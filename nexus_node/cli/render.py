@@ -107,7 +107,7 @@ def message(item: dict[str, Any]) -> None:
         if attached.get("path"):
             told.append(f"  {attached['path']}", style="dim")
         elif attached["state"] in ("waiting", "receiving"):
-            if bar := progress(attached.get("bytes_done", 0), attached["size"]):
+            if bar := progress(attached.get("bytes_done", 0), attached["size"], attached.get("eta_s")):
                 told.append(f"  {bar}")
             elif attached.get("needs_bps"):
                 told.append(f"  comes over a link of {rate(attached['needs_bps'])} or more")
@@ -162,12 +162,13 @@ def _scaled(value: float, unit: str) -> str:
     )
 
 
-def progress(done: int, total: int) -> str:
-    """A bar for a transfer under way, else nothing."""
+def progress(done: int, total: int, eta_s: float | None = None) -> str:
+    """A bar for a transfer under way, and how long it still takes if that is known; else nothing."""
     if not 0 < done < total:
         return ""
     filled = BAR_CELLS * done // total
-    return f"[{'#' * filled}{'.' * (BAR_CELLS - filled)}] {100 * done // total} % of {size(total)}"
+    left = f", {duration(eta_s)} left" if eta_s is not None else ""
+    return f"[{'#' * filled}{'.' * (BAR_CELLS - filled)}] {100 * done // total} % of {size(total)}{left}"
 
 
 def qr(uri: str, *, err: bool = False) -> None:

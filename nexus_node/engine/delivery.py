@@ -17,6 +17,7 @@ from nexus_node.engine.mailbox import LOAD_ROWS, Flight, Mailbox, Way
 from nexus_node.engine.peers import Attachment
 from nexus_node.engine.serving import Served
 from nexus_node.ports.store import Fact, Outgoing, Store
+from nexus_node.proto.pace import Pace
 from nexus_node.wire.fragments import FragmentAck
 from nexus_node.wire.frames import ItemPacker
 from nexus_node.wire.packet import Reason, Refusal
@@ -84,7 +85,7 @@ class Delivery:
         """Until when a flight's `sent` waits for its receipt, soonest first."""
         self.refusals: OrderedDict[MessageId, tuple[str, float]] = OrderedDict()
         """Why the messages last turned away were, in words for people, and when they go again."""
-        self.fetched: dict[MessageId, int] = {}
+        self.fetched: dict[MessageId, Pace] = {}
         """How many chunks of each file are there, as far as its last question tells."""
         self.promised = False
         """Whether something is queued that must not leave before the store has committed."""
@@ -343,7 +344,7 @@ class Delivery:
         """Somebody fetches a file, and has so many chunks of it by now."""
         for flight in self._offered(prefix, asker):
             flight.mailbox.asked(flight, now)
-            self.fetched[flight.row.id] = have
+            self.fetched.setdefault(flight.row.id, Pace()).note(have, now)
 
     def all_sent(self, prefix: bytes, asker: Address, now: float) -> None:
         """All of a file has been sent to who fetches it."""

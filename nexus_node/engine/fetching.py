@@ -15,6 +15,7 @@ from nexus_node.engine.router import Router
 from nexus_node.ports.store import Keep, Store, StoredObject
 from nexus_node.proto.fetch import Fetch, WrongUnits
 from nexus_node.proto.hashtree import split_unit
+from nexus_node.proto.pace import Pace
 from nexus_node.wire.dataobject import ObjectHeader
 from nexus_node.wire.packet import Context, Packet, Priority, Reason
 from nexus_node.wire.routing import PREFIX_SIZE
@@ -37,6 +38,7 @@ class _Job:
     done: Callable[[float], None]
     ways: dict[Address, int] = field(default_factory=dict)
     """The link that each provider was last asked over."""
+    pace: Pace = field(default_factory=Pace)
     told: int = 0
 
 
@@ -172,6 +174,7 @@ class Fetcher:
             job.done(now)
             return
         total = job.fetch.tree.chunks
+        job.pace.note(job.fetch.have, now)
         if job.fetch.have * _PROGRESS_EVERY // total > job.told:
             job.told = job.fetch.have * _PROGRESS_EVERY // total
             self._emit("progress", {"object": job.id.hex(), "chunks": job.fetch.have, "of": total})
@@ -237,6 +240,11 @@ class Fetcher:
         """How many chunks of an object that is on its way are here."""
         job = self._jobs.get(object_id[:PREFIX_SIZE])
         return job.fetch.have if job is not None else None
+
+    def left_s(self, object_id: ObjectId, now: float) -> float | None:
+        """Seconds until an object is here, as far as that can be told."""
+        job = self._jobs.get(object_id[:PREFIX_SIZE])
+        return job.pace.left_s(job.fetch.tree.chunks, now) if job is not None else None
 
 
 def _open(

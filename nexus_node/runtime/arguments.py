@@ -1,5 +1,6 @@
 """The arguments of requests to the control socket (docs/control.md)."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,11 @@ def seconds(args: Json, name: str, default: float | None) -> float | None:
     ):
         raise UsageError(f"the argument {name!r} is a number of seconds from 0 to {SECONDS_MAX}")
     return value
+
+
+def in_seconds(left_s: float | None) -> int | None:
+    """A time to come in whole seconds, as answers have it."""
+    return math.ceil(left_s) if left_s is not None else None
 
 
 def file_path(args: Json) -> Path:

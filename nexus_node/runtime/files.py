@@ -29,6 +29,7 @@ from nexus_node.runtime.arguments import (
     argument,
     file_path,
     identifier,
+    in_seconds,
 )
 from nexus_node.runtime.mutable import get_version, put_version, version
 from nexus_node.runtime.node import Node
@@ -141,6 +142,7 @@ async def _attached(node: Node, file: Description) -> Json:
         "needs_bps": file.min_bandwidth,
         "preview": _shown(file.preview),
         "bytes_done": file.size if state == "complete" or have == total else file.size * have // total,
+        "eta_s": in_seconds(core.fetcher.left_s(object_id, node.now())),
     }
 
 
@@ -337,4 +339,5 @@ async def objects(node: Node, args: Json) -> AsyncGenerator[Json, None]:
     names = node.core.mutables.names()
     for stored in node.core.objects.all():
         record = names.get(stored.id)
-        yield _object(stored) | (version(record) if record is not None else {})
+        left = {"eta_s": in_seconds(node.core.fetcher.left_s(stored.id, node.now()))}
+        yield _object(stored) | left | (version(record) if record is not None else {})

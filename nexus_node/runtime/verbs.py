@@ -18,6 +18,7 @@ from nexus_node.runtime.arguments import (
     amount,
     argument,
     identifier,
+    in_seconds,
     seconds,
 )
 from nexus_node.runtime.files import attachments, decline, get, objects, put, send_files
@@ -207,6 +208,7 @@ def _outgoing(node: Node, row: Outgoing) -> Json:
         why = node.core.bridge.why(row, node.now()) if is_foreign(row.to) else None
         why = why or _refusal(node, late) or _short(node, late) or node.core.planner.why(row.to)
     done = row.size if row.state in (State.DELIVERED, State.READ) else 0
+    left = [file["eta_s"] for file in files if not State(file["state"]).final]
     return {
         "id": row.id.hex(),
         "to": _name(node, row.to),
@@ -220,6 +222,7 @@ def _outgoing(node: Node, row: Outgoing) -> Json:
         "files": files,
         "bytes_done": done + sum(file["bytes_done"] for file in files),
         "bytes_total": row.size + sum(file["size"] for file in files),
+        "eta_s": max(left) if left and None not in left else None,
     }
 
 
@@ -227,14 +230,21 @@ def _outgoing_file(node: Node, row: Outgoing) -> Json:
     file = node.core.outbox.description_of(row)
     size = file.size if file is not None else 0
     stored = node.core.store.get_object(row.object)
-    there = node.core.delivery.fetched.get(row.id, 0) / max(1, stored.chunks_total) if stored else 0
+    held, done, left_s = _held(node, row), 0, None
+    pace = node.core.delivery.fetched.get(row.id)
+    if row.state is State.DELIVERED:
+        done = size
+    elif pace is not None and stored is not None:
+        done = size * pace.done // stored.chunks_total
+        left_s = pace.left_s(stored.chunks_total, node.now()) if held is None else None
     return {
         "name": str(file.name) if file is not None else "",
         "size": size,
         "object": row.object.hex(),
         "state": row.state.value,
-        "held": _held(node, row),
-        "bytes_done": size if row.state is State.DELIVERED else int(size * there),
+        "held": held,
+        "bytes_done": done,
+        "eta_s": in_seconds(left_s),
     }
 
 

@@ -349,6 +349,7 @@ def test_a_state_that_is_not_final_shows_its_reason(node: FakeNode, nexus: Nexus
 
     node.verbs["outbox"] = [
         OUTGOING,
+        row("sent") | {"bytes_done": 50, "eta_s": 125},
         row("queued", why="no link to the recipient"),
         row("failed", "too long"),
         row("expired", "30 days"),
@@ -357,12 +358,13 @@ def test_a_state_that_is_not_final_shows_its_reason(node: FakeNode, nexus: Nexus
     lines = nexus("outbox").stdout.splitlines()[1:]
     reasons = [
         "[###.........] 25 % of 200 B needs 10.0 kbit/s, the best link has 1.2 kbit/s",
+        "[###.........] 25 % of 200 B, 2 min 5 s left",
         "no link to the recipient",
         "too long",
         "30 days",
         "abababababababab",
     ]
-    assert [line.rstrip().endswith(reason) for line, reason in zip(lines, reasons, strict=True)] == [True] * 5
+    assert [line.rstrip().endswith(reason) for line, reason in zip(lines, reasons, strict=True)] == [True] * 6
 
 
 def test_status_for_people(node: FakeNode, nexus: Nexus) -> None:

@@ -1,6 +1,7 @@
 """N13, N7, N9: attached files: described at once, held for a wide enough link, fetched, proved."""
 
 import random
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -335,3 +336,66 @@ def test_s2_relays_see_no_name_and_no_content_of_a_file():
     assert received(mesh) == b"secret words " * 4000
     assert len(seen) > 5
     assert not any(b"secret" in data or b"photo" in data or b"image" in data for data in seen)
+
+
+@pytest.mark.parametrize("names", [("alice", "bob"), ("alice", "one", "bob")])
+def test_n13_both_ends_know_how_long_it_still_takes(names):
+    mesh = friends(*names)
+    for one, other in pairwise(names):
+        _Paced(mesh, one, other, WIFI)
+    mesh.run(1)
+    content = photo(6_000_000)
+    message = send(mesh, content)
+    (_, row) = mesh["alice"].store.parts(message)
+    told = []
+    while (whole(mesh, message)) != "delivered":
+        mesh.run(0.25)
+        ours = mesh["alice"].core.delivery.fetched.get(row.id)
+        total = -(-row_size(mesh, row) // 4096)
+        told.append(
+            (
+                mesh.now,
+                ours.left_s(total, mesh.now) if ours is not None else None,
+                mesh["bob"].core.fetcher.left_s(row.object, mesh.now),
+            )
+        )
+    late = [one for one in told if one[0] - 1 > 3 and one[0] < mesh.now - 1]
+    assert len(late) > 10
+    for now, ours, theirs in late:
+        for left_s in (ours, theirs):
+            assert left_s is not None
+            assert abs(left_s - (mesh.now - now)) < 0.25 * (mesh.now - now) + 0.75
+
+
+def row_size(mesh: Mesh, row: Outgoing) -> int:
+    stored = mesh["alice"].store.get_object(row.object)
+    return stored.size if stored is not None else 1
+
+
+class _Paced(Wire):
+    """A wire on which a frame takes its time."""
+
+    def __init__(self, mesh: Mesh, a: str, b: str, profile: LinkProfile) -> None:
+        super().__init__(mesh[a], mesh[b], profile, mesh.dice)
+        mesh.wires[frozenset((a, b))] = self
+        self.plug(mesh.now)
+        for side, host in enumerate(self.hosts):
+            cid = self.cids[side]
+            host.core.next_frame = self._paced(host.core, cid, profile)
+
+    def _paced(self, core, mine, profile):
+        pull, free = core.next_frame, [0.0]
+
+        def next_frame(cid, now):
+            if cid != mine:
+                return pull(cid, now)
+            if now < free[0]:
+                core._arm(free[0])
+                return None
+            frame = pull(cid, now)
+            if frame is not None:
+                free[0] = now + 8 * len(frame) / profile.bps
+                core._arm(free[0])
+            return frame
+
+        return next_frame
