@@ -32,7 +32,7 @@ from nexus_node.ports.mutable import StoredFork, StoredRecord
 from nexus_node.ports.store import Keep, Store, StoredObject
 from nexus_node.proto.budget import TokenBucket
 from nexus_node.proto.mutable import ForkKey, Forks, Versions
-from nexus_node.wire.dataobject import KIND_VERSION, describe
+from nexus_node.wire.dataobject import KIND_VERSION, ObjectHeader, describe
 from nexus_node.wire.mutable import (
     DIGEST_SIZE,
     Fork,
@@ -134,15 +134,37 @@ class Mutables:
         self, label: str, content: bytes, *, now: float, min_bandwidth: int = 0, ttl_s: int | None = None
     ) -> Record:
         """Sign and store a new version; the content of the one before goes. Raises InputError, StoreFull."""
-        raw, own, now_ms = label_bytes(label), self._identity.node_id, self._wall.ms(now)
         if len(content) > OBJECT_MAX:
             raise InputError(f"the file is larger than the {OBJECT_MAX // MIB} MiB an object takes")
-        if self.blocked_until_ms(own, now) is not None:
+        header, chunks = describe(KIND_VERSION, content)
+        return self._publish(label, header, chunks, now, min_bandwidth, ttl_s)
+
+    def check(self, label: str, now: float) -> None:
+        """Raises InputError when no version can be signed under that name now."""
+        label_bytes(label)
+        if self.blocked_until_ms(self._identity.node_id, now) is not None:
             raise InputError(
                 "two different versions with one number were signed with this identity, and others take "
                 "nothing of it for a day; use an identity on one machine only"
             )
-        header, chunks = describe(KIND_VERSION, content)
+
+    def publish_stored(
+        self, label: str, header: ObjectHeader, *, now: float, ttl_s: int | None = None
+    ) -> Record:
+        """The same with content that is here already; it stays for as long as it was to before, or longer."""
+        return self._publish(label, header, None, now, 0, ttl_s)
+
+    def _publish(
+        self,
+        label: str,
+        header: ObjectHeader,
+        chunks: list[bytes] | None,
+        now: float,
+        min_bandwidth: int,
+        ttl_s: int | None,
+    ) -> Record:
+        self.check(label, now)
+        raw, own, now_ms = label_bytes(label), self._identity.node_id, self._wall.ms(now)
         before = self.latest(name_of(own, raw))
         time_s = now_ms // 1000 if self._wall.trusted(now) else 0
         # Who has lost its store does not begin at 1 again: that would be a fork.
@@ -152,29 +174,30 @@ class Mutables:
         expires_s = min((now_ms // 1000) + ttl_s, 2**32 - 1) if ttl_s is not None else 0
         record = Record.make(self._identity, raw, sequence, header, time_s, expires_s)
         with self._store.atomic():
-            known = self._store.get_object(header.id)
-            if known is not None and known.expires_ms != (1000 * expires_s or None):
-                self._store.delete_object(header.id)  # the same content is to be here for another time
-            self._store.put_object(
-                StoredObject(
-                    header.id,
-                    header.kind,
-                    header.size,
-                    header.root,
-                    now_ms,
-                    1000 * expires_s or None,
-                    min_bandwidth,
-                    len(chunks),
-                    len(chunks),
-                ),
-                chunks,
-            )
+            if chunks is not None:
+                self._put(header, chunks, now_ms, 1000 * expires_s or None, min_bandwidth)
             self._keep(Versions(self._records(record.name)), record)
             if before is not None and before.content != record.content:
                 self._let_go(before)
         if expires_s:
             self._arm_expiry(1000 * expires_s)
         return record
+
+    def _put(
+        self,
+        header: ObjectHeader,
+        chunks: list[bytes],
+        now_ms: int,
+        expires_ms: int | None,
+        min_bandwidth: int,
+    ) -> None:
+        known = self._store.get_object(header.id)
+        if known is not None and known.expires_ms != expires_ms:
+            self._store.delete_object(header.id)  # the same content is to be here for another time
+        self._store.put_object(
+            StoredObject(header.id, header.kind, header.size, header.root, now_ms, expires_ms, min_bandwidth),
+            chunks,
+        )
 
     def _let_go(self, before: Record) -> None:
         """Its content is no version any more, unless it is one of another name."""

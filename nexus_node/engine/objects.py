@@ -1,12 +1,13 @@
 """Objects people put and get: immutable, addressed by content (N7)."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from nexus_node.base.errors import InputError
 from nexus_node.base.ids import ObjectId
 from nexus_node.base.limits import MIB, OBJECT_MAX
+from nexus_node.engine.putting import Page, Putting
 from nexus_node.ports.store import Store, StoredObject
-from nexus_node.wire.dataobject import KIND_BLOB, describe
+from nexus_node.wire.dataobject import KIND_BLOB, ObjectHeader, describe
 
 
 class Objects:
@@ -34,6 +35,26 @@ class Objects:
         if stored.expires_ms is not None:
             self._arm_expiry(stored.expires_ms)
         return stored
+
+    def begin(
+        self,
+        header: ObjectHeader,
+        pages: Sequence[Page],
+        *,
+        now_ms: int,
+        min_bandwidth: int = 0,
+        ttl_s: int | None = None,
+    ) -> Putting:
+        """The same a part at a time, for content too large to have at once; `pages` are its whole tree."""
+        return Putting(
+            self._store,
+            self._arm_expiry,
+            header,
+            pages,
+            now_ms=now_ms,
+            min_bandwidth=min_bandwidth,
+            ttl_s=ttl_s,
+        )
 
     def get(self, object_id: ObjectId) -> StoredObject:
         """Raises InputError when it is not here."""

@@ -7,17 +7,17 @@ from collections.abc import AsyncGenerator, Callable, Iterator
 from functools import partial
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import trio
 
 from nexus_node.base.errors import BadWire, InputError, StoreCorrupt
 from nexus_node.base.ids import ObjectId
-from nexus_node.base.limits import ATTACHMENT_MAX, ATTACHMENTS_MAX, MIB, OBJECT_MAX
+from nexus_node.base.limits import ATTACHMENT_MAX, ATTACHMENTS_MAX, MIB
 from nexus_node.base.states import State
 from nexus_node.crypto.address import address_of
 from nexus_node.crypto.filestream import KEY_SIZE, open_file
 from nexus_node.engine.attach import SealedFile, preview_room, seal_attachment
-from nexus_node.engine.mutable import label_bytes
 from nexus_node.engine.unwanted import DECLINED
 from nexus_node.ports.store import Expected, Incoming, StoredObject
 from nexus_node.runtime.arguments import (
@@ -33,6 +33,7 @@ from nexus_node.runtime.arguments import (
 )
 from nexus_node.runtime.mutable import get_version, put_version, version
 from nexus_node.runtime.node import Node
+from nexus_node.runtime.putting import open_regular, put_file, reason
 from nexus_node.store.chunks import chunk_count
 from nexus_node.store.files import sync_path
 from nexus_node.wire.dataobject import KIND_BLOB, KIND_FILE, KIND_MESSAGE, KIND_VERSION
@@ -221,18 +222,13 @@ def _object(stored: StoredObject) -> Json:
 async def put(node: Node, args: Json) -> Json:
     label = argument(args, "name", str, None)
     if label is not None:
-        label_bytes(label)  # before the file is read
+        node.core.mutables.check(label, node.now())  # before the file is read
     ttl_s = amount(args, "ttl_s", SECONDS_MAX)
     min_bandwidth = amount(args, "min_bandwidth", BANDWIDTH_MAX) or 0
-    content = await _read(file_path(args), OBJECT_MAX)
-    called: Json = {}
+    kind, called = KIND_BLOB if label is None else KIND_VERSION, dict[str, Any]()
+    stored = await put_file(node, file_path(args), kind, min_bandwidth=min_bandwidth, ttl_s=ttl_s)
     if label is not None:
-        stored, called = put_version(node, content, label, min_bandwidth, ttl_s)
-    else:
-        stored = node.core.objects.put(
-            content, now_ms=node.wall_ms(), min_bandwidth=min_bandwidth, ttl_s=ttl_s
-        )
-    node.pump.after()  # the timer may be due earlier now
+        stored, called = put_version(node, stored, label, ttl_s)
     return _object(stored) | called
 
 
@@ -245,15 +241,8 @@ async def _read(path: Path, most: int) -> bytes:
 
 
 def _read_bounded(path: Path, most: int) -> bytes:
-    if path.exists() and not (path.is_file() or path.is_dir()):
-        raise ValueError("it is not a regular file")  # a pipe would be waited for without end
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return file.read(most + 1)
-
-
-def reason(error: OSError | ValueError) -> str:
-    """What the system says, in words."""
-    return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
 async def get(node: Node, args: Json) -> Json:

@@ -11,6 +11,7 @@ from nexus_node.engine.mutable import label_bytes
 from nexus_node.ports.store import StoredObject
 from nexus_node.runtime.arguments import Json, argument, seconds
 from nexus_node.runtime.node import Node
+from nexus_node.wire.dataobject import ObjectHeader
 from nexus_node.wire.mutable import Record, name_of
 
 _ANSWERS_S = 10.0
@@ -19,13 +20,11 @@ _WHOLE_S = 60.0
 """How long the content may take, unless the request says."""
 
 
-def put_version(
-    node: Node, content: bytes, label: str, min_bandwidth: int, ttl_s: int | None
-) -> tuple[StoredObject, Json]:
-    """Publish a version of this node's own; its content, and what it is called."""
-    record = node.core.mutables.publish(
-        label, content, now=node.now(), min_bandwidth=min_bandwidth, ttl_s=ttl_s
-    )
+def put_version(node: Node, stored: StoredObject, label: str, ttl_s: int | None) -> tuple[StoredObject, Json]:
+    """Publish a version of this node's own, whose content is here; its content, and what it is called."""
+    header = ObjectHeader(stored.kind, stored.size, stored.root)
+    record = node.core.mutables.publish_stored(label, header, now=node.now(), ttl_s=ttl_s)
+    node.pump.after()  # the timer may be due earlier now
     return node.core.objects.get(record.content.id), version(record)
 
 

@@ -1,7 +1,10 @@
 """Files between real processes (N7, N13): held on a radio until there is Wi-Fi, and resumed after kill -9."""
 
+import filecmp
 import random
+import time
 from base64 import b64decode
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
 
@@ -190,6 +193,48 @@ def test_n7_what_was_read_makes_room_and_can_still_be_had(tmp_path: Path) -> Non
         got = ask(bob.home, "get", file["object"], "-o", str(out))[0]
         assert out.read_bytes() == content.read_bytes()
         assert got["object"] == file["object"] and got["chunks_have"] == got["chunks_total"] == 416
+
+
+def peak_mb(node: RunningNode) -> float:
+    """The most memory a node's process has had."""
+    status = Path(f"/proc/{node.process.pid}/status").read_text()
+    (line,) = (line for line in status.splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) / 1000
+
+
+def put_and_get(folder: Path, size: int) -> tuple[float, int, float]:
+    """Put a file and get it again. The node's peak of memory in MB, how often it answered meanwhile, and the
+    longest it took to, as a share of it all."""
+    content, out = folder / "large.bin", folder / "out.bin"
+    dice = random.Random(1)
+    with content.open("wb") as file:
+        for _ in range(size // 1_000_000):
+            file.write(dice.randbytes(1_000_000))
+    with RunningNode(folder / "alice") as alice:
+        config = alice.home / "config.toml"
+        config.write_text(config.read_text().replace("# quota_mb = 512", "quota_mb = 2000"))
+        alice.start()
+        with alice.control(600) as control, ThreadPoolExecutor(1) as pool:
+            began, spans = time.monotonic(), []
+            put = pool.submit(control.request, "put", {"path": str(content)})
+            while not put.done():
+                asked = time.monotonic()
+                alice.status()
+                spans.append(time.monotonic() - asked)
+                time.sleep(0.02)
+            took = time.monotonic() - began
+            stored = put.result()
+            assert stored["size"] == size
+            control.request("get", {"object": stored["object"], "path": str(out)})
+        assert filecmp.cmp(content, out, shallow=False)
+        return peak_mb(alice), len(spans), max(spans) / took
+
+
+def test_n7_a_large_file_is_put_in_little_memory_and_the_node_goes_on(tmp_path: Path) -> None:
+    peak, answers, longest = put_and_get(tmp_path, 100_000_000)
+    assert peak < 100
+    assert answers > 5
+    assert longest < 0.5
 
 
 def test_bad_files_are_refused_with_words(tmp_path: Path) -> None:

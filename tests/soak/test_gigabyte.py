@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.test_files import put_and_get
 from tests.soak.conftest import Report
 
 CHILD = """
@@ -66,3 +67,12 @@ def test_n7_a_gigabyte_is_stored_and_evicted_in_bounded_memory(tmp_path: Path, r
         )
     assert not list(tmp_path.glob("*.pack"))
     report("1 GB; " + "; ".join(words))
+
+
+@pytest.mark.soak
+def test_n7_a_node_is_given_a_gigabyte_and_gives_it_back_in_bounded_memory(
+    tmp_path: Path, report: Report
+) -> None:
+    peak, answers, _ = put_and_get(tmp_path, 1_000_000_000)
+    assert peak < 120
+    report(f"1 GB put and got: peak {peak:.0f} MB, {answers} answers to others meanwhile")

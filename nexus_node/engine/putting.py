@@ -1,0 +1,96 @@
+"""An object that its owner puts, a part at a time: a large one takes its time, and little memory (N7)."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from nexus_node.base.errors import InputError, StoreFull
+from nexus_node.base.limits import CHUNK_SIZE
+from nexus_node.crypto.merkle import FAN_OUT, HASH_SIZE, leaf_hash
+from nexus_node.ports.store import Store, StoredObject
+from nexus_node.wire.dataobject import ObjectHeader
+
+_UNFINISHED_MS = 24 * 3600 * 1000
+"""What is left of one that was never finished goes after so long."""
+
+Page = tuple[int, int, bytes]
+"""Level, number and hashes."""
+
+
+class Putting:
+    """One object, from its hash tree to its last chunk. After an error it is to be let go with `drop`."""
+
+    def __init__(
+        self,
+        store: Store,
+        arm_expiry: Callable[[int], None],
+        header: ObjectHeader,
+        pages: Sequence[Page],
+        *,
+        now_ms: int,
+        min_bandwidth: int = 0,
+        ttl_s: int | None = None,
+    ) -> None:
+        """`pages` are all of its tree; `arm_expiry` is told when its time is over, in milliseconds since
+        1970. Raises StoreFull when it will not fit."""
+        self._store = store
+        self._arm_expiry = arm_expiry
+        self._header = header
+        self._leaves = {number: page for level, number, page in pages if level == 1}
+        self._stored = StoredObject(
+            header.id,
+            header.kind,
+            header.size,
+            header.root,
+            now_ms,
+            now_ms + 1000 * ttl_s if ttl_s is not None else None,
+            min_bandwidth,
+        )
+        before = store.get_object(header.id)
+        self._fresh = before is None
+        self.complete = before is not None and before.complete
+        """Whether all of it is here, so that there is nothing to add."""
+        if self.complete:
+            return
+        if not store.has_room(header.size):
+            _, used, quota = store.usage()
+            raise StoreFull(
+                f"no room for {header.size} bytes: {used} of {quota} bytes are in use; "
+                "raise store.quota_mb in config.toml"
+            )
+        until_ms = self._stored.expires_ms or now_ms + _UNFINISHED_MS
+        store.begin_object(replace(self._stored, expires_ms=until_ms))
+        for level, number, page in reversed(pages):
+            if level > 1:
+                store.add_page(header.id, level, number, page)
+
+    def add(self, first: int, chunks: Sequence[bytes]) -> None:
+        """Chunks from number `first` on, a multiple of 128. Raises InputError for what is not as its tree
+        says, and StoreFull."""
+        try:
+            for number, chunk in enumerate(chunks, first):
+                page, at = divmod(number, FAN_OUT)
+                leaves = self._leaves.get(page, self._header.root)
+                if at == 0 and page in self._leaves:
+                    self._store.add_page(self._header.id, 1, page, leaves)
+                if leaf_hash(chunk) != leaves[at * HASH_SIZE : (at + 1) * HASH_SIZE]:
+                    raise InputError("the file has changed while it was read; put it again")
+                self._store.add_chunk(self._header.id, number, chunk)
+        except KeyError:
+            raise InputError("the object was deleted while it was put; put it again") from None
+
+    def finish(self) -> StoredObject:
+        """All of it is added; how it is kept from now on. Raises InputError when that is not so."""
+        here = self._store.get_object(self._header.id)
+        if here is None or not here.complete:
+            raise InputError("the file has changed while it was read; put it again")
+        content = self._store.read_object(self._header.id) if self._header.size <= CHUNK_SIZE else ()
+        self._store.put_object(self._stored, content)
+        stored = self._store.get_object(self._header.id) or here
+        if stored.expires_ms is not None:
+            self._arm_expiry(stored.expires_ms)
+        return stored
+
+    def drop(self) -> None:
+        """It will not be finished: what there was not before goes again."""
+        if self._fresh:
+            self._store.delete_object(self._header.id)

@@ -1,0 +1,81 @@
+"""A file into the store a megabyte at a time, with the node going on in between (N7)."""
+
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO
+
+import trio
+
+from nexus_node.base.errors import InputError
+from nexus_node.base.limits import MIB, OBJECT_MAX
+from nexus_node.crypto.merkle import leaf_hash, page_root, pages_over
+from nexus_node.engine.putting import Page, Putting
+from nexus_node.ports.store import StoredObject
+from nexus_node.runtime.node import Node
+from nexus_node.wire.dataobject import ObjectHeader, chunks_of
+
+
+def reason(error: OSError | ValueError) -> str:
+    """What the system says, in words."""
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file to read it. Raises OSError, and ValueError for what is none."""
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise ValueError("it is not a regular file")  # a pipe would be waited for without end
+    return path.open("rb")
+
+
+async def put_file(
+    node: Node, path: Path, kind: int, *, min_bandwidth: int, ttl_s: int | None
+) -> StoredObject:
+    """Store a file as an object of that kind. It is read twice: its id stands before its chunks.
+
+    Raises InputError and StoreFull; then nothing of it is kept.
+    """
+    try:
+        header, pages = await trio.to_thread.run_sync(_measure, path, kind)
+        putting = node.core.objects.begin(
+            header, pages, now_ms=node.wall_ms(), min_bandwidth=min_bandwidth, ttl_s=ttl_s
+        )
+        stored = None
+        try:
+            with open_regular(path) as file:
+                await _fill(node, putting, file)
+            stored = putting.finish()
+        finally:
+            if stored is None:
+                putting.drop()
+            node.pump.after()
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read: {reason(error)}") from error
+    return stored
+
+
+async def _fill(node: Node, putting: Putting, file: BinaryIO) -> None:
+    first = 0
+    while not putting.complete:
+        block = await trio.to_thread.run_sync(file.read, MIB)
+        if not block and first:
+            return
+        chunks = chunks_of(block)
+        putting.add(first, chunks)
+        node.pump.after()
+        first += len(chunks)
+        if len(block) < MIB:
+            return
+
+
+def _measure(path: Path, kind: int) -> tuple[ObjectHeader, list[Page]]:
+    """An object's header and the pages of its tree. Raises InputError for a file that is too large."""
+    leaves, size = list[bytes](), 0
+    with open_regular(path) as file:
+        for block in iter(partial(file.read, MIB), b""):
+            size += len(block)
+            if size > OBJECT_MAX:
+                raise InputError(f"the file is larger than the {OBJECT_MAX // MIB} MiB an object takes")
+            leaves += map(leaf_hash, chunks_of(block))
+    leaves = leaves or [leaf_hash(b"")]
+    pages = list(pages_over(leaves))
+    return ObjectHeader(kind, size, page_root(pages[-1][2]) if pages else leaves[0]), pages
