@@ -24,12 +24,24 @@ def sealed_size(size: int) -> int:
     return size + TAG_SIZE * max(1, -(-size // SEGMENT))
 
 
+def plain_size(sealed: int) -> int:
+    """Bytes of a file whose sealed form has so many."""
+    return sealed - TAG_SIZE * max(1, -(-sealed // _SEALED_SEGMENT))
+
+
 def seal_file(key: bytes, content: bytes) -> Iterator[bytes]:
     """Yield the sealed segments of a file. `key` must have sealed nothing else."""
-    aead, last = ChaCha20Poly1305(key), max(0, len(content) - 1) // SEGMENT
-    for number in range(last + 1):
-        segment = content[number * SEGMENT : (number + 1) * SEGMENT]
-        yield aead.encrypt(_nonce(number, number == last), segment, None)
+    return seal_parts(key, (content[at : at + SEGMENT] for at in range(0, len(content), SEGMENT)))
+
+
+def seal_parts(key: bytes, segments: Iterable[bytes]) -> Iterator[bytes]:
+    """The same of a file in parts of `SEGMENT` bytes, the last of which may be shorter."""
+    aead, number, segment = ChaCha20Poly1305(key), 0, b""
+    for number, following in enumerate(segments):
+        if number:
+            yield aead.encrypt(_nonce(number - 1, False), segment, None)
+        segment = following
+    yield aead.encrypt(_nonce(number, True), segment, None)
 
 
 def open_file(key: bytes, parts: Iterable[bytes]) -> Iterator[bytes]:

@@ -1,6 +1,6 @@
 """Files attached to messages: sealed into objects of their own, and messages told as a whole (N9, N13)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 
@@ -29,7 +29,8 @@ class SealedFile:
 
     description: Description
     header: ObjectHeader
-    chunks: Sequence[bytes] = field(repr=False)
+    chunks: Iterable[bytes] = field(repr=False)
+    """None of a larger one that is in the store already."""
 
 
 def seal_attachment(
@@ -45,17 +46,35 @@ def seal_attachment(
 
     Raises InputError for one that is too large.
     """
-    if len(content) > ATTACHMENT_MAX:
+    check_size(name, len(content))
+    header, chunks = describe(KIND_FILE, b"".join(seal_file(key, content)))
+    described = describe_file(name, len(content), header, media_type, key, min_bandwidth, preview)
+    return SealedFile(described, header, chunks)
+
+
+def check_size(name: str, size: int) -> None:
+    """Raises InputError for a file that is too large to be attached."""
+    if size > ATTACHMENT_MAX:
         raise InputError(
-            f"{name} has {len(content)} bytes and a message takes files up to {ATTACHMENT_MAX}; "
+            f"{name} has {size} bytes and a message takes files up to {ATTACHMENT_MAX}; "
             "send a smaller version, or share it with: nexus put"
         )
+
+
+def describe_file(
+    name: str,
+    size: int,
+    header: ObjectHeader,
+    media_type: str,
+    key: bytes,
+    min_bandwidth: int | None,
+    preview: bytes,
+) -> Description:
+    """What a message says of a file that was sealed with `key` into the object with that header."""
     if min_bandwidth is None:
-        min_bandwidth = default_bandwidth(len(content), media_type)
-    header, chunks = describe(KIND_FILE, b"".join(seal_file(key, content)))
+        min_bandwidth = default_bandwidth(size, media_type)
     shown = AttachmentName.from_untrusted(name)
-    description = Description(header.root, key, len(content), min_bandwidth, shown, media_type, preview)
-    return SealedFile(description, header, chunks)
+    return Description(header.root, key, size, min_bandwidth, shown, media_type, preview)
 
 
 def default_bandwidth(size: int, media_type: str) -> int:

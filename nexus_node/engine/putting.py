@@ -34,7 +34,7 @@ class Putting:
         1970. Raises StoreFull when it will not fit."""
         self._store = store
         self._arm_expiry = arm_expiry
-        self._header = header
+        self.header = header
         self._leaves = {number: page for level, number, page in pages if level == 1}
         self._stored = StoredObject(
             header.id,
@@ -69,23 +69,28 @@ class Putting:
         try:
             for number, chunk in enumerate(chunks, first):
                 page, at = divmod(number, FAN_OUT)
-                leaves = self._leaves.get(page, self._header.root)
+                leaves = self._leaves.get(page, self.header.root)
                 if at == 0 and page in self._leaves:
-                    self._store.add_page(self._header.id, 1, page, leaves)
+                    self._store.add_page(self.header.id, 1, page, leaves)
                 if leaf_hash(chunk) != leaves[at * HASH_SIZE : (at + 1) * HASH_SIZE]:
                     raise InputError("the file has changed while it was read; put it again")
-                self._store.add_chunk(self._header.id, number, chunk)
+                self._store.add_chunk(self.header.id, number, chunk)
         except KeyError:
             raise InputError("the object was deleted while it was put; put it again") from None
 
-    def finish(self) -> StoredObject:
-        """All of it is added; how it is kept from now on. Raises InputError when that is not so."""
-        here = self._store.get_object(self._header.id)
+    def check(self) -> StoredObject:
+        """Raises InputError when not all of it is here."""
+        here = self._store.get_object(self.header.id)
         if here is None or not here.complete:
             raise InputError("the file has changed while it was read; put it again")
-        content = self._store.read_object(self._header.id) if self._header.size <= CHUNK_SIZE else ()
+        return here
+
+    def finish(self) -> StoredObject:
+        """All of it is added; how it is kept from now on. Raises InputError when that is not so."""
+        here = self.check()
+        content = self._store.read_object(self.header.id) if self.header.size <= CHUNK_SIZE else ()
         self._store.put_object(self._stored, content)
-        stored = self._store.get_object(self._header.id) or here
+        stored = self._store.get_object(self.header.id) or here
         if stored.expires_ms is not None:
             self._arm_expiry(stored.expires_ms)
         return stored
@@ -93,4 +98,4 @@ class Putting:
     def drop(self) -> None:
         """It will not be finished: what there was not before goes again."""
         if self._fresh:
-            self._store.delete_object(self._header.id)
+            self._store.delete_object(self.header.id)

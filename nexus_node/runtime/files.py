@@ -7,17 +7,18 @@ from collections.abc import AsyncGenerator, Callable, Iterator
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import trio
 
 from nexus_node.base.errors import BadWire, InputError, StoreCorrupt
 from nexus_node.base.ids import ObjectId
-from nexus_node.base.limits import ATTACHMENT_MAX, ATTACHMENTS_MAX, MIB
+from nexus_node.base.limits import ATTACHMENTS_MAX, CHUNK_SIZE, MESSAGE_TTL_S, MIB
 from nexus_node.base.states import State
 from nexus_node.crypto.address import address_of
-from nexus_node.crypto.filestream import KEY_SIZE, open_file
-from nexus_node.engine.attach import SealedFile, preview_room, seal_attachment
+from nexus_node.crypto.filestream import KEY_SIZE, SEGMENT, open_file, plain_size, seal_parts
+from nexus_node.engine.attach import SealedFile, check_size, describe_file, preview_room
+from nexus_node.engine.putting import Putting
 from nexus_node.engine.unwanted import DECLINED
 from nexus_node.ports.store import Expected, Incoming, StoredObject
 from nexus_node.runtime.arguments import (
@@ -33,7 +34,7 @@ from nexus_node.runtime.arguments import (
 )
 from nexus_node.runtime.mutable import get_version, put_version, version
 from nexus_node.runtime.node import Node
-from nexus_node.runtime.putting import open_regular, put_file, reason
+from nexus_node.runtime.putting import lay_down, open_regular, put_file, reason
 from nexus_node.store.chunks import chunk_count
 from nexus_node.store.files import sync_path
 from nexus_node.wire.dataobject import KIND_BLOB, KIND_FILE, KIND_MESSAGE, KIND_VERSION
@@ -60,45 +61,73 @@ async def send_files(node: Node, args: Json) -> Json:
         raise UsageError("the argument 'files' is a list of paths")
     if len(paths) > ATTACHMENTS_MAX:
         raise InputError(f"a message takes {ATTACHMENTS_MAX} files, not {len(paths)}; send several messages")
-    if node.core.groups.named(to) is not None:
-        files = [await _seal(node, Path(path), min_bandwidth, 0) for path in paths]
-        message_id = node.core.groups.send(to, text, node.now(), files=files)
-        node.core.commit()
-        node.pump.after()
-        return {"id": message_id.hex(), "state": State.QUEUED.value}
-    contact = node.core.contacts.get(to)  # before the files are read
-    room = preview_room(node.core.delivery.ways_to(contact.node_id)) // len(paths)
-    files = [await _seal(node, Path(path), min_bandwidth, room) for path in paths]
-    row = node.core.send(to, text, files=files, now=node.now())
-    node.core.commit()
-    node.pump.after()
-    return {"id": row.id.hex(), "state": row.state.value}
-
-
-async def _seal(node: Node, path: Path, min_bandwidth: int | None, room: int) -> SealedFile:
-    content = await _read(path, ATTACHMENT_MAX)
-    media_type = mimetypes.guess_type(path.name)[0] or ""
-    preview = b""
-    if media_type.startswith("image/"):
-        preview = await trio.to_thread.run_sync(_preview, content, room)
-    seal = partial(
-        seal_attachment,
-        path.name,
-        content,
-        media_type=media_type,
-        key=node.core.random_bytes(KEY_SIZE),
-        min_bandwidth=min_bandwidth,
-        preview=preview,
-    )
-    return await trio.to_thread.run_sync(seal)
-
-
-def _preview(content: bytes, room: int) -> bytes:
-    """A preview of an image, if the library for it is here."""
+    core, room = node.core, 0
+    if core.groups.named(to) is None:  # before the files are read
+        room = preview_room(core.delivery.ways_to(core.contacts.get(to).node_id)) // len(paths)
+    laid: list[Putting] = []
+    sent = False
     try:
-        found: bytes = import_module("nexus_node.runtime.preview").make_preview(content, room)
-    except ImportError:
-        return b""
+        files = [await _seal(node, Path(path), min_bandwidth, room, laid) for path in paths]
+        if core.groups.named(to) is not None:
+            message_id, state = core.groups.send(to, text, node.now(), files=files), State.QUEUED
+        else:
+            row = core.send(to, text, files=files, now=node.now())
+            message_id, state = row.id, row.state
+        sent = True
+    finally:
+        for one in laid if not sent else ():
+            one.drop()
+    core.commit()
+    node.pump.after()
+    return {"id": message_id.hex(), "state": state.value}
+
+
+async def _seal(
+    node: Node, path: Path, min_bandwidth: int | None, room: int, laid: list[Putting]
+) -> SealedFile:
+    """Seal a file into the store, where it is kept from now on, or goes with `laid`."""
+    key, media_type = node.core.random_bytes(KEY_SIZE), mimetypes.guess_type(path.name)[0] or ""
+    preview = await _look(path, room if media_type.startswith("image/") else 0)
+    putting = await lay_down(node, path, KIND_FILE, partial(_sealed, key), ttl_s=MESSAGE_TTL_S)
+    laid.append(putting)
+    header = putting.header
+    check_size(path.name, plain_size(header.size))
+    described = describe_file(
+        path.name, plain_size(header.size), header, media_type, key, min_bandwidth, preview
+    )
+    chunks = node.core.store.read_object(header.id) if header.size <= CHUNK_SIZE else ()
+    return SealedFile(described, header, chunks)
+
+
+def _sealed(key: bytes, file: BinaryIO) -> Iterator[bytes]:
+    """A file's sealed form in parts of a megabyte, as it is stored."""
+    block = bytearray()
+    for part in seal_parts(key, iter(partial(file.read, SEGMENT), b"")):
+        block += part
+        if len(block) >= MIB:
+            yield bytes(block[:MIB])
+            del block[:MIB]
+    if block:
+        yield bytes(block)
+
+
+async def _look(path: Path, room: int) -> bytes:
+    """A preview of an image, if it is to have one. Raises InputError for what cannot be attached."""
+    try:
+        return await trio.to_thread.run_sync(_preview, path, room)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read: {reason(error)}") from error
+
+
+def _preview(path: Path, room: int) -> bytes:
+    with open_regular(path) as file:
+        check_size(path.name, os.fstat(file.fileno()).st_size)
+        if not room:
+            return b""
+        try:
+            found: bytes = import_module("nexus_node.runtime.preview").make_preview(file, room)
+        except ImportError:  # the library for it is not here
+            return b""
     return found
 
 
@@ -230,19 +259,6 @@ async def put(node: Node, args: Json) -> Json:
     if label is not None:
         stored, called = put_version(node, stored, label, ttl_s)
     return _object(stored) | called
-
-
-async def _read(path: Path, most: int) -> bytes:
-    """A file's content, and a byte more of one that is larger than `most`. Raises InputError."""
-    try:
-        return await trio.to_thread.run_sync(_read_bounded, path, most)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read: {reason(error)}") from error
-
-
-def _read_bounded(path: Path, most: int) -> bytes:
-    with open_regular(path) as file:
-        return file.read(most + 1)
 
 
 async def get(node: Node, args: Json) -> Json:

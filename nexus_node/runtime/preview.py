@@ -5,6 +5,7 @@ reads the owner's own files here; what others send is handed on unopened.
 """
 
 from io import BytesIO
+from typing import BinaryIO
 
 from PIL import Image, ImageOps
 
@@ -15,11 +16,11 @@ _ATTEMPTS = ((64, 50), (64, 30), (48, 30), (48, 10), (32, 10), (32, 1))
 """Longest side and quality, the best first."""
 
 
-def make_preview(content: bytes, room: int) -> bytes:
+def make_preview(file: BinaryIO, room: int) -> bytes:
     """The best WebP of at most `room` bytes, upright and without what cameras note down; empty if there is
-    none, or the content is no image."""
+    none, or the file holds no image."""
     try:
-        image = Image.open(BytesIO(content), formats=_FORMATS)
+        image = Image.open(file, formats=_FORMATS)
         if image.width * image.height > _PIXELS_MAX:
             return b""
         image.draft("RGB", (128, 128))  # a JPEG of 12 megapixels is decoded at an eighth of its size

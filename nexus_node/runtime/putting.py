@@ -1,6 +1,6 @@
 """A file into the store a megabyte at a time, with the node going on in between (N7)."""
 
-from functools import partial
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -13,6 +13,9 @@ from nexus_node.engine.putting import Page, Putting
 from nexus_node.ports.store import StoredObject
 from nexus_node.runtime.node import Node
 from nexus_node.wire.dataobject import ObjectHeader, chunks_of
+
+Form = Callable[[BinaryIO], Iterator[bytes]]
+"""How the content of a file is stored, in parts of a megabyte: one at least, and the last may be shorter."""
 
 
 def reason(error: OSError | ValueError) -> str:
@@ -30,52 +33,73 @@ def open_regular(path: Path) -> BinaryIO:
 async def put_file(
     node: Node, path: Path, kind: int, *, min_bandwidth: int, ttl_s: int | None
 ) -> StoredObject:
-    """Store a file as an object of that kind. It is read twice: its id stands before its chunks.
+    """Store a file as an object of that kind. Raises InputError and StoreFull; then nothing of it is kept."""
+    putting = await lay_down(node, path, kind, _plain, min_bandwidth=min_bandwidth, ttl_s=ttl_s)
+    stored = putting.finish()
+    node.pump.after()  # the timer may be due earlier now
+    return stored
 
-    Raises InputError and StoreFull; then nothing of it is kept.
-    """
+
+async def lay_down(
+    node: Node,
+    path: Path,
+    kind: int,
+    form: Form,
+    *,
+    min_bandwidth: int = 0,
+    ttl_s: int | None = None,
+) -> Putting:
+    """Bring a file into the store, all but the last word on how long it stays. It is read twice: its id
+    stands before its chunks. Raises InputError and StoreFull; then nothing of it is kept."""
     try:
-        header, pages = await trio.to_thread.run_sync(_measure, path, kind)
+        header, pages = await trio.to_thread.run_sync(_measure, path, kind, form)
         putting = node.core.objects.begin(
             header, pages, now_ms=node.wall_ms(), min_bandwidth=min_bandwidth, ttl_s=ttl_s
         )
-        stored = None
+        whole = False
         try:
             with open_regular(path) as file:
-                await _fill(node, putting, file)
-            stored = putting.finish()
+                await _fill(node, putting, form(file))
+            putting.check()
+            whole = True
         finally:
-            if stored is None:
+            if not whole:
                 putting.drop()
             node.pump.after()
     except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read: {reason(error)}") from error
-    return stored
+    return putting
 
 
-async def _fill(node: Node, putting: Putting, file: BinaryIO) -> None:
+async def _fill(node: Node, putting: Putting, blocks: Iterator[bytes]) -> None:
     first = 0
     while not putting.complete:
-        block = await trio.to_thread.run_sync(file.read, MIB)
-        if not block and first:
+        block = await trio.to_thread.run_sync(next, blocks, None)
+        if block is None:
             return
         chunks = chunks_of(block)
         putting.add(first, chunks)
         node.pump.after()
         first += len(chunks)
-        if len(block) < MIB:
+
+
+def _plain(file: BinaryIO) -> Iterator[bytes]:
+    size, block = 0, b""
+    while (block := file.read(MIB)) or not size:
+        size += len(block)
+        if size > OBJECT_MAX:
+            raise InputError(f"the file is larger than the {OBJECT_MAX // MIB} MiB an object takes")
+        yield block
+        if not block:
             return
 
 
-def _measure(path: Path, kind: int) -> tuple[ObjectHeader, list[Page]]:
-    """An object's header and the pages of its tree. Raises InputError for a file that is too large."""
+def _measure(path: Path, kind: int, form: Form) -> tuple[ObjectHeader, list[Page]]:
+    """An object's header and the pages of its tree."""
     leaves, size = list[bytes](), 0
     with open_regular(path) as file:
-        for block in iter(partial(file.read, MIB), b""):
+        for block in form(file):
             size += len(block)
-            if size > OBJECT_MAX:
-                raise InputError(f"the file is larger than the {OBJECT_MAX // MIB} MiB an object takes")
             leaves += map(leaf_hash, chunks_of(block))
-    leaves = leaves or [leaf_hash(b"")]
     pages = list(pages_over(leaves))
     return ObjectHeader(kind, size, page_root(pages[-1][2]) if pages else leaves[0]), pages

@@ -10,7 +10,7 @@ from nexus_node.base.limits import CHUNK_SIZE
 from nexus_node.engine.objects import Objects
 from nexus_node.engine.putting import Putting
 from nexus_node.ports.store import Keep, StoredObject
-from nexus_node.runtime.putting import _measure
+from nexus_node.runtime.putting import _measure, _plain
 from nexus_node.store.memory import MemoryStore
 from nexus_node.wire.dataobject import KIND_BLOB, chunks_of, describe
 
@@ -24,7 +24,7 @@ def made(size: int, seed: int = 1) -> bytes:
 
 def begin(store, content: bytes, path: Path, armed: list[int] | None = None, **options) -> Putting:
     path.write_bytes(content)
-    header, pages = _measure(path, KIND_BLOB)
+    header, pages = _measure(path, KIND_BLOB, _plain)
     assert header == describe(KIND_BLOB, content)[0]
     arm = armed.append if armed is not None else lambda at: None
     return Objects(store, arm).begin(header, pages, now_ms=NOW_MS, **options)

@@ -22,8 +22,9 @@ from nexus_node.crypto.identity import Identity
 from nexus_node.engine.attach import seal_attachment
 from nexus_node.ports.driver import DriverPort, LinkProfile
 from nexus_node.runtime.control import open_control, serve_control
-from nexus_node.runtime.files import _read_bounded, attachments, get
+from nexus_node.runtime.files import attachments, get
 from nexus_node.runtime.node import Node, open_node
+from nexus_node.runtime.putting import open_regular
 from nexus_node.runtime.service import STORE_NAME, _serve
 from nexus_node.runtime.verbs import wait
 from nexus_node.store.memory import MemoryStore
@@ -366,4 +367,4 @@ def test_put_refuses_a_pipe_instead_of_waiting_for_it(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     with pytest.raises(ValueError, match="regular file"):
-        _read_bounded(pipe, 100)
+        open_regular(pipe)
