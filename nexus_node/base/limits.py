@@ -26,6 +26,8 @@ FETCHES_MAX = 64
 """Objects fetched at a time, at 32 bytes of hashes for each 4 KB; others wait for their next offer."""
 PROVIDERS_MAX = 16
 """Nodes that one object is fetched from at a time."""
+ASKERS_MAX = 1024
+"""Questions for objects that are answered at a time; who asked longest ago asks again."""
 ASKS_MAX = 256
 """Runs of units one neighbour may have asked for and not got, of one object."""
 
@@ -190,7 +192,7 @@ GROUP_SECRET_S = MESSAGE_TTL_S
 SUBSCRIPTIONS_PER_NEIGHBOUR = 1024
 """Subscriptions of one neighbour, its own neighbours' among them, and of the node itself; 300 bytes each."""
 PUBLICATIONS_MAX = 4096
-"""Published objects known of, others' as well as own: each is in the store; the oldest goes."""
+"""Published objects known of, others' as well as own: each is in the store; the oldest of others goes."""
 NOTICES_PER_NEIGHBOUR = 8192
 """Published objects that one neighbour is known to have; 100 bytes each."""
 SUBSCRIBERS_REMEMBERED = 64

@@ -91,7 +91,7 @@ class Notifier:
         self._neighbours = PubNeighbours(router, forwarder, arm=arm, wake=wake)
         self._subscriptions = Subscriptions(store, self._neighbours, counters=counters, arm=arm)
         self._wanted = self._subscriptions.wanted
-        self._publications = Publications(store, counters=counters, arm_expiry=arm_expiry)
+        self._publications = Publications(identity.node_id, store, counters=counters, arm_expiry=arm_expiry)
         for known in self._publications.known.values():
             known.shown = OWN in self._wanted.takers(known.topic, known.publisher)
         self._notices = Notices(router, self._neighbours, self._publications, wall)

@@ -37,7 +37,10 @@ class Known:
 class Publications:
     """By the first bytes of their ids, as hints name them; the oldest first."""
 
-    def __init__(self, store: Store, *, counters: Counter[str], arm_expiry: Callable[[float], None]) -> None:
+    def __init__(
+        self, own: NodeId, store: Store, *, counters: Counter[str], arm_expiry: Callable[[float], None]
+    ) -> None:
+        self._own = own
         self._store = store
         self._counters = counters
         self._arm_expiry = arm_expiry
@@ -62,7 +65,8 @@ class Publications:
         known = self.known.get(key) or _known(published, stored)
         self.known[key] = known
         while len(self.known) > PUBLICATIONS_MAX:
-            _, oldest = self.known.popitem(last=False)
+            others = (key for key, one in self.known.items() if one.publisher != self._own)
+            oldest = self.known.pop(next(others, next(iter(self.known))))
             self._store.delete_object(oldest.id)
             self._counters["published_pushed_out"] += 1
         self._arm_expiry(now + (expires_ms - now_ms) / 1000)

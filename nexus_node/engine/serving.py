@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from nexus_node.base.errors import BadWire
 from nexus_node.base.ids import Address, NodeId, ObjectId
-from nexus_node.base.limits import ASKS_MAX
+from nexus_node.base.limits import ASKERS_MAX, ASKS_MAX
 from nexus_node.crypto.address import address_of
 from nexus_node.engine.forward import Forwarder, on_the_way
 from nexus_node.engine.peers import Attachment
@@ -76,6 +76,8 @@ class Server:
             raise BadWire("unasked_object")
         job = self._jobs.get((ask.prefix, asker))
         if job is None:
+            if len(self._jobs) >= ASKERS_MAX:
+                self._give_way(now)
             job = self._jobs[ask.prefix, asker] = _Job(ask.prefix, asker, served)
         job.served = served
         for run in ask.runs:
@@ -85,6 +87,11 @@ class Server:
         route = self._router.route(asker, now)
         if route is not None:
             self._wake(route.link)
+
+    def _give_way(self, now: float) -> None:
+        """Let go of the question of somebody to whom no way is known, or else of the longest unserved."""
+        lost = (key for key in self._jobs if self._router.route(key[1], now) is None)
+        del self._jobs[next(lost, next(iter(self._jobs)))]
 
     def stop(self, prefix: bytes) -> None:
         """Nobody is to have that object any more."""

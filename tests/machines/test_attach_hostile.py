@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from nexus_node.base.ids import Address
-from nexus_node.base.limits import ASKS_MAX, CHUNK_SIZE, FETCHES_MAX, PROVIDERS_MAX
+from nexus_node.base.limits import ASKERS_MAX, ASKS_MAX, CHUNK_SIZE, FETCHES_MAX, PROVIDERS_MAX
 from nexus_node.crypto.envelope import receipt_mark
 from nexus_node.crypto.filestream import file_receipt, open_file
 from nexus_node.engine.attach import SealedFile, seal_attachment, whole_state
@@ -30,6 +30,7 @@ from nexus_node.wire.packet import (
     parse_packet_untrusted,
     parse_refusal_untrusted,
 )
+from nexus_node.wire.pub import Reference, topic_of
 from nexus_node.wire.transfer import Ask, Chunk, Offer, parse_ask_untrusted
 from tests.fuzz.test_engine import Neighbour
 from tests.unit.test_hashtree import pages_of
@@ -595,3 +596,17 @@ def test_n13_one_message_with_the_same_file_twice_arrives():
     assert whole(mesh["alice"], message) == "delivered"
     (row,) = mesh["bob"].store.inbox()
     assert [str(one.name) for one in mesh["bob"].core.files_of(row)] == ["photo.jpg", "again.jpg"]
+
+
+def test_m5_askers_who_do_not_exist_of_what_is_public_take_no_memory():
+    alice = Mesh("alice")["alice"]
+    stored = alice.core.objects.put(photo(100_000), now_ms=0)
+    reference = Reference(ObjectHeader(stored.kind, stored.size, stored.root), 0)
+    alice.core.notifier.publish(topic_of("scope:geo/de"), reference, 0.0)
+    mallory = Mallory.beside(alice)
+    dice = random.Random(5)
+    for _ in range(3 * ASKERS_MAX):
+        mallory.say(Context.ASK, Ask(stored.id[:8], 0, [(0, 5)], Address(dice.randbytes(16))).encode())
+    assert len(alice.core._server._jobs) <= ASKERS_MAX
+    mallory.say(Context.ASK, Ask(stored.id[:8], 0, [(0, 5)]).encode())
+    assert sum(packet.context == Context.CHUNK for packet in mallory.hear()) == 2  # five chunks, four a frame

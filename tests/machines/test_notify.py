@@ -9,6 +9,7 @@ import pytest
 from nexus_node.base.errors import InputError
 from nexus_node.base.limits import PUBLISHED_BURST, SUBSCRIPTIONS_PER_NEIGHBOUR
 from nexus_node.crypto.identity import Identity
+from nexus_node.engine import publications
 from nexus_node.ports.driver import LinkProfile
 from nexus_node.ports.store import Keep
 from nexus_node.wire.dataobject import ObjectHeader
@@ -474,3 +475,24 @@ def test_n5_neighbours_on_one_medium_share_its_two_percent():
     budgets = [core.notifier._neighbours.budget_of(link, 0.0) for link in links]
     assert budgets[0] is budgets[1] is budgets[2]
     assert budgets[0].rate == pytest.approx(3.0)
+
+
+def test_n8_what_others_publish_pushes_out_nothing_of_this_node_s_own(monkeypatch):
+    monkeypatch.setattr(publications, "PUBLICATIONS_MAX", 20)
+    mesh = Mesh("a", "b")
+    mesh.join("a", "b")
+    subscribe(mesh, "b")
+    mesh.run(1)
+    publish(mesh, "b", "mine", NEWS)
+    for number in range(30):
+        publish(mesh, "a", f"theirs {number}")
+        mesh.run(0.1)
+    texts = [one.what for _, one in mesh["b"].core.notifier.published()]
+    assert len(texts) == 20
+    assert texts[0] == "mine"
+    assert texts[1:] == [f"theirs {number}" for number in range(11, 30)]
+    for number in range(25):
+        publish(mesh, "b", f"own {number}")
+        mesh.run(10)
+    texts = [one.what for _, one in mesh["b"].core.notifier.published()]
+    assert texts == [f"own {number}" for number in range(5, 25)]  # nothing else is left to go
