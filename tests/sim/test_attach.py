@@ -1,20 +1,28 @@
 """N13: a photo waits on the slow carrier and goes by itself on the fast one: whole nodes in virtual time."""
 
 import random
+from collections.abc import Callable
+from io import BytesIO
 
 import trio
+from PIL import Image
 
 from nexus_drivers.memory import MemoryMedium
 from nexus_node.base.states import State
-from nexus_node.engine.attach import seal_attachment, whole_facts, whole_state
+from nexus_node.engine.attach import preview_room, seal_attachment, whole_facts, whole_state
 from nexus_node.engine.relay import RelayPolicy
+from nexus_node.runtime.preview import make_preview
 from nexus_node.wire.announce import Serve
+from nexus_node.wire.description import Description
 from nexus_node.wire.uri import make_uri
 from nexus_sim.clock import virtual_run
 from nexus_sim.wires import Plug, Rate, Wire
 from nexus_sim.world import SimNode, World, open_world
+from tests.harness.pictures import picture
 
-PHOTO = random.Random(1).randbytes(400_000)
+NOISE = random.Random(1).randbytes(400_000)
+PHOTO = picture(2400, 1800, quality=95)
+"""A JPEG of some 400 KB."""
 SLOW_BPS, FAST_BPS = 1200, 5e6
 RELAY = {"relay": RelayPolicy(serve=Serve.ANYONE)}
 
@@ -49,9 +57,32 @@ def befriend(a: SimNode, b: SimNode, trust: str | None = None) -> None:
         core.planner.relays_changed(a.node.now())
 
 
-def attach(sender: SimNode, to: str, text: str, content: bytes = PHOTO, **options) -> bytes:
+def attach(sender: SimNode, to: str, text: str, content: bytes, **options) -> bytes:
     file = seal_attachment("photo.jpg", content, key=sender.node.core.random_bytes(32), **options)
     return sender.node.send(to, text, files=[file])
+
+
+def attach_photo(sender: SimNode, to: str) -> bytes:
+    """As `nexus send --file` does: with a preview for which there is room."""
+    core = sender.node.core
+    room = preview_room(core.delivery.ways_to(core.contacts.get(to).node_id))
+    preview = make_preview(BytesIO(PHOTO), room)
+    assert 100 < len(preview) <= room < 500
+    return attach(sender, to, "look", PHOTO, media_type="image/jpeg", preview=preview)
+
+
+def described(reader: SimNode) -> Description:
+    (row,) = reader.store.inbox()
+    (file,) = reader.node.core.files_of(row)
+    return file
+
+
+async def until(true: Callable[[], bool]) -> float:
+    """Wait until it is true; how long that took."""
+    began = trio.current_time()
+    while not true():
+        await trio.sleep(0.05)
+    return trio.current_time() - began
 
 
 def state_of(sender: SimNode, message: bytes) -> State:
@@ -64,9 +95,7 @@ def states_of(sender: SimNode, message: bytes) -> list[State]:
 
 
 def has_file(reader: SimNode) -> bool:
-    (row,) = reader.store.inbox()
-    (file,) = reader.node.core.files_of(row)
-    stored = reader.store.get_object(file.object)
+    stored = reader.store.get_object(described(reader).object)
     return stored is not None and stored.complete
 
 
@@ -83,16 +112,23 @@ def test_n13_a_photo_waits_half_an_hour_for_a_fast_link() -> None:
             alice, bob = await world.start("alice"), await world.start("bob")
             befriend(alice, bob)
             await trio.sleep(60)
-            message = attach(alice, "bob", "look", media_type="image/jpeg")
+            message = attach_photo(alice, "bob")
+            assert await until(lambda: bob.inbox() == ["look"]) < 8  # with what is known of the photo
+            file = described(bob)
+            assert (file.name, file.size, file.media_type) == ("photo.jpg", len(PHOTO), "image/jpeg")
+            assert Image.open(BytesIO(file.preview)).width in (48, 64)
             await trio.sleep(8)
-            assert bob.inbox() == ["look"]  # with what is known of the photo, in seconds
             before = air(alice)
             await trio.sleep(30 * 60)
             assert state_of(alice, message) is State.HELD
             assert air(alice) - before < 500  # not one byte of the photo
+            (held,) = [row for row in alice.store.parts(message) if row.is_file]
+            assert held.min_bandwidth == 10_000
+            assert [int(way.bps) for way in alice.node.core.delivery.ways_to(held.to)] == [SLOW_BPS]
             place.fast_link("alice", "bob", wires)
-            await trio.sleep(5)
-            assert has_file(bob)
+            took = await until(lambda: has_file(bob))
+            print("direct", took)
+            assert took < 5
             await trio.sleep(1)
             assert states_of(alice, message) == [State.QUEUED, State.HELD, State.SENT, State.DELIVERED]
             wires.cancel_scope.cancel()
@@ -112,18 +148,21 @@ def test_n13_the_same_with_the_recipient_behind_a_relay() -> None:
             alice, _, bob = [await world.start(name, RELAY if name == "relay" else None) for name in names]
             befriend(alice, bob)
             await trio.sleep(120)
-            message = attach(alice, "bob", "look", media_type="image/jpeg")
+            message = attach_photo(alice, "bob")
+            print("text over two", await until(lambda: bob.inbox() == ["look"]))
             await trio.sleep(30)
-            assert bob.inbox() == ["look"]
             place.fast_link("relay", "bob", wires)
             await trio.sleep(600)
             assert state_of(alice, message) is State.HELD
             assert not has_file(bob)
+            slow = air(alice) + air(world.nodes["relay"])
             place.fast_link("alice", "relay", wires)
-            await trio.sleep(10)
-            assert has_file(bob)
+            took = await until(lambda: has_file(bob))
+            print("behind a relay", took)
+            assert took < 5
+            assert air(alice) + air(world.nodes["relay"]) - slow < 500
             await trio.sleep(2)
-            assert state_of(alice, message) is State.DELIVERED
+            assert states_of(alice, message) == [State.QUEUED, State.HELD, State.SENT, State.DELIVERED]
             wires.cancel_scope.cancel()
 
     virtual_run(main, 2)
@@ -139,7 +178,7 @@ def test_n6_a_text_overtakes_a_file_on_a_slow_link_and_costs_it_little() -> None
             alice.node.send("bob", "hello")
             await trio.sleep(120)
             begun = trio.current_time()
-            message = attach(alice, "bob", "file", PHOTO[:10_000])
+            message = attach(alice, "bob", "file", NOISE[:10_000])
             text_s = 0.0
             if with_text:
                 await trio.sleep(8)
@@ -168,7 +207,7 @@ def test_n7_a_file_always_crosses_a_slow_link_that_loses_a_tenth() -> None:
                 alice, bob = await world.start("alice"), await world.start("bob")
                 befriend(alice, bob)
                 await trio.sleep(120)
-                message = attach(alice, "bob", "file", PHOTO[:10_000])
+                message = attach(alice, "bob", "file", NOISE[:10_000])
                 await trio.sleep(900)
                 assert state_of(alice, message) is State.DELIVERED
                 assert has_file(bob)
