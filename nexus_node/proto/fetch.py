@@ -65,10 +65,12 @@ class Provider:
     since: float = 0.0
     """When the present measurement began, and what has come in it."""
     came: int = 0
+    latest: float = 0.0
+    """When something came last."""
 
     def ask(self, unit: int, size: int, now: float) -> None:
-        if not self.asked:
-            self.since, self.came = now, 0
+        if not self.asked:  # since then it had nothing to send
+            self.since += now - max(self.latest, self.since)
         self.asked[unit] = size, now
         self.bytes += size
 
@@ -80,6 +82,7 @@ class Provider:
         size, asked_at = self.asked[unit]
         self.rtt = min(self.rtt, now - asked_at)
         self.came += size
+        self.latest = now
         took = now - self.since
         if took >= max(_MEASURE_S, self.rtt):
             self.rate = max(self.came / took, _FORGET * self.rate)

@@ -145,3 +145,39 @@ def test_n7_what_is_here_is_not_asked_for():
     fetch.offered(Address(b"a" * 16), 1e9)
     assert fetch.ask(Address(b"a" * 16), 0.0) == [(7, 3)]
     assert fetch.have == 7
+
+
+def test_n7_a_window_that_once_was_small_grows_where_answers_come_together():
+    """All that was asked for comes in one packet, so that nothing is on its way when more is asked for."""
+    content = random.Random(1).randbytes(4_000_000)
+    header, chunks = describe(KIND_BLOB, content)
+    units = dict(enumerate(chunks)) | pages_of(header, chunks)
+    who, now, sent = Address(b"a" * 16), 0.0, 0
+    fetch = Fetch(header, (), ())
+    fetch.offered(who, 8e3)  # it is far faster than thought
+    while not fetch.complete:
+        asked = [first + at for first, count in fetch.ask(who, now) for at in range(count)]
+        assert asked
+        sent += sum(len(units[unit]) for unit in asked)
+        now += 0.003 + sum(len(units[unit]) for unit in asked) / 100e6
+        for unit in asked:
+            fetch.take(unit, units[unit], now)
+    assert now < 0.6  # at two chunks a round trip it would be 1.6
+    provider = fetch.providers[who]
+    assert provider.window > 1e6
+
+
+def test_n7_time_in_which_nobody_was_asked_does_not_make_a_way_slow():
+    content = random.Random(1).randbytes(4_000_000)
+    header, chunks = describe(KIND_BLOB, content)
+    units = dict(enumerate(chunks)) | pages_of(header, chunks)
+    who, now = Address(b"a" * 16), 0.0
+    fetch = Fetch(header, (), ())
+    fetch.offered(who, 8e6)
+    for _ in range(60):
+        asked = [first + at for first, count in fetch.ask(who, now) for at in range(count)]
+        for unit in asked:
+            now += 0.001
+            fetch.take(unit, units[unit], now)
+        now += 5.0
+    assert fetch.complete or fetch.providers[who].rate > 3e6
