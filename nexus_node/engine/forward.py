@@ -68,6 +68,8 @@ class Transit:
         self.queues: dict[Priority, deque[_Queued]] = {priority: deque() for priority in Priority}
         self.transfers: list[_Transfer] = []
         self.bytes = 0
+        self.bulk_bytes = 0
+        """Of these, what waits in the queue for bulk."""
         self.paused: dict[NodeId, float] = {}
         """Neighbours asked not to send through here, and until when."""
         self.shares: dict[NodeId, TokenBucket] = {}
@@ -199,6 +201,7 @@ class Forwarder:
         sure = not link.profile.ordered and (sure or (destination is not None and link.acknowledges))
         transit.queues[priority].append(_Queued(body, destination, sure))
         transit.bytes += len(body)
+        transit.bulk_bytes += len(body) if priority is Priority.BULK else 0
         self._wake(link)
         return True
 
@@ -237,8 +240,7 @@ class Forwarder:
         transit = self._transits.get(link.cid)
         if transit is None:
             return 0
-        queued = sum(len(one.body) for one in transit.queues[Priority.BULK])
-        return queued + sum(len(one.body) for one in transit.transfers)
+        return transit.bulk_bytes + sum(len(one.body) for one in transit.transfers)
 
     # --- pulling --------------------------------------------------------------------------------
     def fill(self, link: Attachment, packer: ItemPacker, priorities: tuple[Priority, ...]) -> None:
@@ -288,6 +290,7 @@ class Forwarder:
             else:
                 return
             queue.popleft()
+            transit.bulk_bytes -= len(body) if priority is Priority.BULK else 0
 
     def _fill_fragments(
         self, transit: Transit, one: _Transfer, link: Attachment, packer: ItemPacker, now: float

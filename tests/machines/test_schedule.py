@@ -200,3 +200,20 @@ def test_n6_packets_in_fragments_find_room_beside_bulk() -> None:
     assert not transit.queues[Priority.INTERACTIVE]
     begun = [one for one in transit.transfers if one.due < float("inf")]
     assert [one.priority for one in begun] == [Priority.INTERACTIVE]
+
+
+def test_n6_what_waits_in_bulk_is_counted_as_it_comes_and_goes() -> None:
+    mesh = Mesh("alice", "bob")
+    mesh.join("alice", "bob")
+    mesh.run(1)
+    core = mesh["alice"].core
+    (link,) = core.attachments.values()
+    for size in (100, 5000, 40_000):  # whole, and in fragments
+        for priority in (Priority.STANDARD, Priority.BULK, Priority.BULK):
+            body = Packet(Context.CHUNK, bytes(size), priority=priority).encode()
+            core.forwarder.enqueue(link, body, priority)
+    waiting = core.forwarder._transits[link.cid].queues[Priority.BULK]
+    assert core.forwarder.bulk(link) == sum(len(one.body) for one in waiting) > 90_000
+    mesh.run(1)
+    assert core.forwarder.bulk(link) == core.forwarder.load(link)[1] == 0
+    assert core.forwarder._transits[link.cid].bulk_bytes == 0
