@@ -125,6 +125,8 @@ class GroupAsks:
         missing = room is None or bool(room.log.wanted or lacking) or room.waits()
         if not missing and not asking.anything:
             return False
+        if room is None and asking.tries >= _NEWS_TRIES:
+            return False  # a stranger's word for a group of which nobody tells anything
         members = room.state.members if room is not None else frozenset()
         others = sorted(
             members - {self._own}, key=lambda one: (one != asking.first, not self._near(one), one)

@@ -140,9 +140,9 @@ class GroupBook:
         if self._contacts.find(name) is not None:
             raise InputError(f"there is a contact {name!r} already; a group needs a name of its own")
 
-    def _has_room_for(self, group_id: GroupId) -> bool:
-        """Whether one more group may be kept that nobody here has asked for."""
-        if self._store.group(group_id) is not None:
+    def _has_room_for(self, group_id: GroupId, sender: NodeId) -> bool:
+        """Whether one more group may be kept that nobody here has asked for; strangers keep no contact out."""
+        if self._store.group(group_id) is not None or self._contacts.name_of(sender) is not None:
             return True
         invited = [one for one in self._store.groups() if one.standing is Standing.INVITED]
         return len(invited) < GROUP_INVITATIONS_MAX

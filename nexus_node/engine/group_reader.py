@@ -119,7 +119,7 @@ class GroupReader(GroupBook):
         room = self._rooms.get(item.group)
         if room is None:
             create = next((one for one in operations if one.kind == Kind.CREATE), None)
-            if create is None or not self._has_room_for(item.group):
+            if create is None or not self._has_room_for(item.group, sender):
                 self._counters["group_unknown"] += 1
                 return
             log = GroupLog(create)
@@ -182,7 +182,7 @@ class GroupReader(GroupBook):
             return
         room = self._rooms.get(item.group)
         if room is None:
-            if not self._has_room_for(item.group):
+            if not self._has_room_for(item.group, sender):
                 self._counters["group_unknown"] += 1
                 return
             if self._store.group(item.group) is None:

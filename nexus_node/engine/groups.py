@@ -8,6 +8,8 @@ from nexus_node.base.errors import BadWire, InputError, StoreCorrupt, StoreFull
 from nexus_node.base.ids import MessageId, NodeId
 from nexus_node.base.limits import (
     ATTACHMENTS_MAX,
+    CO_ADMINS_MAX,
+    GROUP_MEMBERS_MAX,
     GROUP_SECRET_S,
     GROUP_WAITING_S,
     NAME_MAX,
@@ -118,6 +120,7 @@ class Groups(GroupReader):
         room, who = self._mine(name), self._contacts.get(contact).node_id
         if who in room.state.members:
             raise InputError(f"{contact!r} is a member of {name!r} already")
+        self._check_room(room)
         self._operate(room, Kind.ADD, now, Permissions.MEMBERS, added=(who,), delay=_GATHER_S)
         return room
 
@@ -126,6 +129,7 @@ class Groups(GroupReader):
         who = self._member(room, contact)
         if who == self._identity.node_id:
             raise InputError(f"to leave a group yourself, use: nexus group leave {name}")
+        self._check_junior(room, who, contact)
         self._operate(room, Kind.REMOVE, now, Permissions.MEMBERS, removed=(address_of(who),))
         return room
 
@@ -140,6 +144,12 @@ class Groups(GroupReader):
         """`expires_s`: seconds from now after which the certificate is good for nothing, 0 for never."""
         room = self._mine(name)
         who = self._member(room, contact)
+        self._check_junior(room, who, contact)
+        state, own = room.state, self._identity.node_id
+        seats = [one.node_id for one in state.co_admins if one.node_id != who]
+        full = len(seats) >= CO_ADMINS_MAX and not state.outranks(own, seats[-1])
+        if full and state.may(own, Permissions.FULL):
+            raise InputError(f"{name!r} has {CO_ADMINS_MAX} co-admins, none of them junior to you; demote one")
         if len(room.log.heads) > 1:  # a certificate has one parent
             self._operate(room, Kind.ROTATE, now, Permissions.FULL)
         expires = self._time(now) + expires_s if expires_s else 0
@@ -160,9 +170,27 @@ class Groups(GroupReader):
         if all(one.node_id != who for one in room.state.co_admins):
             raise InputError(f"{contact!r} is no co-admin of {name!r}")
         itself = who == self._identity.node_id
+        if not itself:
+            self._check_junior(room, who, contact)
         needs = Permissions.ROTATION if itself else Permissions.FULL
         self._operate(room, Kind.DEMOTE, now, needs, removed=(address_of(who),))
         return room
+
+    def _check_room(self, room: Room) -> None:
+        """What would take no effect is not signed: each operation that begins an epoch costs every member a letter."""
+        if len(room.state.members) >= GROUP_MEMBERS_MAX:
+            raise InputError(f"{room.group.name!r} has {GROUP_MEMBERS_MAX} members, and a group takes no more")
+
+    def _check_junior(self, room: Room, who: NodeId, contact: str) -> None:
+        """The same: nobody ends or replaces what somebody senior may do, and of co-admins only who has full
+        permission does."""
+        state, own = room.state, self._identity.node_id
+        holds = who == state.creator or any(one.node_id == who for one in state.co_admins)
+        if holds and not (state.outranks(own, who) and state.may(own, Permissions.FULL)):
+            raise InputError(
+                f"{contact!r} is an admin of {room.group.name!r} whom you may not demote, remove or promote; "
+                "that is for its creator, and for senior co-admins with full permission"
+            )
 
     def leave(self, name: str, now: float) -> Room:
         """Leave a group, or decline an invitation. Raises InputError."""
@@ -177,6 +205,8 @@ class Groups(GroupReader):
         room = self.get(name)
         if room.group.standing is Standing.LEFT:
             raise InputError(f"this node is no member of {name!r} any more; ask an admin to be added again")
+        if room.group.standing is Standing.MEMBER:
+            raise InputError(f"this node is a member of {name!r} already")
         self._stand(room, Standing.MEMBER)
         self._read_waiting(room, now)
         self._watch(room, now)
@@ -417,6 +447,7 @@ class Groups(GroupReader):
             self.post.write_operations(item.group, sender, data, now, introduce=True)
         else:
             try:
+                self._check_room(room)
                 self._operate(room, Kind.ADD, now, Permissions.MEMBERS, added=(sender,), delay=_GATHER_S)
             except InputError:  # the group has as many members as it may
                 self._counters["group_joins_refused"] += 1
@@ -455,6 +486,10 @@ class Groups(GroupReader):
             return
         now_ms = self._wall.ms(now)
         for group in self._store.groups():
+            if group.id not in self._rooms and group.created_ms + GROUP_WAITING_S * 1000 < now_ms:
+                self._store.drop_group(group.id)  # nobody has told what it is
+                self._store.set_meta(ASKED + group.id.hex(), b"")
+                continue
             for held in self._store.held_group_messages(group.id):
                 if held.received_ms + GROUP_WAITING_S * 1000 < now_ms:
                     self._counters["group_messages_failed"] += 1

@@ -57,6 +57,12 @@ class GroupState:
             one.node_id == who and one.permissions >= permissions for one in self.co_admins
         )
 
+    def outranks(self, who: NodeId, other: NodeId) -> bool:
+        """Whether `who` is senior: the creator comes first, then the co-admins in their order, then the rest."""
+        ranks = {one.node_id: at for at, one in enumerate(self.co_admins)} | {self.creator: -1}
+        last = len(self.co_admins)
+        return ranks.get(who, last) < ranks.get(other, last)
+
 
 class GroupLog:
     """The operations of one group that are here. `add` them in any order; those that build on others that are

@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 
 from nexus_node.base.errors import InputError
+from nexus_node.base.limits import GROUP_INVITATIONS_MAX
 from nexus_node.base.states import State
 from nexus_node.ports.groups import Standing
-from nexus_node.wire.group import Permissions
+from nexus_node.wire.group import GroupId, Permissions
+from nexus_node.wire.groupitem import Sealed, encode_group_items
 
 from .mesh import Mesh
 
@@ -156,9 +158,46 @@ def test_n12_only_those_with_the_permission_may() -> None:
     act(mesh, "ben", "promote", "carl", Permissions.MEMBERS)
     mesh.run(3)
     assert members(mesh, "carl") == {"anna", "ben", "carl"} and len(state(mesh, "carl").co_admins) == 2
+    before = len(mesh["ben"].core.groups.get("friends").log)
     with pytest.raises(InputError, match="may not demote"):
         act(mesh, "ben", "remove", "anna")
+    with pytest.raises(InputError, match="may not demote"):
+        act(mesh, "ben", "promote", "anna", Permissions.ROTATION)
+    with pytest.raises(InputError, match="may not demote"):
+        act(mesh, "carl", "remove", "ben")
+    assert len(mesh["ben"].core.groups.get("friends").log) == before, "what takes no effect is not signed"
 
+
+def test_n12_a_co_admin_with_nobody_junior_to_it_promotes_no_fourth() -> None:
+    mesh = friends("anna", "ben", "carl", "dora", "eve")
+    for name in ("carl", "dora", "ben"):
+        act(mesh, "anna", "promote", name, Permissions.FULL)
+    mesh.run(3)
+    before = len(mesh["ben"].core.groups.get("friends").log)
+    with pytest.raises(InputError, match="3 co-admins"):
+        act(mesh, "ben", "promote", "eve", Permissions.MEMBERS)
+    assert len(mesh["ben"].core.groups.get("friends").log) == before
+    act(mesh, "carl", "promote", "eve", Permissions.MEMBERS)
+    mesh.run(3)
+    named = {host.identity.node_id: name for name, host in mesh.hosts.items()}
+    assert [named[one.node_id] for one in state(mesh, "anna").co_admins] == ["carl", "dora", "eve"]
+
+
+def test_n11_who_comes_with_a_link_to_a_full_group_costs_no_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    mesh = friends("anna", "ben", "carl")
+    monkeypatch.setattr("nexus_node.engine.groups.GROUP_MEMBERS_MAX", 3)
+    mesh.hosts["dora"] = Mesh("dora", seed=1)["dora"]
+    mesh.join("anna", "dora")
+    mesh.knows("anna", "dora")
+    before = state(mesh, "anna")
+    uri, _ = mesh["anna"].core.groups.invite("friends", mesh.now, ttl_s=3600)
+    mesh["dora"].core.groups.join(uri, mesh.now)
+    mesh["dora"].core.commit()
+    mesh.run(5)
+    assert state(mesh, "anna") == before and mesh["anna"].core.counters["group_joins_refused"] == 1
+    with pytest.raises(InputError, match="takes no more"):
+        act(mesh, "anna", "add", "dora")
+    assert state(mesh, "anna") == before
 
 def test_n12_a_certificate_that_has_expired_is_good_for_nothing() -> None:
     mesh = friends("anna", "ben", "carl")
@@ -194,6 +233,26 @@ def test_n11_a_strangers_invitation_waits_a_contacts_does_not() -> None:
     say(mesh, "carl", "hello")
     mesh.run(5)
     assert mesh["anna"].inbox() == ["hello"]
+
+
+def test_n11_strangers_keep_no_contact_out_and_what_nobody_explains_goes() -> None:
+    mesh = Mesh("anna", "ben", "eve")
+    mesh.knows("ben", "anna")
+    mesh.knows("anna", "ben")
+    for pair in (("anna", "ben"), ("eve", "ben")):
+        mesh.join(*pair)
+    ben, eve = mesh["ben"].core.groups, mesh["eve"].identity.node_id
+    for number in range(GROUP_INVITATIONS_MAX + 1):
+        made_up = encode_group_items([Sealed(GroupId(bytes([number]) * 16), b"\x03" + bytes(60))])
+        ben.take(eve, made_up, mesh.now)
+    assert len(mesh["ben"].store.groups()) == GROUP_INVITATIONS_MAX
+    mesh["anna"].core.groups.create("friends", mesh.now)
+    act(mesh, "anna", "add", "ben")
+    mesh.run(5)
+    assert members(mesh, "ben") == {"anna", "ben"}
+    mesh.run(31 * DAY_S)
+    assert [one.name for one in mesh["ben"].store.groups()] == ["friends"]
+    assert not ben._asks.any, "and nobody asks about it for ever"
 
 
 def test_n11_who_leaves_is_out_and_an_admin_rotates_by_itself() -> None:
