@@ -183,6 +183,10 @@ GROUP_WAITING_MAX = 100
 """Messages of one group that wait for their key (M6)."""
 GROUP_WAITING_S = MESSAGE_TTL_S
 """How long they wait: as long as relays keep what brings the key. M6 has 300 s, too little for a mesh."""
+GROUP_KEPT_MAX = 256 * KIB
+"""Bytes of a group's messages, as sealed, kept for members that were away; the oldest go."""
+GROUP_KEPT_S = MESSAGE_TTL_S
+"""How long they are kept."""
 GROUP_AHEAD_MAX = 2048
 """Messages of one sender that may be missing before one that is read: each costs a hash and a kept key."""
 GROUP_SECRET_S = MESSAGE_TTL_S

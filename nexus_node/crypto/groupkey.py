@@ -142,7 +142,7 @@ def seal_group_message(
     if counter > COUNTER_MAX:
         raise BadWire("group_ahead")
     head = _OPEN.pack(KIND_SIGNED if signed else KIND_UNSIGNED, seconds, keys.hint)
-    header = bytes((place,)) + counter.to_bytes(3, "little")
+    header = _header(place, counter)
     associated = _LABEL + context + head + header
     if signed:
         payload = identity.sign(associated + payload) + payload
@@ -159,6 +159,16 @@ def hint_of(message: bytes) -> bytes:
     return hint
 
 
+def number_of(keys: EpochKeys, message: bytes) -> tuple[int, int]:
+    """Whose message of that epoch it is, by place, and which of theirs.
+
+    Raises BadWire("bad_group_message").
+    """
+    hint_of(message)
+    header = _mask(message[_OPEN.size : _OPEN.size + _MASKED_SIZE], keys.header_key, message)
+    return header[0], int.from_bytes(header[1:], "little")
+
+
 def open_group_message(
     keys: EpochKeys, members: tuple[NodeId, ...], message: bytes, *, context: bytes, signed: bool
 ) -> OpenedGroupMessage:
@@ -166,16 +176,13 @@ def open_group_message(
 
     Raises BadWire: "bad_group_message", "group_repeat" for one that was opened before, "group_ahead".
     """
-    hint_of(message)
+    place, counter = number_of(keys, message)
     kind, seconds, _ = _OPEN.unpack_from(message)
     if signed != (kind == KIND_SIGNED):
         raise BadWire("bad_group_message")
-    head, masked = message[: _OPEN.size], message[_OPEN.size : _OPEN.size + _MASKED_SIZE]
-    ciphertext = message[_OPEN.size + _MASKED_SIZE :]
-    header = _mask(masked, keys.header_key, ciphertext)
-    place, counter = header[0], int.from_bytes(header[1:], "little")
+    head, ciphertext = message[: _OPEN.size], message[_OPEN.size + _MASKED_SIZE :]
     key, after = keys.chain(place, members).take(counter)
-    associated = _LABEL + context + head + header
+    associated = _LABEL + context + head + _header(place, counter)
     try:
         payload = crypto_aead_chacha20poly1305_ietf_decrypt(ciphertext, associated, _ONCE, key)
     except CryptoError:
@@ -185,6 +192,10 @@ def open_group_message(
         if not verify(members[place], associated + payload, signature):
             raise BadWire("bad_group_message")
     return OpenedGroupMessage(place, members[place], seconds, payload, after)
+
+
+def _header(place: int, counter: int) -> bytes:
+    return bytes((place,)) + counter.to_bytes(3, "little")
 
 
 def _mask(header: bytes, key: bytes, ciphertext: bytes) -> bytes:

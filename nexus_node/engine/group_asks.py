@@ -13,7 +13,6 @@ from nexus_node.wire.groupitem import EPOCH_SIZE, Ask
 _FIRST_S = 2.0
 """What is missing may be on its way."""
 _AGAIN_S, _AGAIN_MAX_S = 60.0, 3600.0
-_LOOK_S = 10.0
 _SOON_S = 30.0
 """What is broadcast waits for the air to be free, while a letter may be quicker."""
 _ANSWER_EVERY_S = 10.0
@@ -93,11 +92,6 @@ class GroupAsks:
         """When what is on its way to all members, in a letter each, has come; not to all at the same time."""
         part = 1 + self._own[0] / 256
         return now + _SOON_S + part * len(room.state.members) * self._letter_s(room.group.id)
-
-    def look_around(self, group: GroupId, now: float) -> None:
-        """This node was away: ask somebody whether there is news."""
-        self._asking.setdefault(group, _Asking(now + _LOOK_S, None, anything=True))
-        self._arm(now + _LOOK_S)
 
     def may_answer(self, who: NodeId, group: GroupId, now: float) -> bool:
         """Whether to answer that node again so soon."""

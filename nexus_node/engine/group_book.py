@@ -7,6 +7,7 @@ from nexus_node.base.errors import InputError, StoreFull
 from nexus_node.base.ids import OBJECT_ID_SIZE, Address, MessageId, NodeId
 from nexus_node.base.limits import (
     GROUP_INVITATIONS_MAX,
+    GROUP_KEPT_MAX,
     NAME_MAX,
 )
 from nexus_node.base.rng import Rng
@@ -19,13 +20,14 @@ from nexus_node.engine.events import Emit
 from nexus_node.engine.fetching import Fetcher
 from nexus_node.engine.group_air import GroupAir
 from nexus_node.engine.group_asks import GroupAsks
+from nexus_node.engine.group_catchup import GroupCatchUp
 from nexus_node.engine.group_files import GroupFiles
 from nexus_node.engine.group_flood import GroupFlood
 from nexus_node.engine.group_post import GroupPost, Queue
 from nexus_node.engine.group_room import Room
 from nexus_node.engine.peers import Attachment
 from nexus_node.engine.wallclock import WallClock
-from nexus_node.ports.groups import SentMessage, Standing, StoredGroup
+from nexus_node.ports.groups import HeldMessage, SentMessage, Standing, StoredGroup
 from nexus_node.ports.store import Store
 from nexus_node.proto.group import GroupLog
 from nexus_node.wire.dataobject import KIND_GROUP_MESSAGE, describe
@@ -101,6 +103,7 @@ class GroupBook:
         self._rotations: dict[GroupId, float] = {}
         """When this node rotates what is stale, if nobody else has by then."""
         self._asks = GroupAsks(identity.node_id, self.post, arm, near, self._letter_s)
+        self._catch_up = GroupCatchUp(identity.node_id, store, self.post, arm, near)
         self._link_to = link_to
         self._near = near
         self.files = GroupFiles(
@@ -141,7 +144,7 @@ class GroupBook:
             raise InputError(f"there is a contact {name!r} already; a group needs a name of its own")
 
     def _has_room_for(self, group_id: GroupId, sender: NodeId) -> bool:
-        """Whether one more group may be kept that nobody here has asked for; strangers keep no contact out."""
+        """Whether a group may be kept that nobody here has asked for; strangers keep no contact out."""
         if self._store.group(group_id) is not None or self._contacts.name_of(sender) is not None:
             return True
         invited = [one for one in self._store.groups() if one.standing is Standing.INVITED]
@@ -256,6 +259,15 @@ class GroupBook:
                     self._arm(now + _FULL_S)
                     break
         self._note_aired()
+
+    def _keep(self, group: GroupId, message_id: MessageId, message: bytes, now_ms: int) -> None:
+        """Keep a message for members that were away; without room for it they ask somebody else."""
+        try:
+            self._store.keep_group_message(
+                group, HeldMessage(message_id, message, now_ms), most=GROUP_KEPT_MAX
+            )
+        except StoreFull:
+            self._counters["group_messages_not_kept"] += 1
 
     def _note_aired(self) -> None:
         """What is under way on the air is known after a crash."""

@@ -27,6 +27,7 @@ from nexus_node.wire.groupitem import (
     GroupItem,
     HaveFile,
     Key,
+    Lack,
     Operations,
     Sealed,
     parse_group_items_untrusted,
@@ -60,6 +61,8 @@ class GroupReader(GroupBook):
             self._take_ask(sender, item, now)
         elif isinstance(item, HaveFile):
             self._take_have_file(sender, item, now)
+        elif isinstance(item, Lack):
+            self._take_lack(sender, item, now)
 
     def _take_have_file(self, sender: NodeId, item: HaveFile, now: float) -> None:
         """A member has a whole file of a message of ours."""
@@ -191,7 +194,10 @@ class GroupReader(GroupBook):
                 self._store.put_group(group)
             self._asks.need_group(item.group, sender, now)
         elif room.group.standing is not Standing.INVITED and self._read(room, message_id, item.message, now):
+            self._catch_up.brought(item.group, sender, now)
             return
+        if all(one.id != message_id for one in self._store.held_group_messages(item.group)):
+            self._catch_up.brought(item.group, sender, now)
         held = HeldMessage(message_id, item.message, self._wall.ms(now))
         gone = self._store.hold_group_message(item.group, held, most=GROUP_WAITING_MAX)
         self._counters["group_messages_failed"] += gone
@@ -221,6 +227,7 @@ class GroupReader(GroupBook):
                 self._store.mark_group(message_id, room.group.id)
                 self.files.expect(message_id, room.group.id, opened.sender, files, now)
             room.keep(epoch, opened)
+        self._keep(room.group.id, message_id, message, self._wall.ms(now))
         sender = address_of(opened.sender).hex()
         fields = {"id": message_id.hex(), "from": sender, "group": room.group.name}
         self._emit("message_received", dict(fields))
@@ -266,6 +273,13 @@ class GroupReader(GroupBook):
         self.post.write_operations(item.group, sender, data, now)
         for key in keys:
             self.post.write(item.group, sender, [key], now)
+
+    def _take_lack(self, sender: NodeId, item: Lack, now: float) -> None:
+        room = self._rooms.get(item.group)
+        if room is None or room.group.standing is not Standing.MEMBER:
+            self._counters["group_unknown"] += 1
+        else:
+            self._catch_up.answer(room, sender, item, now)
 
     def _changed(self, room: Room, now: float) -> None:
         """There are new operations: see where this node stands, and what there is to do."""

@@ -12,6 +12,7 @@ from nexus_node.crypto.groupkey import (
     OpenedGroupMessage,
     commitment_of,
     hint_of,
+    number_of,
     open_group_message,
     seal_group_message,
 )
@@ -21,9 +22,12 @@ from nexus_node.ports.groups import StoredEpoch, StoredGroup
 from nexus_node.ports.store import Store
 from nexus_node.proto.group import GroupLog, GroupState
 from nexus_node.wire.group import Kind, Operation, OperationId, parse_operation_untrusted
+from nexus_node.wire.groupitem import EPOCH_SIZE, Lack
 
 _COUNTER = Struct("<I")
 _HEADER_KEY = 32
+_SKIPPED_NAMED = 8
+"""Missing messages of a sender that are asked for again."""
 
 
 class Room:
@@ -217,6 +221,30 @@ class Room:
         if fault is not None:  # one epoch in 65,536 has the same hint: another key may open it yet
             raise fault
         return None
+
+    def number_of(self, message: bytes) -> tuple[OperationId, int, int] | None:
+        """Epoch, sender's place and number of a message that this node could read; None for others."""
+        hint = hint_of(message)
+        for epoch, keys in self.keys.items():
+            if keys.hint == hint:
+                place, number = number_of(keys, message)
+                if place < len(self.log.members_of(epoch) or ()):
+                    return epoch, place, number
+        return None
+
+    def lack(self) -> Lack:
+        """What has come, so that others see what has not."""
+        epochs = []
+        for epoch, keys in self.keys.items():
+            entries = [
+                (place, number)
+                for place, chain in sorted(keys.chains.items())
+                if chain.counter
+                for number in (*list(chain.skipped)[-_SKIPPED_NAMED:], chain.counter)
+            ]
+            if entries or epoch == self.state.epoch:
+                epochs.append((epoch[:EPOCH_SIZE], tuple(entries)))
+        return Lack(self.group.id, tuple(epochs))
 
     def keep(self, epoch: OperationId, opened: OpenedGroupMessage) -> None:
         """The key of that message is used."""

@@ -9,6 +9,7 @@ from nexus_node.base.ids import MessageId, NodeId
 from nexus_node.base.limits import (
     ATTACHMENTS_MAX,
     CO_ADMINS_MAX,
+    GROUP_KEPT_S,
     GROUP_MEMBERS_MAX,
     GROUP_SECRET_S,
     GROUP_WAITING_S,
@@ -70,7 +71,7 @@ class Groups(GroupReader):
             if self._store.get_meta(_OWED + group.id.hex()):
                 self._owed[group.id] = now
             if group.standing is Standing.MEMBER:
-                self._asks.look_around(group.id, now)
+                self._catch_up.returned(group.id, now)
                 self._watch(room, now)
         if self._rooms:
             self.files.take_up(self._described, now)
@@ -149,7 +150,9 @@ class Groups(GroupReader):
         seats = [one.node_id for one in state.co_admins if one.node_id != who]
         full = len(seats) >= CO_ADMINS_MAX and not state.outranks(own, seats[-1])
         if full and state.may(own, Permissions.FULL):
-            raise InputError(f"{name!r} has {CO_ADMINS_MAX} co-admins, none of them junior to you; demote one")
+            raise InputError(
+                f"{name!r} has {CO_ADMINS_MAX} co-admins, none of them junior to you; demote one"
+            )
         if len(room.log.heads) > 1:  # a certificate has one parent
             self._operate(room, Kind.ROTATE, now, Permissions.FULL)
         expires = self._time(now) + expires_s if expires_s else 0
@@ -177,9 +180,11 @@ class Groups(GroupReader):
         return room
 
     def _check_room(self, room: Room) -> None:
-        """What would take no effect is not signed: each operation that begins an epoch costs every member a letter."""
+        """What would take no effect is not signed: who begins an epoch writes a letter to every member."""
         if len(room.state.members) >= GROUP_MEMBERS_MAX:
-            raise InputError(f"{room.group.name!r} has {GROUP_MEMBERS_MAX} members, and a group takes no more")
+            raise InputError(
+                f"{room.group.name!r} has {GROUP_MEMBERS_MAX} members, and a group takes no more"
+            )
 
     def _check_junior(self, room: Room, who: NodeId, contact: str) -> None:
         """The same: nobody ends or replaces what somebody senior may do, and of co-admins only who has full
@@ -256,6 +261,7 @@ class Groups(GroupReader):
             self._store.add_sent(
                 SentMessage(message_id, room.group.id, state.epoch, created_ms, message, sealed)
             )
+            self._keep(room.group.id, message_id, message, created_ms)
             members = room.log.members_of(state.epoch) or ()
             others = [
                 (place, one)
@@ -475,6 +481,7 @@ class Groups(GroupReader):
             except (InputError, StoreFull):
                 self._counters["group_rotations_failed"] += 1
         self._asks.expire(self._rooms, now)
+        self._catch_up.expire(self._rooms, now)
         if now >= self._keep_house_at:
             self._keep_house(now)
         for due in (*self._owed.values(), *self._rotations.values(), self._keep_house_at):
@@ -497,3 +504,4 @@ class Groups(GroupReader):
                     self._store.drop_group_message(held.id)
         for room in self._rooms.values():
             room.forget_before(now_ms - GROUP_SECRET_S * 1000)
+            self._store.drop_kept_group_messages(room.group.id, now_ms - GROUP_KEPT_S * 1000)

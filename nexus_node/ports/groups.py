@@ -46,7 +46,7 @@ class StoredEpoch:
 
 @dataclass(frozen=True, slots=True)
 class HeldMessage:
-    """A message of a group whose key is not here yet."""
+    """A message of a group whose key is not here yet, or that is kept for members that were away."""
 
     id: MessageId
     data: bytes = field(repr=False)
@@ -139,6 +139,19 @@ class GroupStore(Protocol):
         ...
 
     def drop_group_message(self, message_id: MessageId) -> None: ...
+    def keep_group_message(self, group_id: GroupId, message: HeldMessage, *, most: int) -> None:
+        """Keep a message that was read, or sent, as it was sealed; of more than `most` bytes in a group the
+        oldest go. Raises `StoreFull`. One that is there already is not kept twice."""
+        ...
+
+    def kept_group_messages(self, group_id: GroupId) -> list[HeldMessage]:
+        """In the order they came."""
+        ...
+
+    def drop_kept_group_messages(self, group_id: GroupId, before_ms: int) -> None:
+        """Forget those that came before that time."""
+        ...
+
     def mark_group(self, message_id: MessageId, group_id: GroupId) -> None:
         """That inbox row is a message of that group."""
         ...

@@ -58,7 +58,7 @@ class GroupState:
         )
 
     def outranks(self, who: NodeId, other: NodeId) -> bool:
-        """Whether `who` is senior: the creator comes first, then the co-admins in their order, then the rest."""
+        """Whether `who` is senior: the creator comes first, then the co-admins in order, then the rest."""
         ranks = {one.node_id: at for at, one in enumerate(self.co_admins)} | {self.creator: -1}
         last = len(self.co_admins)
         return ranks.get(who, last) < ranks.get(other, last)

@@ -139,6 +139,28 @@ def check_group_waiting(make_store: MakeStore) -> None:
     store.close()
 
 
+def check_group_kept(make_store: MakeStore) -> None:
+    """What is kept for members that were away is bounded in bytes, the oldest goes, and in time."""
+    store = make_store(MIB)
+    store.put_group(a_group())
+    store.put_group(a_group(OTHER, "all"))
+    before = store.usage()[1]
+    kept = [HeldMessage(a_message_id(number), b"abc", number) for number in range(5)]
+    for one in (*kept, kept[4]):
+        store.keep_group_message(ONE, one, most=10)
+    store.keep_group_message(OTHER, HeldMessage(a_message_id(9), b"9", 9), most=10)
+    store.hold_group_message(ONE, kept[2], most=1)
+    store.drop_group_message(kept[2].id)
+    expect(store.kept_group_messages(ONE), kept[2:], "what is kept")
+    expect(store.usage()[1] - before, 10, "bytes counted")
+    store.drop_kept_group_messages(ONE, 4)
+    expect(store.kept_group_messages(ONE), kept[4:], "what is kept later")
+    store.drop_group(ONE)
+    expect(store.usage()[1] - before, 1, "bytes counted in the end")
+    store.commit()
+    store.close()
+
+
 def check_group_messages(make_store: MakeStore) -> None:
     """Which inbox rows are a group's, and how far a message sent has come to each member."""
     store = make_store(MIB)
@@ -202,6 +224,7 @@ GROUP_CHECKS: tuple[Callable[[MakeStore], None], ...] = (
     check_group_operations,
     check_group_keys,
     check_group_waiting,
+    check_group_kept,
     check_group_messages,
     check_group_letters,
 )

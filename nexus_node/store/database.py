@@ -290,7 +290,7 @@ class Database:
         for table, size in (
             ("outbox", "length(body) + open * size"),
             ("inbox", "length(body) + length(files)"),
-            ("group_rows", "length(data) * (kind IN (0, 3, 5))"),  # as store/groups.py counts
+            ("group_rows", "length(data) * (kind IN (0, 3, 5, 8))"),  # as store/groups.py counts
             ("versions", "length(data)"),
         ):
             counters.bytes += int(self._read(f"SELECT total({size}) FROM {table}")[0][0])

@@ -37,9 +37,11 @@ class _Kind(IntEnum):
     """The message's id, or the epoch's; -; -; for each member: place u8, state u8, ms u64."""
     LETTER = 7
     """The outbox row's id; the member's place; -; the message's id or nothing."""
+    KEPT = 8
+    """As WAITING, of a message that was read or sent."""
 
 
-_COUNTED = (_Kind.OPERATION, _Kind.WAITING, _Kind.SENT)
+_COUNTED = (_Kind.OPERATION, _Kind.WAITING, _Kind.SENT, _Kind.KEPT)
 """The rows whose data count against the quota: what others can make grow, and texts (`Database._count`)."""
 
 
@@ -72,7 +74,7 @@ class GroupTable(Database):
 
     def drop_group(self, group_id: GroupId) -> None:
         number = self._number(group_id)
-        counted = "SELECT total(length(data)) FROM group_rows WHERE grp = ? AND kind IN (0, 3, 5)"
+        counted = "SELECT total(length(data)) FROM group_rows WHERE grp = ? AND kind IN (0, 3, 5, 8)"
         freed = int(self._read(counted, (number,))[0][0])
         self._write("DELETE FROM group_rows WHERE grp = ?", (number,))
         self._write("DELETE FROM groups WHERE seq = ?", (number,))
@@ -127,6 +129,29 @@ class GroupTable(Database):
 
     def drop_group_message(self, message_id: MessageId) -> None:
         self._drop(_Kind.WAITING, message_id)
+
+    def keep_group_message(self, group_id: GroupId, message: HeldMessage, *, most: int) -> None:
+        if not self._add(group_id, _Kind.KEPT, message.id, message.data, at_ms=message.received_ms):
+            return
+        rows = self._read(
+            "SELECT id, length(data) FROM group_rows WHERE grp = ? AND kind = ? ORDER BY seq",
+            (self._number(group_id), int(_Kind.KEPT)),
+        )
+        over = sum(size for _, size in rows) - most
+        for message_id, size in rows:
+            if over <= 0:
+                break
+            over -= size
+            self._drop(_Kind.KEPT, message_id)
+
+    def kept_group_messages(self, group_id: GroupId) -> list[HeldMessage]:
+        rows = self._all(group_id, _Kind.KEPT)
+        return [HeldMessage(message_id, data, at_ms) for message_id, _, at_ms, data in rows]
+
+    def drop_kept_group_messages(self, group_id: GroupId, before_ms: int) -> None:
+        sql = "SELECT id FROM group_rows WHERE grp = ? AND kind = ? AND at_ms < ?"
+        for (message_id,) in self._read(sql, (self._number(group_id), int(_Kind.KEPT), before_ms)):
+            self._drop(_Kind.KEPT, message_id)
 
     def mark_group(self, message_id: MessageId, group_id: GroupId) -> None:
         self._add(group_id, _Kind.INBOX, message_id, b"")

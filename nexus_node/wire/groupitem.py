@@ -14,6 +14,7 @@ EPOCH_SIZE = 8
 """Of the id of the operation that began an epoch: how a letter names it."""
 TOKEN_SIZE = 16
 _LENGTH = Struct("<H")
+_ENTRY = Struct("<I")
 _LAST = 0x80
 """Of an item's kind: nothing follows it, so it has no length."""
 LETTER_MAX = 16 * KIB
@@ -88,8 +89,33 @@ class HaveFile:
         return self.group + self.message + self.prefix
 
 
-GroupItem = Operations | Key | Sealed | Ask | Join | HaveFile
-_KINDS: dict[type[GroupItem], int] = {Operations: 1, Key: 2, Sealed: 3, Ask: 4, Join: 5, HaveFile: 6}
+@dataclass(frozen=True, slots=True)
+class Lack:
+    """Kind 7. "Please send the messages that are not here." Of each epoch, (place, number): that message of
+    the sender at that place; the highest number of a place, and all after it, have not come, as nothing has
+    of places and epochs that are not named."""
+
+    group: GroupId
+    epochs: tuple[tuple[bytes, tuple[tuple[int, int], ...]], ...]
+
+    def encode(self) -> bytes:
+        parts: list[bytes] = [self.group]
+        for epoch, entries in self.epochs:
+            parts += [epoch, _LENGTH.pack(len(entries))]
+            parts += [_ENTRY.pack(place | number << 8) for place, number in entries]
+        return b"".join(parts)
+
+
+GroupItem = Operations | Key | Sealed | Ask | Join | HaveFile | Lack
+_KINDS: dict[type[GroupItem], int] = {
+    Operations: 1,
+    Key: 2,
+    Sealed: 3,
+    Ask: 4,
+    Join: 5,
+    HaveFile: 6,
+    Lack: 7,
+}
 
 
 def encode_group_items(items: list[GroupItem]) -> bytes:
@@ -144,12 +170,29 @@ def _parse(kind: int, body: bytes) -> GroupItem | None:
         if len(rest) != OBJECT_ID_SIZE + PREFIX_SIZE:
             raise BadWire("bad_group_items")
         return HaveFile(group, MessageId(rest[:OBJECT_ID_SIZE]), rest[OBJECT_ID_SIZE:])
+    if kind == _KINDS[Lack]:
+        return Lack(group, _epochs(rest))
     heads_end = 1 + ID_SIZE * rest[0] if rest else 1
     if not rest or len(rest) < heads_end or (len(rest) - heads_end) % EPOCH_SIZE:
         raise BadWire("bad_group_items")
     heads = tuple(OperationId(rest[at : at + ID_SIZE]) for at in range(1, heads_end, ID_SIZE))
     epochs = tuple(rest[at : at + EPOCH_SIZE] for at in range(heads_end, len(rest), EPOCH_SIZE))
     return Ask(group, heads, epochs)
+
+
+def _epochs(data: bytes) -> tuple[tuple[bytes, tuple[tuple[int, int], ...]], ...]:
+    found, at = [], 0
+    while at < len(data):
+        start = at + EPOCH_SIZE + _LENGTH.size
+        end = start
+        if start <= len(data):
+            end += _ENTRY.size * _LENGTH.unpack_from(data, at + EPOCH_SIZE)[0]
+        if end > len(data):
+            raise BadWire("bad_group_items")
+        entries = tuple((one & 0xFF, one >> 8) for (one,) in _ENTRY.iter_unpack(data[start:end]))
+        found.append((data[at : at + EPOCH_SIZE], entries))
+        at = end
+    return tuple(found)
 
 
 def _operations(data: bytes) -> tuple[bytes, ...]:

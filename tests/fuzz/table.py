@@ -84,6 +84,7 @@ from nexus_node.wire.groupitem import (
     HaveFile,
     Join,
     Key,
+    Lack,
     Operations,
     Sealed,
     encode_group_items,
@@ -443,6 +444,7 @@ _changes = st.builds(
     st.lists(_hash32, min_size=1, max_size=3, unique=True),
     _hash32,
 )
+_lacking = st.lists(st.tuples(st.integers(0, 255), st.integers(0, 2**24 - 1)), max_size=3).map(tuple)
 _group_items = st.lists(
     st.one_of(
         st.builds(Operations, _sixteen, st.lists(_data, max_size=3).map(tuple)),
@@ -451,6 +453,7 @@ _group_items = st.lists(
         st.builds(GroupAsk, _sixteen, _ids, st.lists(_prefix, max_size=3).map(tuple)),
         st.builds(Join, _sixteen, _sixteen),
         st.builds(HaveFile, _sixteen, _hash32, _prefix),
+        st.builds(Lack, _sixteen, st.lists(st.tuples(_prefix, _lacking), max_size=3).map(tuple)),
     ),
     min_size=1,
     max_size=4,

@@ -10,7 +10,7 @@ from nexus_node.base.limits import GROUP_INVITATIONS_MAX
 from nexus_node.base.states import State
 from nexus_node.ports.groups import Standing
 from nexus_node.wire.group import GroupId, Permissions
-from nexus_node.wire.groupitem import Sealed, encode_group_items
+from nexus_node.wire.groupitem import Lack, Sealed, encode_group_items
 
 from .mesh import Mesh
 
@@ -199,6 +199,7 @@ def test_n11_who_comes_with_a_link_to_a_full_group_costs_no_epoch(monkeypatch: p
         act(mesh, "anna", "add", "dora")
     assert state(mesh, "anna") == before
 
+
 def test_n12_a_certificate_that_has_expired_is_good_for_nothing() -> None:
     mesh = friends("anna", "ben", "carl")
     act(mesh, "anna", "promote", "ben", Permissions.MEMBERS, expires_s=3600)
@@ -250,6 +251,7 @@ def test_n11_strangers_keep_no_contact_out_and_what_nobody_explains_goes() -> No
     act(mesh, "anna", "add", "ben")
     mesh.run(5)
     assert members(mesh, "ben") == {"anna", "ben"}
+    mesh.leave("ben")
     mesh.run(31 * DAY_S)
     assert [one.name for one in mesh["ben"].store.groups()] == ["friends"]
     assert not ben._asks.any, "and nobody asks about it for ever"
@@ -334,6 +336,66 @@ def test_n11_away_for_forty_days_and_then_asks() -> None:
     mesh.join("ben", "dora")
     mesh.run(300)
     assert mesh["dora"].inbox() == ["who is there?"] and members(mesh, "dora") == {"anna", "ben", "dora"}
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_n11_who_was_away_has_the_messages_of_an_author_who_has_gone_from_any_member(
+    restarted: bool, tmp_path: Path
+) -> None:
+    """Carl is away for twenty days; Anna writes, the key changes, and she goes for good. Ben hands on what
+    she wrote, and to each only what was sealed for it."""
+    mesh = friends("anna", "ben", "carl", "dora", folder=tmp_path)
+    act(mesh, "anna", "promote", "ben", Permissions.MEMBERS)
+    mesh.run(5)
+    say(mesh, "anna", "before")
+    mesh.run(5)
+    act(mesh, "anna", "remove", "dora")
+    mesh.run(5)
+    for name in ("anna", "ben"):
+        mesh.part(name, "carl")
+    wrote = [f"{number} {mesh.dice.getrandbits(800)}" for number in range(40)]
+    for number, text in enumerate(wrote):
+        say(mesh, "anna", text)
+        if number in (10, 30):
+            act(mesh, "ben", "rotate")
+        mesh.run(5)
+    for name in ("anna", "dora"):
+        mesh.leave(name)
+    mesh.run(20 * DAY_S)
+    if restarted:
+        mesh.crash("carl")
+    mesh.wires.clear()
+    mesh.join("ben", "carl")
+    mesh.run(1200)
+    assert sorted(mesh["carl"].inbox()) == sorted(["before", *wrote])
+    assert not mesh["carl"].core.groups._catch_up._searches, "and then it asks no more"
+    mesh.join("ben", "dora")
+    act(mesh, "ben", "add", "dora")
+    mesh.run(5)
+    room = mesh["ben"].core.groups.get("friends")
+    dora = mesh["dora"].identity.node_id
+    before = len(list(mesh["ben"].store.letters()))
+    mesh["ben"].core.groups._catch_up.answer(room, dora, Lack(room.group.id, ()), mesh.now)
+    handed = len(list(mesh["ben"].store.letters())) - before
+    mesh.run(60)
+    assert mesh["dora"].inbox() == ["before"] and handed == 1
+    mesh.leave("ben")
+    mesh.run(31 * DAY_S)
+    assert not mesh["ben"].store.kept_group_messages(room.group.id)
+
+
+def test_n11_a_link_that_comes_and_goes_makes_nobody_ask() -> None:
+    mesh = friends("anna", "ben")
+    catch_up = mesh["ben"].core.groups._catch_up
+    returns: list[float] = []
+    catch_up.returned = lambda group, now: returns.append(now)
+    for away_s in (1200, 2400, 1200, 3000, 4000):
+        mesh.part("anna", "ben")
+        mesh.run(away_s)
+        assert not returns
+        mesh.join("anna", "ben")
+        mesh.run(1200)
+    assert len(returns) == 1
 
 
 def test_m6_a_message_before_its_key_waits_and_is_read_when_it_comes() -> None:

@@ -32,6 +32,7 @@ from nexus_node.wire.groupitem import (
     HaveFile,
     Join,
     Key,
+    Lack,
     Operations,
     Sealed,
     encode_group_items,
@@ -138,6 +139,9 @@ def test_n11_letters(vector: Vector) -> None:
         Ask(group, (raw(vector, "head"),), (raw(vector, "asked"),)),
         Sealed(group, raw(vector, "message")),
         HaveFile(group, raw(vector, "described"), raw(vector, "file")),
+        Lack(
+            group, ((raw(vector, "epoch"), tuple(map(tuple, vector["lacking"]))), (raw(vector, "asked"), ()))
+        ),
         Join(group, raw(vector, "token")),
     ]
     assert parse_group_items_untrusted(encode_group_items(items)) == items

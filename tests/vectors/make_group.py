@@ -402,6 +402,9 @@ def items() -> list[Vector]:
     )
     have_file = group + bytes(range(32)) + bytes(8)
     body += b"\x06" + struct.pack("<H", len(have_file)) + have_file
+    lack = group + bytes(range(8)) + struct.pack("<H", 2) + b"\x02\x05\x00\x00\x02\x00\x01\x00"
+    lack += bytes(8) + struct.pack("<H", 0)
+    body += b"\x07" + struct.pack("<H", len(lack)) + lack
     return [
         {
             "id": "group-items-1",
@@ -415,6 +418,7 @@ def items() -> list[Vector]:
             "token": bytes(range(16, 32)),
             "described": bytes(range(32)),
             "file": bytes(8),
+            "lacking": [[2, 5], [2, 256]],
             "items": body + b"\x85" + join,
         }
     ]
