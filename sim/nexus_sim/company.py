@@ -6,6 +6,7 @@ from nexus_node.base.limits import GROUP_SUBJECTS_MAX
 from nexus_node.crypto.groupkey import SECRET_SIZE, commitment_of
 from nexus_node.crypto.identity import Identity
 from nexus_node.engine.core import NodeCore
+from nexus_node.ports.groups import Standing
 from nexus_node.proto.group import create_group
 from nexus_node.wire.group import Kind
 from nexus_node.wire.groupitem import EPOCH_SIZE, Key, Operations, encode_group_items
@@ -42,4 +43,5 @@ class Company:
         if core.groups.named(self.name) is not None:
             return
         core.groups.take(self._creator, self._letter, now)
-        core.groups.accept(self.name, now)
+        if core.groups.get(self.name).group.standing is Standing.INVITED:
+            core.groups.accept(self.name, now)
