@@ -35,8 +35,9 @@ from nexus_node.wire.packet import Context, Packet
 from nexus_node.wire.routing import PREFIX_SIZE, parse_prefixes_untrusted
 
 _HOPS = 16
-_COPIES = 3
-"""Neighbours that were heard with something: the others around here have heard one of them."""
+_COPIES = 2
+"""Neighbours no nearer to the sender that were heard passing something on: the others around here and beyond
+have heard one of them. Those it came from do not count: they do not reach whom this node reaches."""
 _ROUNDS = 3
 """Times that it is asked who has a message, before the rest get letters."""
 _WINDOWS = 6
@@ -69,6 +70,21 @@ class _Far:
 
 
 @dataclass(slots=True)
+class _Passing:
+    """What was heard, and who has passed it on that is no nearer to its sender than this node."""
+
+    hops: int
+    """That it had left when it was heard first."""
+    by: set[NodeId] = field(default_factory=set)
+
+    def enough(self, peer: NodeId, hops: int) -> bool:
+        """A neighbour was heard with it: whether this node need not pass it on."""
+        if hops < self.hops:
+            self.by.add(peer)
+        return len(self.by) >= _COPIES
+
+
+@dataclass(slots=True)
 class _Inquiry:
     """Somebody's question, and what is known here of the answer."""
 
@@ -78,6 +94,7 @@ class _Inquiry:
     place: int
     peers: list[NodeId]
     """Who was heard with it; the first passes answers on towards the sender."""
+    passing: _Passing
     pass_at: float
     reply_at: float = inf
     said: int = 0
@@ -131,8 +148,10 @@ class GroupFlood:
         self._counters = counters
         self._queues: dict[int, OrderedDict[bytes, bytes]] = {}
         """Packets to be broadcast, by medium and key."""
-        self._seen: OrderedDict[bytes, set[NodeId]] = OrderedDict()
-        """What was heard or is ours, and from whom."""
+        self._later: list[tuple[float, Medium, bytes, Packet]] = []
+        """What is to be so from a time on."""
+        self._seen: OrderedDict[bytes, _Passing] = OrderedDict()
+        """What was heard or is ours."""
         self._kept: OrderedDict[bytes, tuple[GroupId, bytes, float]] = OrderedDict()
         """Messages by prefix, as they are passed on, and when they were last broadcast on request."""
         self._far: list[_Far] = []
@@ -212,15 +231,21 @@ class GroupFlood:
 
     def _own(self, packet: Packet) -> bytes:
         key = _key(packet)
-        self._note(key)
+        self._note(key, packet.hops)
         return key
 
-    def _note(self, key: bytes) -> set[NodeId]:
-        peers = self._seen.setdefault(key, set())
+    def _note(self, key: bytes, hops: int) -> _Passing:
+        passing = self._seen.setdefault(key, _Passing(hops))
         self._seen.move_to_end(key)
         if len(self._seen) > _SEEN_MAX:
             self._seen.popitem(last=False)
-        return peers
+        return passing
+
+    def _drop(self, key: bytes) -> None:
+        """It need not be passed on any more."""
+        self._later = [one for one in self._later if one[2] != key]
+        for queue in self._queues.values():
+            queue.pop(key, None)
 
     def _keep(self, prefix: bytes, group: GroupId, packet: Packet) -> None:
         self._kept[prefix] = group, packet.data, -inf
@@ -239,14 +264,23 @@ class GroupFlood:
             queue[key] = data
             self._stir(way)
 
-    def _spread(self, group: GroupId, key: bytes, packet: Packet, without: NodeId | None) -> None:
-        """Pass a packet on to all members around but whom it came from."""
+    def _spread(self, group: GroupId, key: bytes, packet: Packet, without: NodeId | None, now: float) -> None:
+        """Pass a packet on to all members around but whom it came from. Who is far from that one is the first
+        to broadcast it: it reaches most that others do not."""
         ways: dict[int, Medium | Attachment] = {}
-        for one, link in self._links(group).items():
+        links = self._links(group)
+        for one, link in links.items():
             if one != without:
                 ways[link.medium.cid if link.medium is not None else link.cid] = link.medium or link
+        heard = None if without is None else links.get(without)
         for way in ways.values():
-            if _fits(way, packet.encode()):
+            if not _fits(way, packet.encode()):
+                continue
+            if isinstance(way, Medium) and heard is not None and heard.medium is way:
+                due = now + _nearness(heard, way) * window(way)
+                self._later.append((due, way, key, packet))
+                self._arm(due)
+            else:
                 self._put(way, key, packet)
 
     def has_broadcasts(self, medium: Medium) -> bool:
@@ -277,11 +311,8 @@ class GroupFlood:
         """Whether that was not heard before. Heard often enough, it need not be passed on."""
         key = _key(packet)
         first = key not in self._seen
-        peers = self._note(key)
-        peers.add(peer)
-        if len(peers) >= _COPIES:
-            for queue in self._queues.values():
-                queue.pop(key, None)
+        if self._note(key, packet.hops).enough(peer, packet.hops):
+            self._drop(key)
         return first
 
     def pass_on(
@@ -293,7 +324,7 @@ class GroupFlood:
         self._arrived(prefix, now)
         if packet.hops > 1:
             onward = Packet(packet.context, packet.data, hops=packet.hops - 1)
-            self._spread(group, _key(packet), onward, peer)
+            self._spread(group, _key(packet), onward, peer, now)
 
     def take_want(self, peer: NodeId, packet: Packet, now: float) -> None:
         """A neighbour lacks messages. Raises BadWire."""
@@ -315,9 +346,9 @@ class GroupFlood:
         if inquiry is not None:
             if peer not in inquiry.peers:
                 inquiry.peers.append(peer)
-            if len(inquiry.peers) >= _COPIES:
-                for queue in self._queues.values():
-                    queue.pop(check.id, None)
+            if inquiry.passing.enough(peer, packet.hops):
+                inquiry.pass_at = inf
+                self._drop(check.id)
             self._ask_for_missing(inquiry, peer, now)
             return
         found = self._epoch(check.epoch)
@@ -328,7 +359,7 @@ class GroupFlood:
         if link is None:
             return
         place = members.index(self._identity.node_id)
-        inquiry = _Inquiry(check, group, packet, place, [peer], now)
+        inquiry = _Inquiry(check, group, packet, place, [peer], _Passing(packet.hops), now)
         self._inquiries[check.id] = inquiry
         if len(self._inquiries) > _INQUIRIES_MAX:
             self._inquiries.popitem(last=False)
@@ -417,9 +448,13 @@ class GroupFlood:
     @property
     def any(self) -> bool:
         """Whether anything is under way."""
-        return bool(self._far or self._inquiries)
+        return bool(self._far or self._inquiries or self._later)
 
     def expire(self, now: float) -> None:
+        ready = [one for one in self._later if one[0] <= now]
+        self._later = [one for one in self._later if one[0] > now]
+        for _, medium, key, packet in ready:
+            self._put(medium, key, packet)
         due = [far for far in self._far if far.due <= now]
         for far in [one for one in due if one.rounds >= _ROUNDS or not self._links(one.group)]:
             self._far.remove(far)
@@ -431,11 +466,13 @@ class GroupFlood:
             if inquiry.pass_at <= now:
                 inquiry.pass_at = inf
                 onward = Packet(inquiry.packet.context, inquiry.packet.data, hops=inquiry.packet.hops - 1)
-                if inquiry.packet.hops > 1 and len(inquiry.peers) < _COPIES:
-                    self._spread(inquiry.group, inquiry.check.id, onward, inquiry.peers[0])
+                if inquiry.packet.hops > 1:
+                    self._spread(inquiry.group, inquiry.check.id, onward, inquiry.peers[0], now)
             if inquiry.reply_at <= now:
                 inquiry.reply_at = inf
                 self._reply(inquiry)
+        for at, *_ in self._later:
+            self._arm(at)
         for far in self._far:
             self._arm(far.due)
         for inquiry in self._inquiries.values():
@@ -451,7 +488,7 @@ class GroupFlood:
             if len(self._asked) > _INQUIRIES_MAX:
                 self._asked.popitem(last=False)
             packet = Packet(Context.GROUP_CHECK_FAR, check.encode(), hops=_HOPS)
-            self._spread(batch[0].group, check.id, packet, None)
+            self._spread(batch[0].group, check.id, packet, None, now)
             for one in batch:
                 one.rounds += 1
                 one.due = now + self._patience(one.group)
@@ -489,6 +526,14 @@ def _key(packet: Packet) -> bytes:
 def _fits(way: Medium | Attachment, data: bytes) -> bool:
     room = way.link.room if isinstance(way, Attachment) else way.room
     return len(data) < room
+
+
+def _nearness(link: Attachment, medium: Medium) -> float:
+    """How well a neighbour is heard, from 0 for the faintest here to 1 for the loudest."""
+    levels = [one.signal.rssi_dbm for one in medium.links.values() if one.signal is not None]
+    if link.signal is None or not levels or max(levels) == min(levels):
+        return 0.0
+    return (link.signal.rssi_dbm - min(levels)) / (max(levels) - min(levels))
 
 
 def far_proof(secrets: SharedSecrets, peer: NodeId, reporter: Address, check: bytes, bits: int) -> bytes:

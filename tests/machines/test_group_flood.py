@@ -1,12 +1,14 @@
 """What members pass on for others, and what they do not; who is believed to have a message (N11)."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from nexus_node.base.errors import BadWire
 from nexus_node.base.states import State
 from nexus_node.crypto.envelope import SharedSecrets
-from nexus_node.engine.group_flood import far_proof
-from nexus_node.ports.driver import LinkProfile
+from nexus_node.engine.group_flood import _nearness, _Passing, far_proof
+from nexus_node.ports.driver import LinkProfile, Signal
 from nexus_node.wire.groupfar import FarHave, encode_far_haves
 from nexus_node.wire.groupitem import Sealed, encode_group_items
 from nexus_node.wire.packet import Context, Packet
@@ -44,6 +46,22 @@ def test_n11_it_crosses_each_link_once_and_its_sender_hears_of_all() -> None:
     mesh.run(200)
     assert mesh["anna"].core.groups.state_of(message) is State.DELIVERED
     assert not list(mesh["anna"].store.letters()), "no letter was needed"
+
+
+def test_n11_those_it_came_from_do_not_keep_a_member_from_passing_it_on() -> None:
+    passing = _Passing(12)
+    sender_side = [passing.enough(bytes([number]) * 32, hops) for number, hops in enumerate((12, 13, 12, 14))]
+    assert not any(sender_side), "they do not reach those beyond"
+    assert not passing.enough(b"a" * 32, 11) and not passing.enough(b"a" * 32, 11)
+    assert passing.enough(b"b" * 32, 10)
+
+
+def test_n11_who_hears_the_sender_faintly_is_the_first_to_pass_it_on() -> None:
+    medium = SimpleNamespace(links={})
+    for number, level in enumerate((-120, -95, -70, None)):
+        signal = None if level is None else Signal(level, None)
+        medium.links[number] = SimpleNamespace(signal=signal)
+    assert [_nearness(one, medium) for one in medium.links.values()] == [0.0, 0.5, 1.0, 0.0]
 
 
 def test_n11_who_missed_it_asks_when_it_is_asked_who_has_it() -> None:

@@ -9,7 +9,7 @@ def test_n11_a_message_crosses_four_hops_and_its_sender_knows() -> None:
     found = measure(Strip(5, 3, ("group",), messages=1), 1)
     one = found["group"]
     assert found["hops"] == 4 and not found["breaches"] and not found["duty_violations"]
-    assert one["within"] == one["of"] == 14 and one["last_s"] < 120
+    assert one["within"] == one["of"] == 14 and one["last_s"] < 30, "passed on, not asked for"
     assert one["copies"] < 14, "once for all around, not once for each member"
 
 
@@ -19,7 +19,7 @@ def test_n11_of_50_across_4_hops_all_but_a_few_have_it_within_10_minutes_and_a_r
     group, each, rotation = found["group"], found["each"], found["rotation"]
     print(found)
     assert found["hops"] == 4 and not found["breaches"] and not found["duty_violations"]
-    assert group["share"] >= MUST and group["of"] == 147
+    assert group["share"] >= MUST and group["of"] == 147 and group["last_s"] < 60
     assert group["on_air_s"] < each["on_air_s"] / 5 and group["last_s"] < each["last_s"]
     assert rotation["payload"] <= ROTATION_MUST and rotation["have"] == 49
 
