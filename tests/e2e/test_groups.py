@@ -152,6 +152,20 @@ def test_n11_the_verbs_of_a_person(tmp_path: Path) -> None:
         assert ask(ben.home, "group", "list")[0]["standing"] == "left"
         assert nexus(anna.home, "group", "show", "nobody").code == 1
 
+        # With a link, also as a QR code, he is in again; nobody has to add him.
+        invited = nexus(anna.home, "group", "invite", "Bergfreunde", "--qr")
+        link, *code = invited.out.splitlines()
+        assert link.startswith("nexus-group:") and len(code) > 15 and "█" in invited.out
+        assert ask(anna.home, "group", "invite", "Bergfreunde")[0]["uri"] == link, "one is good at a time"
+        for bad, why in ((link[:-3] + "aaa", "mistyped"), ("hello", "nexus-group:"), (link[:40], "link")):
+            refused = nexus(ben.home, "group", "join", bad)
+            assert refused.code == 1 and why in refused.err, refused.err
+        assert "already" in nexus(anna.home, "group", "join", link).err
+        assert ask(ben.home, "group", "join", link.upper())[0]["name"] == "Bergfreunde"
+        wait_until(lambda: ask(ben.home, "group", "list")[0]["standing"] == "member", 20, "Ben's return")
+        wait_until(lambda: seen()["members"] == ["anna", "ben"], 20, "Anna to see it")
+        assert "already" in nexus(ben.home, "group", "accept", "Bergfreunde").err
+
 
 def test_n13_a_photo_to_a_group_comes_to_members_beyond_others(tmp_path: Path) -> None:
     with mesh(tmp_path, ["anna", "ben", "carl"], [("anna", "ben"), ("ben", "carl")]) as nodes:
