@@ -180,7 +180,7 @@ async def _rotation(player: Player) -> Figures:
     def have(node: SimNode) -> bool:
         return epoch in node.node.core.groups.all()[0].keys
 
-    await trio.sleep(1)  # the letters are written by then
+    await trio.sleep(0.1)  # the letters are written by then, and none has arrived
     payload = letters_of(player, others) + (len(operation.encode()) if operation is not None else 0)
     with trio.move_on_after(_PART_S - 2):
         while not all(map(have, members)):

@@ -185,7 +185,7 @@ def test_n12_a_co_admin_with_nobody_junior_to_it_promotes_no_fourth() -> None:
 
 def test_n11_who_comes_with_a_link_to_a_full_group_costs_no_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
     mesh = friends("anna", "ben", "carl")
-    monkeypatch.setattr("nexus_node.engine.groups.GROUP_MEMBERS_MAX", 3)
+    monkeypatch.setattr("nexus_node.engine.group_admin.GROUP_MEMBERS_MAX", 3)
     mesh.hosts["dora"] = Mesh("dora", seed=1)["dora"]
     mesh.join("anna", "dora")
     mesh.knows("anna", "dora")
