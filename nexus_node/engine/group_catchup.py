@@ -16,7 +16,7 @@ from nexus_node.wire.groupitem import EPOCH_SIZE, Ask, GroupItem, Key, Lack, Sea
 AWAY_S = 3600.0
 """Who has had no way to any member for so long was away."""
 _LOOK_S = 300.0
-_FIRST_S = 10.0
+_FIRST_S = 5.0
 """After a start, or a return, ways to members are found first."""
 _QUIET_S, _PATIENCE_S = 30.0, 900.0
 _NEXT_S = 60.0

@@ -167,7 +167,7 @@ def test_n11_the_verbs_of_a_person(tmp_path: Path) -> None:
         assert "already" in nexus(ben.home, "group", "accept", "Bergfreunde").err
 
 
-def test_n13_a_photo_to_a_group_comes_to_members_beyond_others(tmp_path: Path) -> None:
+def test_n11_n13_what_is_for_a_group_comes_to_members_beyond_others_and_to_who_was_away(tmp_path: Path) -> None:
     with mesh(tmp_path, ["anna", "ben", "carl"], [("anna", "ben"), ("ben", "carl")]) as nodes:
         anna, ben, carl = nodes["anna"], nodes["ben"], nodes["carl"]
         start([anna, ben, carl])
@@ -191,6 +191,14 @@ def test_n13_a_photo_to_a_group_comes_to_members_beyond_others(tmp_path: Path) -
         assert (file["members"], file["bytes_done"], file["state"]) == (2, 512_000, "delivered")
         refused = nexus(anna.home, "send", "friends", "slowly", "--min-bandwidth", "5")
         assert refused.code == 1 and "goes at once" in refused.err
+
+        # Carl is away, Anna writes and goes for good: he has it from Ben, who is no relay.
+        assert carl.terminate() == 0
+        anna.send("friends", "goodbye")
+        wait_until(lambda: texts(ben)[-1:] == ["goodbye"], 20, "Ben")
+        anna.kill9()
+        carl.start()
+        wait_until(lambda: texts(carl)[-1:] == ["goodbye"], 40, "what Carl missed")
 
 
 def test_n11_100_members_stay_small_and_quick(tmp_path: Path) -> None:
