@@ -167,7 +167,7 @@ def test_n11_the_verbs_of_a_person(tmp_path: Path) -> None:
         assert "already" in nexus(ben.home, "group", "accept", "Bergfreunde").err
 
 
-def test_n11_n13_what_is_for_a_group_comes_to_members_beyond_others_and_to_who_was_away(tmp_path: Path) -> None:
+def test_n11_n13_a_group_beyond_others_and_who_was_away(tmp_path: Path) -> None:
     with mesh(tmp_path, ["anna", "ben", "carl"], [("anna", "ben"), ("ben", "carl")]) as nodes:
         anna, ben, carl = nodes["anna"], nodes["ben"], nodes["carl"]
         start([anna, ben, carl])
