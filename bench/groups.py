@@ -20,6 +20,8 @@ from nexus_sim.play import Player
 from nexus_sim.scenario_file import check_scenario
 from nexus_sim.world import SimNode
 
+TEXT = "The bridge at the mill is closed, come over the dam and bring the long ropes and two lamps with you."
+"""Cut to `TEXT_SIZE` after a word that tells one from another. What repeats itself would be packed to nothing."""
 TEXT_SIZE, WITHIN_S, MUST, ROTATION_MUST, COPIES_MUST = 100, 600.0, 0.98, 5500, 3
 SEEDS = 3
 _WARM_S, _PART_S, _SPACING_M = 5400.0, 1500.0, 2300.0
@@ -111,7 +113,7 @@ async def _group(player: Player, strip: Strip) -> Figures:
         sender = members[number * strip.clusters]
         began, core, aired = trio.current_time(), sender.node.core, player.traffic.frames["group"]
         others = [one.name for one in members if one is not sender]
-        text = f"{number} " + "x" * (TEXT_SIZE - 2)
+        text = f"{number} {TEXT}"[:TEXT_SIZE]
         [room] = core.groups.all()
         message_id = core.groups.send(room.group.name, text, sender.node.now())
         player.record.accepted_for(message_id.hex(), sender.name, others, text, began)
@@ -145,7 +147,7 @@ async def _each(player: Player) -> Figures:
     before, sender, began = _spent(player), members[0], trio.current_time()
     ids = []
     for one in members[1:]:
-        text = f"{one.name} " + "y" * (TEXT_SIZE - 1 - len(one.name))
+        text = f"{one.name} {TEXT}"[:TEXT_SIZE]
         player.record.expect(sender.name, one.name, text, began, 0)
         message_id = sender.send(one, text).hex()
         player.record.accepted(message_id)
