@@ -21,7 +21,7 @@ from nexus_sim.scenario_file import check_scenario
 from nexus_sim.world import SimNode
 
 TEXT = "The bridge at the mill is closed, come over the dam and bring the long ropes and two lamps with you."
-"""Cut to `TEXT_SIZE` after a word that tells one from another. What repeats itself would be packed to nothing."""
+"""Cut to `TEXT_SIZE` after a word that tells one from another: what repeats itself would pack to nothing."""
 TEXT_SIZE, WITHIN_S, MUST, ROTATION_MUST, COPIES_MUST = 100, 600.0, 0.98, 5500, 3
 SEEDS = 3
 _WARM_S, _PART_S, _SPACING_M = 5400.0, 1500.0, 2300.0
