@@ -72,6 +72,8 @@ class Transit:
         """Of these, what waits in the queue for bulk."""
         self.paused: dict[NodeId, float] = {}
         """Neighbours asked not to send through here, and until when."""
+        self.here: set[bytes] = set()
+        """Bodies of all that waits but bulk: who repeats one finds it here still."""
         self.shares: dict[NodeId, TokenBucket] = {}
         """What each neighbour may send through here: the link's rate, and at once half of its queue."""
 
@@ -132,6 +134,8 @@ class Forwarder:
         limit = largest_over(route.link)
         if len(body) > limit and prefix:
             self.tell(peer, Context.TOO_BIG, TooBig(prefix, limit).encode())
+        elif body in self._transit(route.link).here:
+            self._counters["waiting_already"] += 1
         elif self._has_share(route.link, peer, len(body), now) and self.enqueue(
             route.link, body, packet.priority, aim
         ):
@@ -200,6 +204,8 @@ class Forwarder:
             return False
         sure = not link.profile.ordered and (sure or (destination is not None and link.acknowledges))
         transit.queues[priority].append(_Queued(body, destination, sure))
+        if priority is not Priority.BULK:
+            transit.here.add(body)
         transit.bytes += len(body)
         transit.bulk_bytes += len(body) if priority is Priority.BULK else 0
         self._wake(link)
@@ -287,6 +293,7 @@ class Forwarder:
             elif len(body) <= packer.left:
                 packer.add(ItemKind.PACKET, body)
                 transit.bytes -= len(body)
+                transit.here.discard(body)
             else:
                 return
             queue.popleft()
@@ -317,6 +324,7 @@ class Forwarder:
     def _end(transit: Transit, one: _Transfer) -> None:
         transit.transfers.remove(one)
         transit.bytes -= len(one.body)
+        transit.here.discard(one.body)
 
     def take_ack(self, link: Attachment, ack: FragmentAck, now: float) -> bool:
         """Fragments arrived; False if they are none of this room's."""
