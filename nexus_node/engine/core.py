@@ -5,7 +5,7 @@ before anything leaves. See ARCHITECTURE.md for the way of a message through her
 """
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from nexus_node.base.errors import BadWire, InputError, StoreCorrupt, StoreError
 from nexus_node.base.foreign import is_foreign
@@ -66,6 +66,8 @@ from nexus_node.wire.packet import Context, Packet, Priority
 from nexus_node.wire.routing import PREFIX_SIZE
 
 _URGENT, _STANDARD, _BULK = (Priority.REAL_TIME, Priority.INTERACTIVE), (Priority.STANDARD,), (Priority.BULK,)
+Fill = Callable[[Attachment, NodeId, ItemPacker, bool], None]
+"""Adds to a frame what one step holds; the last says whether the neighbour has asked for a pause."""
 _READ_TOLD_TIMES = 2
 """Nothing answers a *read* receipt: it goes at once, or when there is a link, and at the next link again."""
 _WIDE_BPS = 1_000_000
@@ -314,6 +316,7 @@ class NodeCore(Carriers):
             self.notifier,
             self.mutables,
         )
+        self._fills = self._make_fills()
         self.planner.start(now)
         self._arm(now)
 
@@ -327,31 +330,42 @@ class NodeCore(Carriers):
         if short:
             self._short[attachment.cid] = bulk_at
             self._arm(bulk_at)
+        fills = self._fills
         for step in order(attachment.frames_sent, paused=paused, short=short):
-            if step is Step.ANSWERS:
-                self._receipts.fill(peer, packer)
-                self.relay.fill(peer, packer)
-                self.router.fill(peer, packer, now)
-                self.notifier.feed(attachment, peer, now)
-            elif step is Step.OWN:
-                self.delivery.fill(attachment, packer, now, paused=paused)
-            elif step is Step.OWN_LARGE:
-                self.delivery.fill_large(attachment, packer, now, paused=paused)
-            elif step is Step.TRANSIT_URGENT:
-                self.forwarder.fill(attachment, packer, _URGENT)
-            elif step is Step.TRANSIT:
-                self.forwarder.fill(attachment, packer, _STANDARD)
-            elif step is Step.TRANSIT_LARGE:
-                self.forwarder.fill_large(attachment, packer, now, bulk=False)
-            elif step is Step.FEED_BULK:
-                self._server.feed(attachment, now)
-            elif step is Step.BULK:
-                self.forwarder.fill(attachment, packer, _BULK)
-            elif step is Step.BULK_LARGE:
-                self.forwarder.fill_large(attachment, packer, now, bulk=True)
-            else:
-                self.courier.fill(peer, packer, now)
+            fills[step](attachment, peer, packer, paused)
         self.forwarder.ease(attachment, now)
+
+    def _make_fills(self) -> tuple[Fill, ...]:
+        """Who takes each step, in the order of `Step`: a table, since each frame goes through it."""
+        delivery, forwarder = self.delivery, self.forwarder
+        fills: dict[Step, Fill] = {
+            Step.ANSWERS: self._fill_answers,
+            Step.OWN: lambda link, peer, packer, paused: delivery.fill(
+                link, packer, self._now, paused=paused
+            ),
+            Step.TRANSIT_URGENT: lambda link, peer, packer, paused: forwarder.fill(link, packer, _URGENT),
+            Step.TRANSIT: lambda link, peer, packer, paused: forwarder.fill(link, packer, _STANDARD),
+            Step.OWN_LARGE: lambda link, peer, packer, paused: delivery.fill_large(
+                link, packer, self._now, paused=paused
+            ),
+            Step.TRANSIT_LARGE: lambda link, peer, packer, paused: forwarder.fill_large(
+                link, packer, self._now, bulk=False
+            ),
+            Step.FEED_BULK: lambda link, peer, packer, paused: self._server.feed(link, self._now),
+            Step.BULK: lambda link, peer, packer, paused: forwarder.fill(link, packer, _BULK),
+            Step.BULK_LARGE: lambda link, peer, packer, paused: forwarder.fill_large(
+                link, packer, self._now, bulk=True
+            ),
+            Step.COPIES: lambda link, peer, packer, paused: self.courier.fill(peer, packer, self._now),
+        }
+        return tuple(fills[step] for step in Step)
+
+    def _fill_answers(self, attachment: Attachment, peer: NodeId, packer: ItemPacker, paused: bool) -> None:
+        now = self._now
+        self._receipts.fill(peer, packer)
+        self.relay.fill(peer, packer)
+        self.router.fill(peer, packer, now)
+        self.notifier.feed(attachment, peer, now)
 
     def _fill_broadcast(self, medium: Medium, packer: ItemPacker) -> None:
         self.groups.air.fill_broadcast(medium, packer, self._now)

@@ -1,5 +1,6 @@
 """An object that its owner puts, a part at a time: a large one takes its time, and little memory (N7)."""
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -9,6 +10,9 @@ from nexus_node.crypto.merkle import FAN_OUT, HASH_SIZE, leaf_hash
 from nexus_node.ports.store import Store, StoredObject
 from nexus_node.wire.dataobject import ObjectHeader
 
+_PAGES = 64
+"""Named at a time: some 5 ms."""
+_DELETED = "the object was deleted while it was put; put it again"
 _UNFINISHED_MS = 24 * 3600 * 1000
 """What is left of one that was never finished goes after so long."""
 
@@ -17,7 +21,10 @@ Page = tuple[int, int, bytes]
 
 
 class Putting:
-    """One object, from its hash tree to its last chunk. After an error it is to be let go with `drop`."""
+    """One object: its hash tree (`name`), then its chunks (`add`), then how it is kept (`finish`).
+
+    After an error it is to be let go with `drop`.
+    """
 
     def __init__(
         self,
@@ -31,11 +38,12 @@ class Putting:
         ttl_s: int | None = None,
     ) -> None:
         """`pages` are all of its tree; `arm_expiry` is told when its time is over, in milliseconds since
-        1970. Raises StoreFull when it will not fit."""
+        1970."""
         self._store = store
         self._arm_expiry = arm_expiry
         self.header = header
         self._leaves = {number: page for level, number, page in pages if level == 1}
+        self._unnamed = deque(reversed(pages))
         self._stored = StoredObject(
             header.id,
             header.kind,
@@ -49,34 +57,43 @@ class Putting:
         self._fresh = before is None
         self.complete = before is not None and before.complete
         """Whether all of it is here, so that there is nothing to add."""
-        if self.complete:
-            return
-        if not store.has_room(header.size):
+        if not self.complete:
+            until_ms = self._stored.expires_ms or now_ms + _UNFINISHED_MS
+            store.begin_object(replace(self._stored, expires_ms=until_ms))
+
+    def name(self) -> bool:
+        """Store some of its tree; False when all of it is there. Raises StoreFull when what is then known to
+        be lacking will not fit, and InputError."""
+        object_id, store = self.header.id, self._store
+        try:
+            for _ in range(min(_PAGES, len(self._unnamed))):
+                store.add_page(object_id, *self._unnamed.popleft())
+        except KeyError:
+            raise InputError(_DELETED) from None
+        if self._unnamed:
+            return True
+        here = self._store.get_object(object_id)
+        self.complete = here is not None and here.complete
+        have = here.chunks_have if here is not None else 0
+        if not self.complete and not store.has_room(self.header.size - CHUNK_SIZE * have):
             _, used, quota = store.usage()
             raise StoreFull(
-                f"no room for {header.size} bytes: {used} of {quota} bytes are in use; "
+                f"no room for {self.header.size} bytes: {used} of {quota} bytes are in use; "
                 "raise store.quota_mb in config.toml"
             )
-        until_ms = self._stored.expires_ms or now_ms + _UNFINISHED_MS
-        store.begin_object(replace(self._stored, expires_ms=until_ms))
-        for level, number, page in reversed(pages):
-            if level > 1:
-                store.add_page(header.id, level, number, page)
+        return False
 
     def add(self, first: int, chunks: Sequence[bytes]) -> None:
-        """Chunks from number `first` on, a multiple of 128. Raises InputError for what is not as its tree
-        says, and StoreFull."""
+        """Chunks from number `first` on. Raises StoreFull, and InputError for what its tree does not say."""
         try:
             for number, chunk in enumerate(chunks, first):
                 page, at = divmod(number, FAN_OUT)
                 leaves = self._leaves.get(page, self.header.root)
-                if at == 0 and page in self._leaves:
-                    self._store.add_page(self.header.id, 1, page, leaves)
                 if leaf_hash(chunk) != leaves[at * HASH_SIZE : (at + 1) * HASH_SIZE]:
                     raise InputError("the file has changed while it was read; put it again")
                 self._store.add_chunk(self.header.id, number, chunk)
         except KeyError:
-            raise InputError("the object was deleted while it was put; put it again") from None
+            raise InputError(_DELETED) from None
 
     def check(self) -> StoredObject:
         """Raises InputError when not all of it is here."""

@@ -58,6 +58,8 @@ async def lay_down(
         )
         whole = False
         try:
+            while not putting.complete and putting.name():
+                await trio.lowlevel.checkpoint()
             with open_regular(path) as file:
                 await _fill(node, putting, form(file))
             putting.check()

@@ -12,7 +12,7 @@ from nexus_node.engine.putting import Putting
 from nexus_node.ports.store import Keep, StoredObject
 from nexus_node.runtime.putting import _measure, _plain
 from nexus_node.store.memory import MemoryStore
-from nexus_node.wire.dataobject import KIND_BLOB, chunks_of, describe
+from nexus_node.wire.dataobject import KIND_BLOB, KIND_VERSION, chunks_of, describe
 
 NOW_MS = 1_767_225_600_000
 PART = 256
@@ -31,6 +31,8 @@ def begin(store, content: bytes, path: Path, armed: list[int] | None = None, **o
 
 
 def fill(putting: Putting, content: bytes) -> None:
+    while putting.name():
+        pass
     chunks = chunks_of(content)
     for first in range(0, len(chunks), PART):
         putting.add(first, chunks[first : first + PART])
@@ -68,7 +70,9 @@ def test_n7_of_a_file_that_changes_meanwhile_nothing_is_kept(tmp_path: Path, siz
 
 def test_n7_what_a_kill_left_goes_after_a_day_or_is_finished(tmp_path: Path) -> None:
     store, content = MemoryStore(10**8), made(300 * CHUNK_SIZE)
-    begin(store, content, tmp_path / "file").add(0, chunks_of(content)[:PART])
+    first = begin(store, content, tmp_path / "file")
+    assert not first.name()
+    first.add(0, chunks_of(content)[:PART])
     (left,) = store.objects()
     assert (left.chunks_have, left.expires_ms) == (PART, NOW_MS + 24 * 3600 * 1000)
     again = begin(store, content, tmp_path / "file")
@@ -91,9 +95,26 @@ def test_n7_what_is_here_is_kept_as_its_owner_s_from_then_on(tmp_path: Path) -> 
 
 def test_n7_without_room_nothing_goes_and_the_words_say_so(tmp_path: Path) -> None:
     store = MemoryStore(10**6)
+    putting = begin(store, made(300 * CHUNK_SIZE), tmp_path / "file")
     with pytest.raises(StoreFull, match=r"no room for 1228800 bytes: 0 of 1000000 .* raise store.quota_mb"):
-        begin(store, made(300 * CHUNK_SIZE), tmp_path / "file")
+        putting.name()
+    putting.drop()
     assert list(store.objects()) == []
+
+
+def test_n7_room_is_only_needed_for_what_is_not_here(tmp_path: Path) -> None:
+    store, content = MemoryStore(1_500_000), made(300 * CHUNK_SIZE)
+    first = begin(store, content, tmp_path / "file")  # as a kill left it
+    first.name()
+    first.add(0, chunks_of(content)[:PART])
+    again = begin(store, content, tmp_path / "file")
+    fill(again, content)
+    again.finish()
+    header, pages = _measure(tmp_path / "file", KIND_VERSION, _plain)  # the same chunks under another name
+    other = Objects(store, lambda at: None).begin(header, pages, now_ms=NOW_MS)
+    assert not other.name() and other.complete
+    assert other.finish().complete
+    assert store.usage()[1] == 300 * CHUNK_SIZE
 
 
 def test_n7_deleted_meanwhile(tmp_path: Path) -> None:
