@@ -13,7 +13,7 @@ import trio
 
 from nexus_node.base.errors import BadWire, InputError, StoreCorrupt
 from nexus_node.base.ids import ObjectId
-from nexus_node.base.limits import ATTACHMENTS_MAX, CHUNK_SIZE, MESSAGE_TTL_S, MIB
+from nexus_node.base.limits import ATTACHMENTS_MAX, CHUNK_SIZE, MIB
 from nexus_node.base.states import State
 from nexus_node.crypto.address import address_of
 from nexus_node.crypto.filestream import KEY_SIZE, SEGMENT, open_file, plain_size, seal_parts
@@ -88,7 +88,7 @@ async def _seal(
     """Seal a file into the store, where it is kept from now on, or goes with `laid`."""
     key, media_type = node.core.random_bytes(KEY_SIZE), mimetypes.guess_type(path.name)[0] or ""
     preview = await _look(path, room if media_type.startswith("image/") else 0)
-    putting = await lay_down(node, path, KIND_FILE, partial(_sealed, key), ttl_s=MESSAGE_TTL_S)
+    putting = await lay_down(node, path, KIND_FILE, partial(_sealed, key))
     laid.append(putting)
     header = putting.header
     check_size(path.name, plain_size(header.size))

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from nexus_node.client.errors import ControlError, NodeNotRunning
 from tests.e2e.shell import ask, nexus
 from tests.e2e.test_radio import SET
 from tests.harness.nodes import RunningNode, free_port, introduce, tcp_pair, wait_until
@@ -235,6 +236,27 @@ def test_n7_a_large_file_is_put_in_little_memory_and_the_node_goes_on(tmp_path: 
     assert peak < 100
     assert answers > 5
     assert longest < 0.5
+
+
+def test_n7_what_a_kill_leaves_of_files_that_were_not_sent_yet_goes_after_a_day(tmp_path: Path) -> None:
+    content = photo(tmp_path, 40_000_000)
+    with tcp_pair(tmp_path) as (alice, _), alice.control(60) as control, ThreadPoolExecutor(1) as pool:
+        mail = {"to": "bob", "text": "x", "files": [str(content)] * 8, "min_bandwidth": 10**12}
+        sending = pool.submit(control.request, "send.files", mail)
+        wait_until(lambda: any(one["chunks_have"] for one in alice.stream("objects")), 30, "some of them")
+        alice.kill9()
+        assert isinstance(sending.exception(), NodeNotRunning | ControlError)
+        alice.start()
+        assert alice.outbox() == []
+        left = alice.stream("objects")
+        assert left
+        for one in left:
+            assert 0 < one["expires_ms"] - one["created_ms"] <= 24 * 3600 * 1000
+        sent = alice.request("send.files", **mail | {"files": [str(content)]})
+        (row,) = alice.outbox()
+        assert row["id"] == sent["id"]
+        (kept,) = [one for one in alice.stream("objects") if one["object"] == row["files"][0]["object"]]
+        assert kept["expires_ms"] is None and kept["chunks_have"] == kept["chunks_total"]
 
 
 def test_bad_files_are_refused_with_words(tmp_path: Path) -> None:

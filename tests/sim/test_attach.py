@@ -200,7 +200,7 @@ def test_n6_a_text_overtakes_a_file_on_a_slow_link_and_costs_it_little() -> None
 
 def test_n7_a_file_always_crosses_a_slow_link_that_loses_a_tenth() -> None:
     async def main() -> None:
-        for seed in range(4):
+        for seed in range(16):
             async with open_world(["alice", "bob"], 10 + seed) as world:
                 medium = MemoryMedium(rng=world.dice("air"), bps=SLOW_BPS, mtu=255, shared=True, loss=0.1)
                 world.join(medium, "alice", "bob")
