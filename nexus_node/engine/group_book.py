@@ -102,8 +102,8 @@ class GroupBook:
         """Messages that an earlier run has broadcast, and to whom letters with them are to go."""
         self._rotations: dict[GroupId, float] = {}
         """When this node rotates what is stale, if nobody else has by then."""
-        self._asks = GroupAsks(identity.node_id, self.post, arm, near, self._letter_s)
-        self._catch_up = GroupCatchUp(identity.node_id, store, self.post, arm, near)
+        self._asks = GroupAsks(identity.node_id, self.post, arm, self._is_near, self._letter_s)
+        self._catch_up = GroupCatchUp(identity.node_id, store, self.post, arm, self._is_near)
         self._link_to = link_to
         self._near = near
         self.files = GroupFiles(
@@ -195,6 +195,11 @@ class GroupBook:
             return {}
         found = ((one, self._link_to(one)) for one in sorted(room.state.members))
         return {one: link for one, link in found if link is not None and link.link.up}
+
+    def _is_near(self, who: NodeId) -> bool:
+        """Whether there is a link to that node, or a way."""
+        link = self._link_to(who)
+        return (link is not None and link.link.up) or self._near(who)
 
     def _members_near(self, group_id: GroupId) -> list[NodeId]:
         """The other members of a group that this node is in, those first to whom there is a way."""

@@ -3,6 +3,7 @@ docs/protocol/group.md "Away")."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from math import inf
 
 from nexus_node.base.errors import StoreFull
 from nexus_node.base.ids import MessageId, NodeId
@@ -13,9 +14,10 @@ from nexus_node.ports.store import Store
 from nexus_node.wire.group import GroupId, OperationId
 from nexus_node.wire.groupitem import EPOCH_SIZE, Ask, GroupItem, Key, Lack, Sealed, encode_group_items
 
-AWAY_S = 3600.0
-"""Who has had no way to any member for so long was away."""
+_EVERY_S = 3600.0
+"""Who comes and goes asks no more often."""
 _LOOK_S = 300.0
+"""Who has no way to any member when it looks is away; on radios that shows late, so it counts at once."""
 _FIRST_S = 5.0
 """After a start, or a return, ways to members are found first."""
 _QUIET_S, _PATIENCE_S = 30.0, 900.0
@@ -59,8 +61,10 @@ class GroupCatchUp:
         self._post = post
         self._arm = arm
         self._near = near
-        self._alone: dict[GroupId, float] = {}
-        """Since when there is no way to any member."""
+        self._alone: dict[GroupId, bool] = {}
+        """Of groups to whose members there was a way: whether there is none any more."""
+        self._returns: dict[GroupId, float] = {}
+        """When this node last came back."""
         self._searches: dict[GroupId, _Search] = {}
         self._answers: dict[tuple[GroupId, NodeId], MessageId] = {}
         """The last letter of each answer: nobody is answered again before it has that."""
@@ -69,6 +73,7 @@ class GroupCatchUp:
     # --- who was away ---------------------------------------------------------------------------
     def returned(self, group: GroupId, now: float) -> None:
         """This node may have missed something."""
+        self._returns[group] = now
         self._searches[group] = _Search(now + _FIRST_S, now + _PATIENCE_S)
         self._arm(now + _FIRST_S)
 
@@ -98,8 +103,12 @@ class GroupCatchUp:
     def _look(self, room: Room, now: float) -> None:
         group, others = room.group.id, room.state.members - {self._own}
         if others and not any(map(self._near, others)):
-            self._alone.setdefault(group, now)
-        elif now - self._alone.pop(group, now) >= AWAY_S:
+            if group in self._alone:
+                self._alone[group] = True
+        elif not self._alone.setdefault(group, False):
+            return
+        elif now >= self._returns.get(group, -inf) + _EVERY_S:
+            self._alone[group] = False
             self.returned(group, now)
 
     def _ask(self, room: Room, search: _Search, now: float) -> None:

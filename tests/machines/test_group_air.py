@@ -141,6 +141,22 @@ def test_n11_a_broadcast_that_nobody_confirmed_before_a_crash_is_not_lost() -> N
     assert camp.have(TEXT) == 3 and host.core.groups.state_of(message) is State.DELIVERED
 
 
+def test_n11_who_was_out_of_range_has_from_others_what_somebody_said_who_has_gone() -> None:
+    camp = Camp(6, settle=3600)
+    away, gone = camp.hosts[3], camp.hosts[1]
+    camp.air.deaf = {frozenset((id(away), id(one))) for one in camp.hosts}
+    camp.run(4000)
+    for number in range(5):
+        camp.say(1, f"{number} {TEXT}")
+        camp.run(120)
+    camp.air.deaf |= {frozenset((id(gone), id(one))) for one in camp.hosts}
+    camp.run(600)
+    assert not away.inbox()
+    camp.air.deaf = {pair for pair in camp.air.deaf if id(gone) in pair}
+    camp.run(1800)  # until it has heard somebody's HELLO
+    assert sorted(away.inbox()) == [f"{number} {TEXT}" for number in range(5)]
+
+
 def test_n12_who_misses_an_operation_on_the_air_asks_for_it() -> None:
     camp = Camp(4)
     deaf = camp.hosts[3].core.groups
