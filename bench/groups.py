@@ -275,7 +275,8 @@ def run(peer: Peer | None) -> Section:
             f"{run_['highest_duty']:.1%}",
         )
     words = (
-        "Real nodes in virtual time on the simulator's channel at SF8 and 125 kHz (10 % duty "
+        "`python -m bench groups`. Real nodes in virtual time on the simulator's channel at SF8 and 125 kHz "
+        "(10 % duty "
         "cycle), in clusters along a line, each of which hears the next; nothing is sent for 90 minutes "
         "first. A group gets three messages; then, in the same run, each of the others gets one of its own. "
         "`within 10 min` is of members, `copies` are transmissions of the message itself by anybody, of that "
