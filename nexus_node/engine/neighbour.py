@@ -32,7 +32,7 @@ ANNOUNCE_ITEM = HEADER_SIZE + ANNOUNCE_SIZE + ITEM_HEAD
 REQUEST_ITEM = HEADER_SIZE + PATH_REQUEST_SIZE + ITEM_HEAD
 TURNS = 4
 SOON_S = 0.2
-"""Links that come up together share one new announce."""
+"""Links that change together share one announce."""
 REMEMBERED_S = 60.0
 """A neighbour remembers longer what it was asked for; it is asked again after that all the same."""
 
@@ -56,7 +56,8 @@ class Neighbour:
         self.pending: OrderedDict[Address, tuple[float, tuple[int, bool]]] = OrderedDict()
         """What it was asked for, when, and how much, and has not answered: where nothing gets lost it need
         not be asked again soon, since it remembers."""
-        self.own_due = False
+        self.introduced = self.own_due = False
+        """Whether this node's latest announce has been put down for it; and whether it is yet to be told."""
         self.paused_until = float("-inf")
         """Until then it has asked not to be sent anything for others."""
         self.relay: Announce | None = None
@@ -130,7 +131,7 @@ def gossip_of(link: Attachment, now: float) -> TokenBucket:
 
 
 def soon(link: Attachment) -> float:
-    """Links that come up together share one new announce, the longer one takes on them."""
+    """Neighbours that come together are told this node's announce at once, the longer it takes on their links."""
     return max(SOON_S, 10 * 8 * ANNOUNCE_ITEM / link.profile.bps)
 
 

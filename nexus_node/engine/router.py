@@ -140,6 +140,9 @@ class Router:
         self._reserved = int.from_bytes(store.get_meta(_META_SEQUENCE) or b"", "little")
         self._announce_at = float("inf")
         self._announced_at = float("-inf")
+        self._introduce_at = float("inf")
+        """When neighbours that have come are told the announce there is: nothing that has come makes a newer
+        one necessary, for nobody's path can be in the way of one straight from here."""
         self._sequence = self._reserved
         """The highest of this node's own that is known to be in the world."""
         self._announce = self._sign()
@@ -167,7 +170,8 @@ class Router:
             if known_destination.best is not None:
                 fresh.owe(address)
         self.paths.changed.add(fresh.address)
-        self._schedule(now + soon(link))
+        self._introduce_at = min(self._introduce_at, now + soon(link))
+        self._arm(self._introduce_at)
         for address in self._wanted:
             if address != fresh.address:  # its own announce comes unasked
                 self._ask(address, (fresh,), now)
@@ -692,7 +696,9 @@ class Router:
         """Do what is due; returns the links that have something to send because of it."""
         if now >= self._announce_at:
             self._new_sequence(now)
-        self._arm(self._announce_at)
+        elif now >= self._introduce_at:
+            self._introduce()
+        self._arm(min(self._announce_at, self._introduce_at))
         self.paths.changed |= self._widths.take_due(now)
         self._arm(self._widths.due)
         for address, search in list(self._wanted.items()):
@@ -743,7 +749,15 @@ class Router:
         self._announced_at = now
         self._announce_at = now + ANNOUNCE_EVERY_S
         for neighbour in self._neighbours.values():
-            neighbour.own_due = True
+            neighbour.introduced = False
+        self._introduce()
+
+    def _introduce(self) -> None:
+        """Tell this node's announce to every neighbour that has not been told it."""
+        self._introduce_at = float("inf")
+        for neighbour in self._neighbours.values():
+            if not neighbour.introduced:
+                neighbour.introduced = neighbour.own_due = True
 
     def _sign(self) -> Announce:
         """The next announce. Its sequence is behind what the store knows, and so after any restart."""

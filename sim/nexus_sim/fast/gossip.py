@@ -62,6 +62,8 @@ class Gossip:
         self.own_due = np.zeros(count, dtype=bool)
         self._own_at = np.full(count, np.inf)
         self._announced_at = np.full(count, -np.inf)
+        self._introduce_at = np.full(count, np.inf)
+        """When new neighbours are told what was announced last."""
         self.news = np.zeros(count, dtype=bool)
         """Whether anything may be queued in the table."""
         self.broadcast_due = np.zeros(count, dtype=bool)
@@ -104,7 +106,10 @@ class Gossip:
     def linked(self, edges: Array, now: float) -> None:
         """These links have come up: all that is known goes to the new neighbour too."""
         nodes = np.unique(self._graph.start[edges])
-        self.schedule(nodes, now + max(neighbour.SOON_S, 80 * sizes.ANNOUNCE_ITEM / self._bps))
+        at = now + max(neighbour.SOON_S, 80 * sizes.ANNOUNCE_ITEM / self._bps)
+        begun = np.isfinite(self._announced_at[nodes])
+        self.schedule(nodes[~begun], at)
+        np.minimum.at(self._introduce_at, nodes[begun], at)
         slots, _ = self.tables.of(nodes)
         quiet = slots[self.tables.entries["queued"][slots] == 0]
         self.tables.entries["queued"][quiet] = _LATER + _second(now)
@@ -125,6 +130,9 @@ class Gossip:
             wired = due[self.wired[due]]
             if len(wired):
                 self.to_wire.append((wired, wired))
+        new = np.flatnonzero(self._introduce_at <= now)
+        self._introduce_at[new] = self._introduce_at[due] = np.inf
+        self.own_due[new] = self._meeting.up[new] > 0
         something = self.own_due & (self._tokens + burst >= np.minimum(sizes.ANNOUNCE_ITEM, burst))
         asking = np.minimum(self.requests.waiting * sizes.REQUEST_ITEM, self._most)
         asking = np.minimum(asking, medium._REQUESTS * burst)
