@@ -31,6 +31,7 @@ from nexus_node.wire.frames import (
     SealedFrame,
     parse_frame_untrusted,
 )
+from nexus_node.wire.packet import is_of_paths
 
 
 class Carriers(ABC):
@@ -283,7 +284,8 @@ class Carriers(ABC):
         self._link_events(one)
         self._follow()
         self._arm_link(one)
-        self._wake(one)
+        if one.medium is not None or one.link.stirs or not items or not all(map(_is_of_paths, items)):
+            self._wake(one)
 
     def _take_items(self, one: Attachment, items: list[Item], now: float) -> None:
         for kind, body in items:
@@ -385,12 +387,13 @@ class Carriers(ABC):
             if medium.hello_due or medium.broadcast_due:
                 self.ready.add(medium.cid)
             self._arm_links(medium.next_deadline())
-        due = []
+        due, at = [], inf
         for one in self.attachments.values():
             if now >= one.due:
                 due.append(one)
-            else:
-                self._arm_links(one.due)
+            elif one.due < at:
+                at = one.due
+        self._arm_links(at)
         for one in due:
             one.link.expire(now)
             self._link_events(one)
@@ -424,3 +427,9 @@ class Carriers(ABC):
     def _arm_link(self, one: Attachment) -> None:
         one.due = one.link.next_deadline()
         self._arm_links(one.due)
+
+
+def _is_of_paths(item: Item) -> bool:
+    """Whether an item is news of paths: the router wakes whoever it concerns."""
+    kind, body = item
+    return kind == ItemKind.PACKET and is_of_paths(body)

@@ -40,8 +40,12 @@ REMEMBERED_S = 60.0
 class Neighbour:
     """What one neighbour is yet to be told, within its budget."""
 
-    def __init__(self, peer: NodeId, link: Attachment, now: float) -> None:
+    def __init__(
+        self, peer: NodeId, link: Attachment, now: float, owing: "dict[NodeId, Neighbour] | None" = None
+    ) -> None:
+        """It puts itself into `owing` when there may be something for it."""
         self.peer = peer
+        self._owing = owing if owing is not None else {}
         self.address = address_of(peer)
         self.intake = TokenBucket(ANNOUNCES_PER_S, ANNOUNCES_BURST, now)
         self.questions = TokenBucket(PATH_REQUESTS_PER_S, PATH_REQUESTS_BURST, now)
@@ -70,6 +74,8 @@ class Neighbour:
         """What waits for that link, in units of what makes this node ask others to pause."""
         self.link = link
         self.gossip = gossip_of(link, now)
+        self._hop: tuple[LinkProfile, float | None, int, float, Hop] | None = None
+        """The hop, and what it follows from."""
 
     def use(self, link: Attachment, now: float) -> None:
         self.link = link
@@ -79,8 +85,15 @@ class Neighbour:
 
     @property
     def hop(self) -> Hop:
+        """What the link to it adds to a path."""
+        profile, link, known = self.link.profile, self.link.link, self._hop
+        if known and known[0] is profile and known[1:4] == (link.rtt, link.mtu, self.load):
+            return known[4]
         hop = hop_of(self.link)
-        return hop._replace(cost=hop.cost * (1 + self.load**2)) if self.load else hop
+        if self.load:
+            hop = hop._replace(cost=hop.cost * (1 + self.load**2))
+        self._hop = profile, link.rtt, link.mtu, self.load, hop
+        return hop
 
     def should_ask(self, request: PathRequest, now: float) -> bool:
         """Whether it is to be asked, which is then noted."""
@@ -101,8 +114,29 @@ class Neighbour:
             return True
         return self.link.medium is None and bool(self.own_due or self.requests or self.news)
 
+    @property
+    def owed(self) -> bool:
+        """Whether there is anything for it, alone or with others."""
+        return bool(self.news or self.own_due or self.lost or self.requests or self.greeting)
+
+    def introduce(self) -> None:
+        """It is to be told this node's own announce."""
+        self.introduced = self.own_due = True
+        self._owing[self.peer] = self
+
+    def ask(self, body: bytes) -> None:
+        """It is to be sent that request."""
+        self.requests.append(body)
+        self._owing[self.peer] = self
+
+    def greet(self, body: bytes) -> None:
+        """It alone is to be sent that request, for its own announce."""
+        self.greeting = body
+        self._owing[self.peer] = self
+
     def owe(self, address: Address, *, first: bool = False) -> None:
         """It is to be told of that destination."""
+        self._owing[self.peer] = self
         if self.lost:
             self.lost.pop(address, None)
         self.news[address] = None
@@ -113,6 +147,7 @@ class Neighbour:
 
     def owe_loss(self, address: Address, *, first: bool = False) -> None:
         """It is to be told that there is no path to that destination."""
+        self._owing[self.peer] = self
         self.lost[address] = None
         if first:
             self.lost.move_to_end(address, last=False)
@@ -131,7 +166,7 @@ def gossip_of(link: Attachment, now: float) -> TokenBucket:
 
 
 def soon(link: Attachment) -> float:
-    """Neighbours that come together are told this node's announce at once, the longer it takes on their links."""
+    """Neighbours that come together are told of this node together, the longer it takes on their links."""
     return max(SOON_S, 10 * 8 * ANNOUNCE_ITEM / link.profile.bps)
 
 

@@ -125,6 +125,8 @@ class Router:
         self.paths = PathTable(identity.node_id, policy=policy)
         self._neighbours: dict[NodeId, Neighbour] = {}
         self._by_address: dict[Address, Neighbour] = {}
+        self._owing: dict[NodeId, Neighbour] = {}
+        """Those for whom there may be something: most of the time nobody."""
         self._seen: OrderedDict[tuple[int, Address, int], None] = OrderedDict()
         """Requests that came through or were made here, so that none goes round."""
         self._passed: OrderedDict[Address, tuple[float, tuple[int, bool]]] = OrderedDict()
@@ -165,7 +167,9 @@ class Router:
             self.paths.recost(peer, known.hop, now)
             self._spread(now)
             return
-        fresh = self._neighbours[peer] = self._by_address[address_of(peer)] = Neighbour(peer, link, now)
+        fresh = self._neighbours[peer] = self._by_address[address_of(peer)] = Neighbour(
+            peer, link, now, self._owing
+        )
         for address, known_destination in self.paths.all():
             if known_destination.best is not None:
                 fresh.owe(address)
@@ -184,6 +188,7 @@ class Router:
         if gone is None:
             return
         del self._by_address[gone.address]
+        self._owing.pop(peer, None)
         self.paths.changed.add(gone.address)
         self.paths.neighbour_down(peer, now)
         self._schedule(now + SOON_S)
@@ -291,11 +296,15 @@ class Router:
 
     def waiting(self) -> list[Attachment]:
         """The links that have something to send."""
-        return [
-            one.link
-            for one in self._neighbours.values()
-            if one.lost or one.greeting or (one.link.medium is None and one.has_news)
-        ]
+        if not self._owing:
+            return []
+        found = []
+        for one in list(self._owing.values()):
+            if one.has_news:
+                found.append(one.link)
+            elif not one.owed:
+                del self._owing[one.peer]
+        return found
 
     # --- what neighbours say --------------------------------------------------------------------
     def take(self, peer: NodeId, packet: Packet, now: float) -> bool:
@@ -370,7 +379,7 @@ class Router:
         address = request.destination
         if address == self._identity.address:
             if request.sequence < self._announce.sequence:
-                neighbour.own_due = True
+                neighbour.introduce()
             elif self._announce_at > now + SOON_S:
                 self._schedule(self._bumps.ready_at(1, now))
                 self._bumps.take(1, now, credit=1)
@@ -417,13 +426,15 @@ class Router:
     def has_broadcasts(self, medium: Medium, now: float) -> bool:
         """Whether there is something for all neighbours on that medium, and the budget for all of it or for a
         frame full: each frame costs air of its own."""
-        asking = telling = own = 0
-        for one in self._on(medium):
-            asking = len(medium.asking) * REQUEST_ITEM
-            if one.news:
+        if not self._owing and not medium.asking:
+            return False
+        telling = own = 0
+        for one in self._owing.values():
+            if one.link.medium is medium and one.peer in medium.links:
                 telling = max(telling, len(one.news) * ANNOUNCE_ITEM)
-            if one.own_due:
-                own = ANNOUNCE_ITEM
+                if one.own_due:
+                    own = ANNOUNCE_ITEM
+        asking = len(medium.asking) * REQUEST_ITEM if medium.asking and self._on(medium) else 0
         if not (asking or telling or own):
             return False
         most = frame_full(medium.room)
@@ -600,7 +611,8 @@ class Router:
         told: dict[Medium, tuple[list[NodeId], int]] = {}
         last, tellers, enough = None, list[NodeId](), 0
         for neighbour in self._neighbours.values():
-            if neighbour.asked and address in neighbour.asked and self._answer(neighbour, address, now):
+            asked = address in neighbour.asked
+            if asked and self._answer(neighbour, address, now):
                 continue
             medium = neighbour.link.medium
             if medium is None:
@@ -608,12 +620,10 @@ class Router:
                 continue
             if medium is not last:
                 if medium not in told:
-                    told[medium] = (
-                        self._tellers(medium, known, path),
-                        self._enough(medium, address, path, now),
-                    )
+                    few = self._enough(medium, address, path, now)
+                    told[medium] = self._tellers(medium, known, path) if few else [], few
                 last, (tellers, enough) = medium, told[medium]
-            if self._lacks(neighbour, address, path, tellers, enough):
+            if (enough or asked) and self._lacks(neighbour, address, path, tellers, enough):
                 neighbour.owe(address)
             elif address not in neighbour.behind:
                 neighbour.news.pop(address, None)
@@ -679,7 +689,7 @@ class Router:
                 if len(medium.asking) > PATHS_WANTED:
                     medium.asking.popitem(last=False)
             elif neighbour.should_ask(request, now):
-                neighbour.requests.append(body)
+                neighbour.ask(body)
 
     def _remember(self, request: PathRequest) -> bool:
         """False if it has been here before."""
@@ -737,7 +747,7 @@ class Router:
         number = int.from_bytes(self._rng.random_bytes(4), "little")
         request = PathRequest(number, neighbour.address, *self.paths.bound(neighbour.address))
         body = Packet(Context.PATH_REQUEST, request.encode(), hops=1, priority=Priority.INTERACTIVE)
-        neighbour.greeting = body.encode()
+        neighbour.greet(body.encode())
 
     def _schedule(self, at: float) -> None:
         """Announce anew at that time, if it is not done sooner anyway."""
@@ -757,7 +767,7 @@ class Router:
         self._introduce_at = float("inf")
         for neighbour in self._neighbours.values():
             if not neighbour.introduced:
-                neighbour.introduced = neighbour.own_due = True
+                neighbour.introduce()
 
     def _sign(self) -> Announce:
         """The next announce. Its sequence is behind what the store knows, and so after any restart."""

@@ -286,7 +286,7 @@ class PathTable:
         """Settle on the best of the paths that cannot loop."""
         before = known.best
         paths = [path for path in known.paths.values() if known.feasible(path)]
-        fresh = [path for path in paths if not path.stale(now)] or paths
+        fresh = [path for path in paths if not path.stale(now)] or paths if len(paths) > 1 else paths
         best = fresh[0] if fresh else None
         if len(fresh) > 1:
             best = min(fresh, key=self._score)

@@ -20,7 +20,7 @@ from nexus_node.ports.driver import HELD, Driver
 from nexus_node.ports.store import Store
 from nexus_node.proto.paths import Policy
 from nexus_node.runtime.carrier import Slot
-from nexus_node.runtime.pump import Pump
+from nexus_node.runtime.pump import Pump, Timer
 from nexus_node.runtime.supervise import supervise
 from nexus_node.store.memory import MemoryStore
 
@@ -130,6 +130,7 @@ async def open_node(
     path_policy: Policy = Policy.BALANCED,
     relays: Sequence[NodeId] = (),
     wall: Callable[[], float] = time.time,
+    timer: Timer | None = None,
     recovered: str | None = None,
     files: Path | None = None,
 ) -> AsyncIterator[Node]:
@@ -137,7 +138,7 @@ async def open_node(
 
     `relay` is what this node keeps for others: with `memory_only`, in a store of its own that ends with the
     context (S2). `relays` keep this node's own mail; they stand in its contact link.
-    The simulator gives its own drivers, store, rng and wall clock; everything else is what people run.
+    The simulator gives its own drivers, store, rng, wall clock and timer; everything else is what people run.
     A failing store ends the context with its StoreError.
     """
     core = NodeCore(
@@ -151,7 +152,7 @@ async def open_node(
         path_policy=path_policy,
         name=name,
     )
-    pump = Pump(core, wall)
+    pump = Pump(core, wall, timer)
     pump.now()
     slots = [Slot(pump, driver, config) for driver, config in drivers]
     async with trio.open_nursery() as nursery:

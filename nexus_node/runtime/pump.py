@@ -36,6 +36,31 @@ class Bell:
             self._event = None
         self._rung = False
 
+    def answered(self) -> bool:
+        """Whether it had been rung, which is over with this."""
+        rung, self._rung = self._rung, False
+        return rung
+
+
+class Timer:
+    """One task's sleep, which others may cut short. The simulator has a quicker one."""
+
+    def __init__(self) -> None:
+        self._scope = trio.CancelScope()
+
+    @property
+    def at(self) -> float:
+        """When the task wakes, or woke last."""
+        return self._scope.deadline
+
+    def bring_forward(self, at: float) -> None:
+        """Wake the task then, which is sooner; nothing happens while it does not sleep."""
+        self._scope.deadline = at
+
+    async def sleep(self, until: float) -> None:
+        with trio.CancelScope(deadline=until) as self._scope:
+            await trio.sleep_forever()
+
 
 class _Watch:
     """Somebody waiting for a message to come to a state."""
@@ -55,15 +80,16 @@ class _Watch:
 class Pump:
     """One engine's surroundings. Call `after` after every call into the engine."""
 
-    def __init__(self, core: NodeCore, wall: Callable[[], float]) -> None:
+    def __init__(self, core: NodeCore, wall: Callable[[], float], timer: Timer | None = None) -> None:
         """`wall` gives seconds since 1970."""
         self.core = core
+        self._time = trio.lowlevel.current_clock().current_time
         self._wall = wall
         self._bells: dict[int, Bell] = {}
         self._scopes: dict[int, trio.CancelScope] = {}
         """Around each driver's use of a carrier."""
-        self._sleep = trio.CancelScope()
-        """Of the timer, until the engine wants to be called."""
+        self._timer = timer or Timer()
+        """For the time at which the engine wants to be called."""
         self._rest_until = 0.0
         self._flush = Bell()
         self._urgent = Bell()
@@ -75,7 +101,7 @@ class Pump:
 
     def now(self) -> float:
         """Monotonic seconds; keeps the engine's wall clock true on the way."""
-        now = trio.current_time()
+        now = self._time()
         self.core.set_wall(self._wall() - now)
         return now
 
@@ -103,12 +129,14 @@ class Pump:
             if core.closed(cid) is not None:
                 scope = self._scopes[cid]
                 scope.deadline = min(scope.deadline, trio.current_time() + GIVEN_UP_S)
-        if core.wake_at < self._sleep.deadline:
-            self._sleep.deadline = max(core.wake_at, self._rest_until)
-        if core.has_events or (core.dirty and core.promised):
+        wake_at = core.wake_at
+        if wake_at < self._timer.at:
+            self._timer.bring_forward(max(wake_at, self._rest_until))
+        dirty = core.dirty
+        if core.has_events or (dirty and core.promised):
             self._urgent.ring()
             self._flush.ring()
-        elif core.dirty:
+        elif dirty:
             self._flush.ring()
 
     async def run(self) -> None:
@@ -124,14 +152,14 @@ class Pump:
                 self.core.expire(now)
                 self.after()
             self._rest_until = now + _TIMER_STEP_S
-            with trio.CancelScope(deadline=max(self.core.wake_at, self._rest_until)) as self._sleep:
-                await trio.sleep_forever()
+            await self._timer.sleep(max(self.core.wake_at, self._rest_until))
 
     async def _run_flush(self) -> None:
         while True:
             await self._flush.wait()
-            with trio.move_on_after(_LAZY_S):
-                await self._urgent.wait()
+            if not self._urgent.answered():
+                with trio.move_on_after(_LAZY_S):
+                    await self._urgent.wait()
             await trio.lowlevel.checkpoint()  # whatever else is runnable joins this commit
             self.core.commit()
             while (event := self.core.poll_event()) is not None:

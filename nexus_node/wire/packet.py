@@ -148,6 +148,14 @@ def parse_packet_untrusted(data: bytes) -> Packet:
     return Packet(context, data[at:], destination, data[1], priority, tlvs)
 
 
+_OF_PATHS = frozenset((Context.ANNOUNCE, Context.PATH_REQUEST, Context.PATH_LOST))
+
+
+def is_of_paths(data: bytes) -> bool:
+    """Whether a packet, not parsed yet, tells a neighbour of paths."""
+    return len(data) > HEADER_SIZE and bool(data[0] & _ELIDED) and data[2] in _OF_PATHS
+
+
 class Reason(IntEnum):
     """Why a node refused a message."""
 

@@ -4,8 +4,8 @@ trio shuffles the tasks that are ready in each turn; the simulator seeds that sh
 sorted before it, as trio does for Hypothesis (their order comes from sets of objects by address). So one
 seed means one run.
 
-A deadline of trio's costs a cancel scope and an exception. The nodes' own timers are such, as they are when
-people run them; the simulated media sleep by `sleep_until` of this module, which costs neither.
+A deadline of trio's costs a cancel scope and an exception. The simulated media sleep by `sleep_until` of this
+module, and the nodes' own timers are `AlarmTimer`s, which cost neither.
 
 The names this relies on are private to trio: `virtual_run` fails loudly if they change.
 """
@@ -21,7 +21,8 @@ from typing import TypeVar
 import trio
 from trio.testing import MockClock
 
-from nexus_sim.remembered import signatures_remembered
+from nexus_node.runtime.pump import Timer
+from nexus_sim.remembered import announces_remembered
 
 T = TypeVar("T")
 
@@ -42,7 +43,8 @@ class Alarms:
         self._count = 0
 
     def at(self, when: float, call: Callable[[], object]) -> None:
-        """Call that once it is `when` and every task waits; it may do no more than wake tasks."""
+        """Call that once it is `when` and every task waits. It may do no more than wake tasks, and returns
+        False if it has woken none."""
         self._count += 1
         heappush(self._calls, (when, self._count, call))
 
@@ -52,12 +54,15 @@ class Alarms:
 
     def jump(self) -> None:
         """What trio does when every task waits."""
-        calls = self._calls
-        due = min(self._next_deadline(), calls[0][0] if calls else inf)
-        if self._now < due < inf:
-            self._now = due
-        while calls and calls[0][0] <= self._now:
-            heappop(calls)[2]()
+        calls, deadline = self._calls, self._next_deadline()
+        woken = False
+        while not woken:
+            due = min(deadline, calls[0][0] if calls else inf)
+            if self._now < due < inf:
+                self._now = due
+            woken = due == deadline
+            while calls and calls[0][0] <= self._now:
+                woken = heappop(calls)[2]() is not False or woken
 
 
 _ALARMS: trio.lowlevel.RunVar[Alarms] = trio.lowlevel.RunVar("alarms")
@@ -86,6 +91,43 @@ async def sleep_until(when: float) -> None:
     await trio.lowlevel.wait_task_rescheduled(abort)
 
 
+class AlarmTimer(Timer):
+    """A node's timer without a cancel scope. Alarms that were brought forward wake nobody when they come."""
+
+    def __init__(self) -> None:
+        self._alarms = alarms()
+        self._at = inf
+        self._task: trio.lowlevel.Task | None = None
+
+    @property
+    def at(self) -> float:
+        return self._at
+
+    def bring_forward(self, at: float) -> None:
+        self._at = at
+        if self._task is not None:
+            self._alarms.at(at, self._ring)
+
+    async def sleep(self, until: float) -> None:
+        self._at = until
+        self._task = trio.lowlevel.current_task()
+        if until < inf:
+            self._alarms.at(until, self._ring)
+        await trio.lowlevel.wait_task_rescheduled(self._abort)
+
+    def _ring(self) -> bool:
+        task = self._task
+        if task is None or self._alarms.now() < self._at:
+            return False
+        self._task = None
+        trio.lowlevel.reschedule(task)
+        return True
+
+    def _abort(self, _: object) -> trio.lowlevel.Abort:
+        self._task = None
+        return trio.lowlevel.Abort.SUCCEEDED
+
+
 def virtual_run(main: Callable[[], Awaitable[T]], seed: int) -> T:
     """Run `main` under a clock that jumps ahead whenever every task waits. The same seed, the same run."""
     from trio._core import _run  # noqa: PLC0415 - private: only here, and only when a simulation runs
@@ -104,7 +146,7 @@ def virtual_run(main: Callable[[], Awaitable[T]], seed: int) -> T:
 
     names["_ALLOW_DETERMINISTIC_SCHEDULING"] = True
     _run._r.seed(seed)
-    with _seldom_looked_through(), signatures_remembered():
+    with _seldom_looked_through(), announces_remembered():
         return trio.run(run, clock=clock)
 
 

@@ -18,7 +18,7 @@ from nexus_node.ports.driver import Driver
 from nexus_node.runtime.node import Node, open_node
 from nexus_node.store.memory import MemoryStore
 from nexus_node.wire.uri import make_uri
-from nexus_sim.clock import SeededRng, wall
+from nexus_sim.clock import EPOCH_S, AlarmTimer, SeededRng
 
 QUOTA_BYTES = 64_000_000
 
@@ -42,6 +42,7 @@ class SimNode:
         """How much its wall clock is wrong."""
         self.running: Node | None = None
         self._stop: trio.Event | None = None
+        self._time: Callable[[], float] = trio.current_time
 
     async def run(
         self, log: "EventLog", task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
@@ -49,9 +50,17 @@ class SimNode:
         """Run until `stop`."""
         drivers = [(driver, CarrierConfig(driver.scheme)) for driver in self.drivers]
         stop = self._stop = trio.Event()
+        self._time = trio.lowlevel.current_clock().current_time
         async with (
             open_node(
-                self.identity, self.store, self.rng, drivers, name=self.name, wall=self._wall, **self.options
+                self.identity,
+                self.store,
+                self.rng,
+                drivers,
+                name=self.name,
+                wall=self._wall,
+                timer=AlarmTimer(),
+                **self.options,
             ) as node,
             trio.open_nursery() as nursery,
         ):
@@ -67,7 +76,7 @@ class SimNode:
         self.store.crash()
 
     def _wall(self) -> float:
-        return wall() + self.clock_off_s
+        return EPOCH_S + self._time() + self.clock_off_s
 
     async def stop(self) -> None:
         """End the run without taking leave, as a power cut does, and wait until it is over; what was
