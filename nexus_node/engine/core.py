@@ -441,7 +441,7 @@ class NodeCore(Carriers):
             self.fetcher.route_changed(address, self._now)
             self.relay.route_changed(address, self._now)
             self.relay.hand_slips(address, self._now)
-        self._wake_all(self.router.waiting())
+        self._wake_all(self.router.waiting(self._now))
         for medium in self.media.values():
             self._stir(medium)
 

@@ -120,6 +120,8 @@ class Medium:
         """Destinations that all neighbours are to be asked for, each with the hops left."""
         self.told: OrderedDict[Address, tuple[float, PathCost]] = OrderedDict()
         """When those here were last told of a destination, by this node or others, and its cost from here."""
+        self.tell_at = inf
+        """When what is news to some here is to go at the latest."""
         self._identity = identity
         self._rng = rng
         self._budget = budget

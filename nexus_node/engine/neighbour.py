@@ -31,6 +31,11 @@ PACE, PACE_BURST = 0.8, 0.5
 ANNOUNCE_ITEM = HEADER_SIZE + ANNOUNCE_SIZE + ITEM_HEAD
 REQUEST_ITEM = HEADER_SIZE + PATH_REQUEST_SIZE + ITEM_HEAD
 TURNS = 4
+CALM_S, CALM_WIRE_S = 120.0, 10.0
+"""What is only newer than what was told in time may wait so long for company on a medium, and on a wire: each
+frame has a cost of its own."""
+_NEWS_PER_S, _NEWS_BURST, _NEWS_GAP_S = 1.0, 16.0, 1.0
+"""Frames with what nobody asked for, over a wire: more of them, and what comes within a second shares one."""
 SOON_S = 0.2
 """Links that change together share one announce."""
 REMEMBERED_S = 60.0
@@ -50,6 +55,9 @@ class Neighbour:
         self.intake = TokenBucket(ANNOUNCES_PER_S, ANNOUNCES_BURST, now)
         self.questions = TokenBucket(PATH_REQUESTS_PER_S, PATH_REQUESTS_BURST, now)
         self.news: OrderedDict[Address, None] = OrderedDict()
+        self.tell_at = self._tell_next = float("-inf")
+        """When the news are to go, and before when the next ones are not. On a medium see there."""
+        self._frames = TokenBucket(_NEWS_PER_S, _NEWS_BURST, now)
         self.behind: set[Address] = set()
         """Destinations in `news` of which it has told an older announce than is known here."""
         self.lost: OrderedDict[Address, None] = OrderedDict()
@@ -107,12 +115,18 @@ class Neighbour:
             self.pending.popitem(last=False)
         return True
 
-    @property
-    def has_news(self) -> bool:
-        """Whether there is news for it alone."""
+    def has_news(self, now: float) -> bool:
+        """Whether there is news for it alone that is to go now."""
         if self.lost or self.greeting:
             return True
-        return self.link.medium is None and bool(self.own_due or self.requests or self.news)
+        if self.link.medium is not None:
+            return False
+        return bool(self.own_due or self.requests or (self.news and now >= self.tell_at))
+
+    def told(self, now: float) -> None:
+        """It was told of all that there was for it alone."""
+        self.tell_at = float("inf")
+        self._tell_next = now if self._frames.take(1, now) else now + _NEWS_GAP_S
 
     @property
     def owed(self) -> bool:
@@ -134,9 +148,14 @@ class Neighbour:
         self.greeting = body
         self._owing[self.peer] = self
 
-    def owe(self, address: Address, *, first: bool = False) -> None:
-        """It is to be told of that destination."""
+    def owe(self, address: Address, *, first: bool = False, by: float = float("-inf")) -> None:
+        """It is to be told of that destination, `first` of all and at once, or else `by` some time."""
         self._owing[self.peer] = self
+        medium = self.link.medium
+        if medium is not None:
+            medium.tell_at = min(medium.tell_at, by)
+        elif not self.news or self.tell_at > by:
+            self.tell_at = by if first else max(by, self._tell_next)
         if self.lost:
             self.lost.pop(address, None)
         self.news[address] = None

@@ -17,6 +17,8 @@ from nexus_node.crypto.identity import Identity
 from nexus_node.engine.medium import Medium
 from nexus_node.engine.neighbour import (
     ANNOUNCE_ITEM,
+    CALM_S,
+    CALM_WIRE_S,
     NARROW_BPS,
     REQUEST_ITEM,
     SOON_S,
@@ -58,6 +60,8 @@ _TELLERS, _TELLERS_AGAIN = 3, 2
 that was told there before and costs the same, where a telling lost does no harm yet."""
 _RETOLD_S = 2.5 * ANNOUNCE_EVERY_S
 """Such a one is told there for every third announce, twice before it would be stale."""
+_DUE_S = 0.9 * ANNOUNCE_EVERY_S
+"""After so long the next announce is none that something has called for."""
 _ROUND_SHARED = 60
 """What goes from radio to radio takes its turn at each, and waits before that."""
 _PASSED_S, _BROKEN_S = 0.8, 60.0
@@ -294,16 +298,18 @@ class Router:
             self.width(address, self.route(address, now), now)
         return changed
 
-    def waiting(self) -> list[Attachment]:
+    def waiting(self, now: float) -> list[Attachment]:
         """The links that have something to send."""
         if not self._owing:
             return []
         found = []
         for one in list(self._owing.values()):
-            if one.has_news:
+            if one.has_news(now):
                 found.append(one.link)
             elif not one.owed:
                 del self._owing[one.peer]
+            elif one.link.medium is None:
+                self._arm(one.tell_at)
         return found
 
     # --- what neighbours say --------------------------------------------------------------------
@@ -438,6 +444,9 @@ class Router:
         if not (asking or telling or own):
             return False
         most = frame_full(medium.room)
+        if telling < most and now < medium.tell_at:
+            telling = 0
+            self._arm(medium.tell_at)
         due = float("inf")
         for bucket, size, credit in (
             (medium.requests, asking, 0.0),
@@ -489,11 +498,12 @@ class Router:
                         other.news.pop(address, None)
                         other.asked.pop(address, None)
                         other.behind.discard(address)
+        medium.tell_at = float("inf")
 
     def fill(self, peer: NodeId, packer: ItemPacker, now: float) -> None:
         """Add to a frame what that neighbour should know, within the budget for gossip (N5)."""
         neighbour = self._neighbours.get(peer)
-        if neighbour is None or not neighbour.has_news:
+        if neighbour is None or not neighbour.has_news(now):
             return
         if neighbour.greeting is not None and packer.left >= len(neighbour.greeting):
             packer.add(ItemKind.PACKET, neighbour.greeting)
@@ -514,9 +524,12 @@ class Router:
         if neighbour.own_due:
             body = Packet(Context.ANNOUNCE, self._announce.encode(PathCost())).encode()
             neighbour.own_due = not self._fill_announce(neighbour, body, packer, now, urgent=True)
+        if now < neighbour.tell_at:
+            return
         while neighbour.news:
             if not self._fill_news(neighbour, next(iter(neighbour.news)), packer, now):
                 return
+        neighbour.told(now)
 
     def _afford(self, neighbour: Neighbour, size: int, now: float, *, urgent: bool) -> bool:
         """Whether so many bytes may go to that neighbour now; what is urgent, on credit."""
@@ -609,6 +622,8 @@ class Router:
     def _spread_path(self, address: Address, known: Destination, path: Path, now: float) -> None:
         """Queue it for every neighbour that lacks it."""
         told: dict[Medium, tuple[list[NodeId], int]] = {}
+        at_once = float("-inf")
+        by_wire = now + CALM_WIRE_S if _is_due(known, path, now) else at_once
         last, tellers, enough = None, list[NodeId](), 0
         for neighbour in self._neighbours.values():
             asked = address in neighbour.asked
@@ -616,7 +631,7 @@ class Router:
                 continue
             medium = neighbour.link.medium
             if medium is None:
-                neighbour.owe(address)
+                neighbour.owe(address, by=by_wire)
                 continue
             if medium is not last:
                 if medium not in told:
@@ -624,7 +639,7 @@ class Router:
                     told[medium] = self._tellers(medium, known, path) if few else [], few
                 last, (tellers, enough) = medium, told[medium]
             if (enough or asked) and self._lacks(neighbour, address, path, tellers, enough):
-                neighbour.owe(address)
+                neighbour.owe(address, by=now + CALM_S if enough == _TELLERS_AGAIN else at_once)
             elif address not in neighbour.behind:
                 neighbour.news.pop(address, None)
         for medium, (tellers, enough) in told.items():
@@ -740,7 +755,7 @@ class Router:
             self._look_for_broken(now)
             self._spread(now)
         self._arm(self._sweep_at)
-        return self.waiting()
+        return self.waiting(now)
 
     def _greet(self, neighbour: Neighbour) -> None:
         """Ask a neighbour alone for its own announce."""
@@ -781,3 +796,10 @@ class Router:
 
 def _request(request: PathRequest, hops: int) -> bytes:
     return Packet(Context.PATH_REQUEST, request.encode(), hops=hops, priority=Priority.INTERACTIVE).encode()
+
+
+def _is_due(known: Destination, path: Path, now: float) -> bool:
+    """Whether that only keeps alive what was told an interval ago; what comes sooner mends something."""
+    if known.told is None or costs_else(known.told, path.cost):
+        return False
+    return path.announce.sequence == known.told_sequence + 1 and now >= known.told_at + _DUE_S

@@ -42,6 +42,8 @@ KEEPALIVE_SHARED_S = 2250.0
 SILENT_ROUNDS = 3
 """A neighbour that has said nothing for three rounds is gone (N4)."""
 _REKEY_TRIES = 12
+_REKEY_LATER_S = 120.0
+"""On shared media who answered the handshake waits so much longer, or both ends begin at the same time."""
 _PROOFS_ASKED = 3
 """After so many more questions in vain whether a link on a shared medium is up there too, it is not."""
 _LOST_EVERY_S = 1.0
@@ -113,6 +115,7 @@ class Link:
         self.keepalive = max(KEEPALIVE_S, 1000 * 22 * 8 / profile.bps)
         if profile.shared:
             self.keepalive = KEEPALIVE_SHARED_S
+        self._rekey_after = REKEY_AFTER_S + (_REKEY_LATER_S if profile.shared and not dialed else 0.0)
         self._rekey_bytes = max(REKEY_MIN_BYTES, int(REKEY_CAPACITY_S * profile.bps / 8))
 
         self._session: Session | None = None
@@ -399,7 +402,7 @@ class Link:
         if self._rekeying is not None:
             rekey = self._rekeying.due
         elif self._session is not None and self._used(self._session):
-            rekey = self._session.keyed_at + REKEY_AFTER_S
+            rekey = self._session.keyed_at + self._rekey_after
         return min(*self._exchange.deadlines(), self._waiting_until, self._alive_due, rekey)
 
     def expire(self, now: float) -> None:
@@ -426,7 +429,7 @@ class Link:
 
     def _rekey_due(self, now: float) -> bool:
         session = self._session
-        return session is not None and self._used(session) and now >= session.keyed_at + REKEY_AFTER_S
+        return session is not None and self._used(session) and now >= session.keyed_at + self._rekey_after
 
     def _ask_whether_up(self, now: float) -> None:
         self._asked += 1

@@ -238,7 +238,7 @@ class Net:
     def _pump(self) -> None:
         awake, self.awake = self.awake, set()
         for node in (self.nodes[number] for number in sorted(awake)):
-            for end in node.router.waiting():
+            for end in node.router.waiting(self.now):
                 pair = frozenset((node.number, self.number_of[end.peer]))
                 self._send(self.edges[pair], node.number)
 
