@@ -231,6 +231,15 @@ class Carriers(ABC):
             self._wake(one)
 
     # --- frames in --------------------------------------------------------------------------------
+    def passes_by(self, cid: int, frame: bytes, signal: Signal | None) -> bool:
+        """Whether that is sealed for another node, as most is where air is shared: nothing changes then."""
+        medium = self.media.get(cid)
+        if medium is None or not medium.is_for_others(frame):
+            return False
+        medium.rx_bytes += len(frame)
+        medium.signal = signal or medium.signal
+        return True
+
     def deliver(self, cid: int, frame: bytes, signal: Signal | None, now: float) -> None:
         """Take a received frame in. Whatever it holds, nothing but counters and state changes."""
         medium = self.media.get(cid)
@@ -284,7 +293,7 @@ class Carriers(ABC):
         self._link_events(one)
         self._follow()
         self._arm_link(one)
-        if one.medium is not None or one.link.stirs or not items or not all(map(_is_of_paths, items)):
+        if one.medium is not None or one.link.stirs or not all(map(_is_of_paths, items)):
             self._wake(one)
 
     def _take_items(self, one: Attachment, items: list[Item], now: float) -> None:

@@ -36,6 +36,7 @@ from nexus_node.wire.frames import (
     Retry,
     SealedFrame,
     encode_items,
+    index_of,
     pad_items,
     sealed_header,
 )
@@ -244,6 +245,11 @@ class Medium:
         return self._link_with(peer, dialed=True, now=now)
 
     # --- receiving ------------------------------------------------------------------------------
+    def is_for_others(self, frame: bytes) -> bool:
+        """Whether a frame is sealed for a link that is none of this node's."""
+        index = index_of(frame)
+        return index is not None and index not in self._by_index
+
     def sort(self, frame: Handshaking | SealedFrame, now: float) -> Attachment | None:
         """The link a frame is for; None if it is for none, or was taken in here. Raises BadWire."""
         match frame:

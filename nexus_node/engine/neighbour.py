@@ -31,9 +31,9 @@ PACE, PACE_BURST = 0.8, 0.5
 ANNOUNCE_ITEM = HEADER_SIZE + ANNOUNCE_SIZE + ITEM_HEAD
 REQUEST_ITEM = HEADER_SIZE + PATH_REQUEST_SIZE + ITEM_HEAD
 TURNS = 4
-CALM_S, CALM_WIRE_S = 120.0, 10.0
+CALM_S, CALM_WIRE_S = 240.0, 10.0
 """What is only newer than what was told in time may wait so long for company on a medium, and on a wire: each
-frame has a cost of its own."""
+frame has a cost of its own. On a medium some may even have told it before."""
 _NEWS_PER_S, _NEWS_BURST, _NEWS_GAP_S = 1.0, 16.0, 1.0
 """Frames with what nobody asked for, over a wire: more of them, and what comes within a second shares one."""
 SOON_S = 0.2

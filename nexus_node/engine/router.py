@@ -639,12 +639,17 @@ class Router:
                     told[medium] = self._tellers(medium, known, path) if few else [], few
                 last, (tellers, enough) = medium, told[medium]
             if (enough or asked) and self._lacks(neighbour, address, path, tellers, enough):
-                neighbour.owe(address, by=now + CALM_S if enough == _TELLERS_AGAIN else at_once)
+                neighbour.owe(address, by=now + self._calm_s() if enough == _TELLERS_AGAIN else at_once)
             elif address not in neighbour.behind:
                 neighbour.news.pop(address, None)
         for medium, (tellers, enough) in told.items():
             if 0 < enough <= len(tellers):
                 medium.note_told(address, path.cost, now)
+
+    def _calm_s(self) -> float:
+        """Who has heard the same at the same time does not tell it at the same time: what one has told the
+        others need not."""
+        return CALM_S * (1 + self._rng.random_bytes(1)[0]) / 256
 
     @staticmethod
     def _enough(medium: Medium, address: Address, path: Path, now: float) -> int:

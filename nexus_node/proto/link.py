@@ -43,7 +43,7 @@ SILENT_ROUNDS = 3
 """A neighbour that has said nothing for three rounds is gone (N4)."""
 _REKEY_TRIES = 12
 _REKEY_LATER_S = 120.0
-"""On shared media who answered the handshake waits so much longer, or both ends begin at the same time."""
+"""On shared media the end with the higher id waits so much longer, or both begin at the same time."""
 _PROOFS_ASKED = 3
 """After so many more questions in vain whether a link on a shared medium is up there too, it is not."""
 _LOST_EVERY_S = 1.0
@@ -115,7 +115,8 @@ class Link:
         self.keepalive = max(KEEPALIVE_S, 1000 * 22 * 8 / profile.bps)
         if profile.shared:
             self.keepalive = KEEPALIVE_SHARED_S
-        self._rekey_after = REKEY_AFTER_S + (_REKEY_LATER_S if profile.shared and not dialed else 0.0)
+        later = profile.shared and known is not None and known < identity.node_id
+        self._rekey_after = REKEY_AFTER_S + (_REKEY_LATER_S if later else 0.0)
         self._rekey_bytes = max(REKEY_MIN_BYTES, int(REKEY_CAPACITY_S * profile.bps / 8))
 
         self._session: Session | None = None

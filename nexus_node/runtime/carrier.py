@@ -45,8 +45,10 @@ class NodeCarrier:
         return frame
 
     def deliver(self, frame: bytes, signal: Signal | None = None) -> None:
-        self._pump.core.deliver(self._cid, frame, signal, self._pump.now())
-        self._pump.after()
+        core = self._pump.core
+        if not core.passes_by(self._cid, frame, signal):
+            core.deliver(self._cid, frame, signal, self._pump.now())
+            self._pump.after()
 
     def retune(self, profile: LinkProfile) -> None:
         self._pump.core.retune(self._cid, _overridden(profile, self._config))

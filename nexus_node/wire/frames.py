@@ -160,6 +160,15 @@ def parse_frame_untrusted(data: bytes) -> Handshaking | SealedFrame:
     return _parse_handshaking(data)
 
 
+def index_of(data: bytes) -> int | None:
+    """The receiver's index in a sealed frame for one link on a shared medium; None for all other frames, and
+    for what is none."""
+    marks = SEALED | _HAS_INDEX | _BROADCAST | _RESERVED
+    if len(data) < 5 + TAG_SIZE or data[0] & marks != SEALED | _HAS_INDEX:
+        return None
+    return data[1] | data[2] << 8
+
+
 def _parse_handshaking(data: bytes) -> Handshaking:
     first, size = data[0], len(data)
     if first in (FrameKind.XX1, FrameKind.IK1) and size >= 4 and data[3] in (0, COOKIE_SIZE):

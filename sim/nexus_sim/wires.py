@@ -13,7 +13,7 @@ from nexus_drivers.stream import until_lost
 from nexus_node.base.errors import CarrierLost
 from nexus_node.base.limits import MTU_BULK, MTU_STANDARD
 from nexus_node.ports.driver import Carrier, DriverPort, LinkProfile
-from nexus_sim.clock import sleep_until
+from nexus_sim.clock import alarms, sleep_until
 
 SLACK_S = 0.01
 """A frame that is out within that arrives at once: each step of the clock costs as much as its handling."""
@@ -125,27 +125,21 @@ class Wire:
     def _delayed(self, source: Carrier, sink: Carrier) -> tuple[Any, Any]:
         """The two halves of a direction with delay: frames set off, and arrive in order."""
         under_way: deque[tuple[float, bytes]] = deque()
-        bell = trio.Event()
+        arriving = trio.lowlevel.ParkingLot()
 
         async def send() -> Never:
-            nonlocal bell
             free_at = 0.0
             while True:
                 frame, free_at = await self._next(source, free_at)
                 if not self._rate.loss or self._dice.random() >= self._rate.loss:
-                    under_way.append((trio.current_time() + self._rate.delay_s, frame))
-                    bell.set()
+                    due = trio.current_time() + self._rate.delay_s
+                    under_way.append((due, frame))
+                    alarms().at(due, arriving.unpark_all)
 
         async def receive() -> Never:
-            nonlocal bell
             while True:
-                while under_way:
-                    due, frame = under_way[0]
-                    if due > trio.current_time():
-                        await sleep_until(due)
-                    under_way.popleft()
-                    sink.deliver(frame)
-                bell = trio.Event()
-                await bell.wait()
+                await arriving.park()
+                while under_way and under_way[0][0] <= trio.current_time():
+                    sink.deliver(under_way.popleft()[1])
 
         return send, receive
