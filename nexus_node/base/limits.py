@@ -125,7 +125,7 @@ ANNOUNCES_PER_S, ANNOUNCES_BURST = 100, 1000
 PATH_REQUESTS_PER_S, PATH_REQUESTS_BURST = 10, 100
 """Requests for paths taken from one neighbour: each may go on to all the others."""
 PATH_REQUESTS_SEEN = 4096
-"""Requests remembered, so that none is passed on twice."""
+"""Requests remembered at most, so that none is passed on twice: the latest half of them always."""
 PATHS_WANTED = 256
 """Destinations looked for at a time."""
 REVERSE_PATHS = 16384

@@ -69,6 +69,8 @@ _PASSED_S, _BROKEN_S = 0.8, 60.0
 one after that finds no answer that way, and goes every way."""
 _IN_USE_S = 60.0
 """A path used that recently is looked for at once when it breaks, and for as long."""
+_SAME = 24
+"""Bytes of a request that tell it from others: id, destination and sequence."""
 _SEQUENCES_RESERVED = 256
 """Announce sequences promised to the disk at a time: no write for each announce."""
 _META_SEQUENCE = "announce_sequence"
@@ -131,10 +133,10 @@ class Router:
         self._by_address: dict[Address, Neighbour] = {}
         self._owing: dict[NodeId, Neighbour] = {}
         """Those for whom there may be something: most of the time nobody."""
-        self._seen: OrderedDict[tuple[int, Address, int], None] = OrderedDict()
-        """Requests that came through or were made here, so that none goes round."""
+        self._seen, self._seen_before = set[bytes](), set[bytes]()
+        """Requests that came through or were made here, so that none goes round; and those before them."""
         self._passed: OrderedDict[Address, tuple[float, tuple[int, bool]]] = OrderedDict()
-        """When others were last asked for a destination, and how much."""
+        """When others were lately asked for a destination, and how much."""
         self._bumps = TokenBucket(_BUMPS_PER_S, _BUMPS, now)
         self._wanted: OrderedDict[Address, _Search] = OrderedDict()
         """Destinations this node looks for."""
@@ -697,7 +699,8 @@ class Router:
     def _pass_on(self, request: PathRequest, hops: int, neighbours: Iterable[Neighbour], now: float) -> None:
         self._passed[request.destination] = now, demand_of(request)
         self._passed.move_to_end(request.destination)
-        if len(self._passed) > PATH_REQUESTS_SEEN:
+        over = now - max(_BROKEN_S, _PASSED_S * self._patience())
+        while next(iter(self._passed.values()))[0] < over or len(self._passed) > PATH_REQUESTS_SEEN:
             self._passed.popitem(last=False)
         body = _request(request, hops)
         for neighbour in neighbours:
@@ -713,12 +716,12 @@ class Router:
 
     def _remember(self, request: PathRequest) -> bool:
         """False if it has been here before."""
-        key = request.id, request.destination, request.sequence
-        if key in self._seen:
+        key = request.encode()[:_SAME]
+        if key in self._seen or key in self._seen_before:
             return False
-        self._seen[key] = None
-        if len(self._seen) > PATH_REQUESTS_SEEN:
-            self._seen.popitem(last=False)
+        self._seen.add(key)
+        if len(self._seen) >= PATH_REQUESTS_SEEN // 2:
+            self._seen, self._seen_before = set(), self._seen
         return True
 
     # --- time -----------------------------------------------------------------------------------

@@ -133,7 +133,7 @@ class Link:
         self._last_sealed = now
         self.rtt: float | None = None
         self._items: deque[Item] = deque(maxlen=LINK_ITEMS)
-        self._events: deque[LinkUp | LinkDown | LinkFault] = deque()
+        self._events: list[LinkUp | LinkDown | LinkFault] = []
         self._left: str | None = None
         """Why the peer leaves, until the items beside its CLOSE are taken in."""
         self._confirm = False
@@ -187,7 +187,7 @@ class Link:
         return bool(self._exchange.frames) or self.must_send
 
     def poll_event(self) -> LinkUp | LinkDown | LinkFault | None:
-        return self._events.popleft() if self._events else None
+        return self._events.pop(0) if self._events else None
 
     def poll_handshake(self) -> bytes | None:
         """The next frame that goes in the clear, if any."""

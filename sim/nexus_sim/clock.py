@@ -22,7 +22,7 @@ import trio
 from trio.testing import MockClock
 
 from nexus_node.runtime.pump import Timer
-from nexus_sim.remembered import announces_remembered
+from nexus_sim.remembered import gossip_remembered
 
 T = TypeVar("T")
 
@@ -146,7 +146,7 @@ def virtual_run(main: Callable[[], Awaitable[T]], seed: int) -> T:
 
     names["_ALLOW_DETERMINISTIC_SCHEDULING"] = True
     _run._r.seed(seed)
-    with _seldom_looked_through(), announces_remembered():
+    with _seldom_looked_through(), gossip_remembered():
         return trio.run(run, clock=clock)
 
 

@@ -1,7 +1,8 @@
-"""Announces that many nodes of one process look at: what is a pure function of their bytes is computed once.
+"""What many nodes of one process are told alike: what is a pure function of its bytes is computed once.
 
-A real node reads and checks each announce itself, and so does each here; but what some bytes say, and whether
-64 bytes are a signature over others, is the same for all of them. Nothing else is shared between nodes.
+A real node reads each announce and request itself and checks signatures, and so does each here; but what some
+bytes say, and whether 64 bytes are a signature over others, is the same for all, and takes memory once.
+Nothing else is shared between nodes.
 """
 
 from collections.abc import Iterator
@@ -17,14 +18,21 @@ _READ = 1024
 """What is on its way at one time."""
 
 
+_PURE = (
+    (announce, "verify", _SIGNATURES),
+    (router, "parse_announce_untrusted", _READ),
+    (router, "parse_path_request_untrusted", _READ),
+)
+
+
 @contextmanager
-def announces_remembered() -> Iterator[None]:
-    """Meanwhile each announce is read, and its signature computed, once in this process; wrong ones too."""
-    verifying, reading = vars(announce), vars(router)
-    verify, read = verifying["verify"], reading["parse_announce_untrusted"]
-    verifying["verify"] = lru_cache(_SIGNATURES)(verify)
-    reading["parse_announce_untrusted"] = lru_cache(_READ)(read)
+def gossip_remembered() -> Iterator[None]:
+    """Meanwhile each announce and request is read, and its signature computed, once in this process."""
+    before = [(vars(module), name, vars(module)[name]) for module, name, _ in _PURE]
+    for (names, name, function), (_, _, size) in zip(before, _PURE, strict=True):
+        names[name] = lru_cache(size)(function)
     try:
         yield
     finally:
-        verifying["verify"], reading["parse_announce_untrusted"] = verify, read
+        for names, name, function in before:
+            names[name] = function
