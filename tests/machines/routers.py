@@ -138,6 +138,8 @@ class Net:
         self.number_of = {identity(number).node_id: number for number in range(count)}
         self.nodes = [Node(self, number, policy=policy) for number in range(count)]
         self.after: Callable[[], None] = lambda: None
+        self.frames = Counter[tuple[int, int]]()
+        """How many went, by from and to."""
         self.seen: list[tuple[int, int, bytes]] = []
         """Every packet: from, to, bytes."""
 
@@ -252,6 +254,7 @@ class Net:
             size = FRAME_OVERHEAD + len(encode_items(packer.items))
             assert size - FRAME_OVERHEAD <= end.room
             edge.bytes[number] += size
+            self.frames[number, edge.other(number)] += 1
             free = edge.busy[number] = self.now + 8 * size / edge.profile.bps
             self.at(free, partial(self.wake, number))
             bodies = [body for _, body in packer.items]

@@ -123,6 +123,57 @@ def test_n4_an_announce_is_sent_once_for_all_neighbours() -> None:
     assert announces <= 12 * 5 + 5
 
 
+def test_n3_frames_for_others_are_passed_by() -> None:
+    air = air_of(3)
+    a, b, c = air.hosts
+    introduce(a, b)
+    now = air.run(0.0, FOUND_S)
+    cid = air.cids[2]
+    (medium,) = c.core.media.values()
+    sealed = [frame for at, _, frame in air.sent if isinstance(parse_frame_untrusted(frame), SealedFrame)]
+    known = [parse_frame_untrusted(frame) for frame in sealed]
+    mine = {one.link.index for one in c.core.attachments.values()}
+    for frame, parsed in zip(sealed, known, strict=True):
+        assert c.core.passes_by(cid, frame, None) == (not parsed.broadcast and parsed.index not in mine)
+    others = next(
+        frame for frame, one in zip(sealed, known, strict=True) if not one.broadcast and one.index not in mine
+    )
+    before, counters = medium.rx_bytes, c.core.counters.copy()
+    assert c.core.passes_by(cid, others, None) and medium.rx_bytes == before + len(others)
+    assert c.core.counters == counters
+    for frame in (
+        b"",
+        others[:20],
+        bytes([others[0] | 0x07]) + others[1:],
+        Hello(1, a.identity.node_id).encode(),
+    ):
+        assert not c.core.passes_by(cid, frame, None)
+    assert now == FOUND_S
+
+
+def test_n3_the_two_ends_of_a_link_on_shared_air_do_not_start_new_keys_at_once() -> None:
+    air = air_of(2)
+    a, b = air.hosts
+    introduce(a, b)
+    now = air.run(0.0, 240.0)
+    started = Counter[int]()
+    for number, host in enumerate(air.hosts):
+        for one in host.core.attachments.values():
+            start = one.link._start_rekey
+
+            def note(now: float, number: int = number, start=start) -> None:
+                started[number] += 1
+                start(now)
+
+            one.link._start_rekey = note
+    for _ in range(4):
+        a.core.send("b", "to b", now=now)
+        b.core.send("a", "to a", now=now)
+        now = air.run(now, now + 3800.0)
+    first = 0 if a.identity.node_id < b.identity.node_id else 1
+    assert 3 <= started[first] <= 4 and not started[1 - first]
+
+
 def told_by(host: Host, about: bytes) -> list[tuple[int, bytes]]:
     """What follows of announces of a node that neighbours pass on to this host: sequence, and who told."""
     heard, take = [], host.core.router.take

@@ -320,6 +320,44 @@ def test_n4_a_new_node_and_a_changed_cost_are_announced_at_once() -> None:
     assert {announce.node_id for _, announce in told} == {identity(0).node_id}
 
 
+def test_n4_a_neighbour_that_comes_has_nobody_announce_anew() -> None:
+    net = Net(6)
+    for number in range(4):
+        net.join(number, number + 1)
+    net.run(5)
+    before = {number: max(sequences(net, number)) for number in range(5)}
+    net.seen.clear()
+    net.join(4, 5)  # a newcomer at the end, and a second way round at the beginning
+    net.join(0, 4)
+    net.run(5)
+    assert {number: max([before[number], *sequences(net, number)]) for number in range(5)} == before
+    assert all(net.way(a, b) for a in range(6) for b in range(6) if a != b)
+    assert net.way(1, 4) == [1, 0, 4] and net.way(0, 5) == [0, 4, 5]
+    net.no_loops()
+
+
+def test_n5_announces_in_their_time_share_frames_on_a_wire_and_those_that_mend_do_not_wait() -> None:
+    leaves = 40
+    net = Net(leaves + 2)  # 0 in the middle; the last behind leaf 1
+    for number in range(1, leaves + 1):
+        net.join(0, number)
+    net.join(1, leaves + 1)
+    net.run(2 * ANNOUNCE_EVERY_S)
+    frames, told = net.frames[0, leaves], len(packets(net, Context.ANNOUNCE, sender=0))
+    net.run(4 * ANNOUNCE_EVERY_S)
+    told = (len(packets(net, Context.ANNOUNCE, sender=0)) - told) / leaves / 4
+    frames = (net.frames[0, leaves] - frames) / 4
+    assert told >= leaves  # each about all others and the middle itself
+    assert frames < told / 2
+    far = identity(leaves + 1).address
+    net.cut(1, leaves + 1)
+    net.run(0.1)
+    assert net.nodes[leaves].router.paths.best(far) is None
+    net.up(1, leaves + 1)
+    net.run(1.5)
+    assert net.way(leaves, leaves + 1) is not None
+
+
 def test_n4_a_slow_link_to_the_neighbour_itself_gives_way_to_two_fast_ones() -> None:
     net = line(IP, IP)
     net.join(0, 2, RADIO)
