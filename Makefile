@@ -32,10 +32,11 @@ run: setup
 	@exec $(BIN)/nexus $(HOME_FLAG) run --show-contact
 
 # All tests, with those that need programs of others: installed beside, or skipped with words if they cannot be.
+# Three at a time on two cores: half of their time they wait for ports, processes and the clock.
 test: dev
 	@$(MAKE) --no-print-directory $(PEERS)/.installed || echo "the peer programs cannot be installed: their tests are skipped" >&2
 	PEER_PY="$${PEER_PY:-$$(test -e $(PEERS)/.installed && echo $(CURDIR)/$(PEERS)/bin/python)}" \
-		$(BIN)/python -m pytest -n 2 -rs -m "not soak and not fuzz"
+		$(BIN)/python -m pytest -n 3 -rs -m "not soak and not fuzz"
 
 # The tests with programs of others, and with rns: its licence is not open source, so only when it is asked for.
 test-peers: dev $(PEERS)/.rns-installed
