@@ -43,8 +43,10 @@ class Section:
     words: str
     tables: list[Table]
 
-    def markdown(self) -> str:
-        return "\n\n".join([f"## {self.title}", self.words, *(table.markdown() for table in self.tables)])
+    def markdown(self, conditions: str) -> str:
+        """`conditions` say under which it was measured."""
+        tables = (table.markdown() for table in self.tables)
+        return "\n\n".join([f"## {self.title}", f"{self.words} {conditions}", *tables])
 
 
 def verdict(holds: bool) -> str:

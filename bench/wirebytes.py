@@ -7,6 +7,7 @@ from nexus_node.base.limits import REKEY_AFTER_S
 from nexus_node.crypto.identity import Identity
 from nexus_node.engine.core import NodeCore
 from nexus_node.ports.driver import LinkProfile
+from nexus_node.proto.link import Link
 from nexus_node.runtime.rng import OsRng
 from nexus_node.store.memory import MemoryStore
 from nexus_node.wire.frames import (
@@ -17,6 +18,7 @@ from nexus_node.wire.frames import (
     Opening,
     Reply,
     Retry,
+    SealedFrame,
     parse_frame_untrusted,
 )
 from nexus_node.wire.uri import make_uri
@@ -81,13 +83,33 @@ class _Pair:
     def send(self, text: str) -> None:
         self.cores[0].send("b", text, now=0.5)
 
-    def queue(self, kind: ItemKind, body: bytes) -> None:
-        """Give the first one's link an item of its own."""
-        self.cores[0].attachments[self._cids[0]].link.queue(kind, body)
+    def meet(self) -> None:
+        """The same on a shared medium, where that takes a while."""
+        self.connect()
+        now = 0.0
+        while not all(links := [list(core.attachments.values()) for core in self.cores]) or not all(
+            one.link.up for some in links for one in some
+        ):
+            now += 0.5
+            self.cores[1].expire(now)
+            self.settle(now)
+
+    @property
+    def link(self) -> Link:
+        """The first one's."""
+        (one,) = self.cores[0].attachments.values()
+        return one.link
+
+    def sealed(self, kind: ItemKind, body: bytes) -> int:
+        """The size of a frame of that link with that item."""
+        return len(self.link.seal([(kind, body)], 1.0))
 
     def settle(self, now: float) -> None:
         """Do what is due to the first one, and move frames until there are none."""
         self.cores[0].expire(now)
+        self.move(now)
+
+    def move(self, now: float) -> None:
         moving = True
         while moving:
             moving = False
@@ -95,6 +117,8 @@ class _Pair:
                 while (frame := core.next_frame(self._cids[side], now)) is not None:
                     parsed = parse_frame_untrusted(frame)
                     kind = parsed.kind.name if isinstance(parsed, Opening | Reply) else type(parsed).__name__
+                    if isinstance(parsed, SealedFrame) and parsed.broadcast:
+                        kind = "broadcast"
                     self._sizes.append((kind, len(frame)))
                     self.cores[1 - side].deliver(self._cids[1 - side], frame, None, now)
                     moving = True
@@ -120,41 +144,59 @@ def text_bytes(profile: LinkProfile, length: int, *, introduced: bool) -> Figure
     return Figures(length=length, text=sum(sizes[:-1]), receipt=sizes[-1], frames=len(sizes))
 
 
-def link_bytes() -> list[tuple[str, int, int]]:
+def link_bytes() -> list[tuple[str, int | str, int | str]]:
     """(what, bytes on a link of two, bytes on a shared medium) of what a link itself sends."""
-    columns = [_link_bytes(profile) for profile in (RADIO, SHARED)]
-    return [(what, one, columns[1][what]) for what, one in columns[0].items()]
+    own, shared = _link_bytes(), _shared_bytes()
+    return [(what, own.get(what, "-"), shared.get(what, "-")) for what in dict.fromkeys([*shared, *own])]
 
 
-def _link_bytes(profile: LinkProfile) -> dict[str, int]:
-    first = _Pair(profile)
+_KNOWN, _FIRST = "handshake once known, ", "first sealed frame"
+_PING, _BEYOND = "keep-alive, ping or pong", "a sealed frame beyond its one item"
+
+
+def _link_bytes() -> dict[str, int]:
+    first = _Pair(RADIO)
     first.connect()
     sizes = {
         f"handshake at first contact, {kind}": size for kind, size in first.taken() if kind != "SealedFrame"
     }
-    known = _Pair(profile)
+    known = _Pair(RADIO)
     known.connect(met_before=True)
-    sizes |= {
-        "handshake once known, " + (kind if kind != "SealedFrame" else "first sealed frame, empty"): size
-        for kind, size in known.taken()
-    }
+    sizes |= {_KNOWN + (kind if kind != "SealedFrame" else _FIRST): size for kind, size in known.taken()}
     opening = Opening(FrameKind.IK1, 0, bytes(COOKIE_SIZE), b"")
     sizes["cookie asked of a stranger (datagrams only), RETRY"] = len(Retry(0, bytes(COOKIE_SIZE)).encode())
     sizes["the cookie in the opening that follows"] = len(opening.cookie)
     sizes["LOST, of a node that has no keys for what it heard"] = len(Lost().encode())
     first.announce()
-    first.queue(ItemKind.PING, b"x")
-    first.settle(1.0)
-    (_, ping), (_, pong) = first.taken()
-    sizes |= {"keep-alive, ping": ping, "keep-alive, pong": pong}
+    ping = sizes[_PING] = first.sealed(ItemKind.PING, b"x")
     now = 0.0
-    while now < REKEY_AFTER_S:  # a link that is silent for long would be given up
-        first.taken()
+    while now < REKEY_AFTER_S - 20.0:  # a link that is silent for long would be given up
         now += 20.0
         first.settle(now)
-    sizes["new keys, three frames"] = sum(size for _, size in first.taken() if size not in (ping, pong))
-    sizes["a sealed frame beyond its one item"] = ping - 1
+    first.taken()
+    first.link.expire(REKEY_AFTER_S)  # and not the node, which would announce itself anew
+    first.move(REKEY_AFTER_S)
+    sizes["new keys, three frames"] = sum(size for _, size in first.taken() if size != ping)
+    sizes[_BEYOND] = ping - 1
     return sizes
+
+
+def _shared_bytes() -> dict[str, int]:
+    """Where the air is shared nodes say who they are, and what is for one of them bears its index."""
+    pair = _Pair(SHARED)
+    pair.meet()
+    found: dict[str, int] = {}
+    for kind, size in pair.taken():
+        found.setdefault(kind, size)
+    ping = pair.sealed(ItemKind.PING, b"x")
+    return {
+        "HELLO": found["Hello"],
+        _KNOWN + "IK1": found["IK1"],
+        _KNOWN + "IK2": found["IK2"],
+        _KNOWN + _FIRST: found["SealedFrame"],
+        _PING: ping,
+        _BEYOND: ping - 1,
+    }
 
 
 # --- the report -------------------------------------------------------------------------------------
