@@ -99,7 +99,7 @@ class NodeCore(Carriers):
         """When the next message, of this node or kept for others, is over."""
         self._read_receipts = read_receipts
         self._short: dict[int, float] = {}
-        """Links whose radio has too little air left for bulk, and until when."""
+        """Links whose radio has no air left for bulk, or whose neighbour wants a pause; until when."""
         self._vault = Vault(identity.vault_key())
         composer = Composer(identity, rng)
         self._events: deque[Event] = deque()
@@ -324,12 +324,12 @@ class NodeCore(Carriers):
     def _fill(self, attachment: Attachment, peer: NodeId, packer: ItemPacker) -> None:
         """What a frame carries, in the order of `engine/schedule.py`."""
         now = self._now
-        paused = self.router.paused(peer, now)
-        bulk_at = attachment.bulk_at(now)
-        short = bulk_at > now
-        if short:
-            self._short[attachment.cid] = bulk_at
-            self._arm(bulk_at)
+        paused_until, bulk_at = self.router.paused_until(peer), attachment.bulk_at(now)
+        paused, short = paused_until > now, bulk_at > now
+        if paused or short:
+            again = min(at for at in (paused_until, bulk_at) if at > now)
+            self._short[attachment.cid] = again
+            self._arm(again)
         fills = self._fills
         for step in order(attachment.frames_sent, paused=paused, short=short):
             fills[step](attachment, peer, packer, paused)

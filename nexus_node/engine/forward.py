@@ -77,6 +77,15 @@ class Transit:
         self.shares: dict[NodeId, TokenBucket] = {}
         """What each neighbour may send through here: the link's rate, and at once half of its queue."""
 
+    def has_place(self, priority: Priority) -> bool:
+        """Whether one packet more of that priority may go in fragments. Bulk leaves room for what is more
+        urgent, which in turn leaves bulk one place (N6)."""
+        bulk = sum(one.priority is Priority.BULK for one in self.transfers)
+        if priority is Priority.BULK:
+            return bulk < _BULK_TRANSFERS and len(self.transfers) < TRANSFERS_OUT
+        kept = max(bulk, bool(self.queues[Priority.BULK]))
+        return len(self.transfers) - bulk < TRANSFERS_OUT - kept
+
     @property
     def waiting(self) -> bool:
         """Whether there is something to send now."""
@@ -283,8 +292,7 @@ class Forwarder:
         while queue:
             body, aim = queue[0].body, queue[0].aim
             if len(body) > largest or queue[0].sure:
-                most = _BULK_TRANSFERS if priority is Priority.BULK else TRANSFERS_OUT
-                if len(transit.transfers) >= most:
+                if not transit.has_place(priority):
                     return
                 transfer = OutgoingTransfer(
                     link.number_transfer(), body, largest, ordered=link.profile.ordered

@@ -289,10 +289,15 @@ class GroupFlood:
     def fill_broadcast(self, medium: Medium, packer: ItemPacker, now: float) -> None:
         """Put what waits for all on a medium into a frame."""
         queue = self._queues.get(medium.cid)
-        while queue and len(next(iter(queue.values()))) <= packer.left:
+        while queue:
+            size = len(next(iter(queue.values())))
+            fits = size <= medium.room  # a neighbour with smaller frames may have come since it was queued
+            if fits and size > packer.left:
+                break
             key, data = queue.popitem(last=False)
-            packer.add(ItemKind.PACKET, data)
-            self._counters["group_passed"] += 1
+            if fits:
+                packer.add(ItemKind.PACKET, data)
+                self._counters["group_passed"] += 1
             for far in self._far:
                 if far.key == key and not far.gone:
                     far.gone = True

@@ -6,6 +6,7 @@ from nexus_node.base.errors import BadWire, StoreCorrupt
 from nexus_node.base.ids import NodeId
 from nexus_node.base.rng import Rng
 from nexus_node.crypto.groupkey import (
+    COUNTER_MAX,
     SECRET_SIZE,
     Chain,
     EpochKeys,
@@ -240,7 +241,7 @@ class Room:
                 (place, number)
                 for place, chain in sorted(keys.chains.items())
                 if chain.counter
-                for number in (*list(chain.skipped)[-_SKIPPED_NAMED:], chain.counter)
+                for number in (*list(chain.skipped)[-_SKIPPED_NAMED:], min(chain.counter, COUNTER_MAX))
             ]
             if entries or epoch == self.state.epoch:
                 epochs.append((epoch[:EPOCH_SIZE], tuple(entries)))

@@ -74,6 +74,7 @@ class Flight:
         "tries",
         "unacknowledged",
         "unsaid",
+        "waits",
         "went",
     )
 
@@ -95,6 +96,8 @@ class Flight:
         """How often it was turned away for the time being."""
         self.sent = False
         """Whether all of it has gone out once."""
+        self.waits = False
+        """Whether it is not to be sent again before it is due."""
         self.unsaid: Fact | None = None
         """`sent`, while it waits for a receipt to be written with."""
 
@@ -273,7 +276,7 @@ class Mailbox:
     def _went(self, flight: Flight, size: int, now: float, *, whole: bool) -> bool:
         self.way.link.unacknowledged += size
         flight.unacknowledged += size
-        flight.went = now
+        flight.went, flight.waits = now, False
         first = whole and not flight.sent
         if first:
             flight.sent = True
@@ -332,12 +335,13 @@ class Mailbox:
 
     def asked(self, flight: Flight, now: float) -> None:
         """Somebody fetches a file that was offered: that is answer enough for a while."""
-        self._settle(flight, lost=False)
         flight.tries = flight.rounds = 0
         self.put_off(flight, now + _FETCH_PATIENCE_S)
 
     def put_off(self, flight: Flight, until: float) -> None:
         """Do not repeat it before that time."""
+        self._settle(flight, lost=False)
+        flight.waits = True
         flight.due = until
         self._arm(until)
 
@@ -351,10 +355,8 @@ class Mailbox:
 
     def park(self, flight: Flight, until: float) -> None:
         """Send a message again at that time, not sooner."""
-        flight.due = until
+        self.put_off(flight, until)
         flight.refused += 1
-        self._arm(until)
-        self._settle(flight, lost=False)
         for queue in (self._sending, self._transfers):
             if flight in queue:
                 queue.remove(flight)
@@ -382,7 +384,7 @@ class Mailbox:
         late = []
         for flight in self.flights.values():
             lost = flight.transfer is None and flight.sent and flight.went < self._overtaken
-            if now >= flight.due or (lost and flight.due != inf):
+            if now >= flight.due or (lost and flight.due != inf and not flight.waits):
                 late.append(flight)
             elif flight.due != inf:
                 self._arm(flight.due)

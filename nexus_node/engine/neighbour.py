@@ -86,6 +86,10 @@ class Neighbour:
         """The hop, and what it follows from."""
 
     def use(self, link: Attachment, now: float) -> None:
+        if link.medium is not self.link.medium and self.news:
+            self.tell_at = now  # what was put off for the link before
+            if link.medium is not None:
+                link.medium.tell_at = min(link.medium.tell_at, now)
         self.link = link
         gossip = gossip_of(link, now)
         if gossip.rate != self.gossip.rate or link.medium is not None:

@@ -218,8 +218,12 @@ class Router:
             self._arm(neighbour.paused_until)
 
     def paused(self, peer: NodeId, now: float) -> bool:
+        return now < self.paused_until(peer)
+
+    def paused_until(self, peer: NodeId) -> float:
+        """Until when that neighbour has asked not to be sent anything for others."""
         neighbour = self._neighbours.get(peer)
-        return neighbour is not None and now < neighbour.paused_until
+        return neighbour.paused_until if neighbour is not None else float("-inf")
 
     def gossip_bps(self, peer: NodeId) -> float | None:
         """Bits per second of the link to that neighbour that announces may take."""
