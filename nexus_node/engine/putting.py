@@ -57,9 +57,10 @@ class Putting:
         self._fresh = before is None
         self.complete = before is not None and before.complete
         """Whether all of it is here, so that there is nothing to add."""
+        self._until_ms = self._stored.expires_ms or now_ms + _UNFINISHED_MS
+        """When what is not finished goes."""
         if not self.complete:
-            until_ms = self._stored.expires_ms or now_ms + _UNFINISHED_MS
-            store.begin_object(replace(self._stored, expires_ms=until_ms))
+            store.begin_object(replace(self._stored, expires_ms=self._until_ms))
 
     def name(self) -> bool:
         """Store some of its tree; False when all of it is there. Raises StoreFull when what is then known to
@@ -113,6 +114,8 @@ class Putting:
         return stored
 
     def drop(self) -> None:
-        """It will not be finished: what there was not before goes again."""
-        if self._fresh:
+        """It will not be finished: what there was not before goes again, unless another has put the same
+        meanwhile and was told that it is stored."""
+        here = self._store.get_object(self.header.id)
+        if self._fresh and here is not None and here.expires_ms == self._until_ms:
             self._store.delete_object(self.header.id)

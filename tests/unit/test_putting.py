@@ -93,6 +93,16 @@ def test_n7_what_is_here_is_kept_as_its_owner_s_from_then_on(tmp_path: Path) -> 
     assert (stored.keep, stored.expires_ms) == (Keep.OWNED, None)
 
 
+def test_n7_of_two_who_put_the_same_one_may_give_up(tmp_path: Path) -> None:
+    store, content = MemoryStore(10**8), made(300 * CHUNK_SIZE)
+    gives_up = begin(store, content, tmp_path / "file")
+    other = begin(store, content, tmp_path / "file")
+    fill(other, content)
+    stored = other.finish()
+    gives_up.drop()
+    assert list(store.objects()) == [stored]
+
+
 def test_n7_without_room_nothing_goes_and_the_words_say_so(tmp_path: Path) -> None:
     store = MemoryStore(10**6)
     putting = begin(store, made(300 * CHUNK_SIZE), tmp_path / "file")
