@@ -98,8 +98,8 @@ class NodeCore(Carriers):
         self._expiry_at = now
         """When the next message, of this node or kept for others, is over."""
         self._read_receipts = read_receipts
-        self._short: dict[int, float] = {}
-        """Links whose radio has no air left for bulk, or whose neighbour wants a pause; until when."""
+        self._resume: dict[int, float] = {}
+        """When links are looked at again that have no air left for bulk, or whose neighbour wants a pause."""
         self._vault = Vault(identity.vault_key())
         composer = Composer(identity, rng)
         self._events: deque[Event] = deque()
@@ -328,7 +328,7 @@ class NodeCore(Carriers):
         paused, short = paused_until > now, bulk_at > now
         if paused or short:
             again = min(at for at in (paused_until, bulk_at) if at > now)
-            self._short[attachment.cid] = again
+            self._resume[attachment.cid] = again
             self._arm(again)
         fills = self._fills
         for step in order(attachment.frames_sent, paused=paused, short=short):
@@ -461,7 +461,7 @@ class NodeCore(Carriers):
         self.planner.expire(now)
         self._wake_all(self.delivery.expire(now))
         self.forwarder.expire(now, self.attachments)
-        self._expire_short(now)
+        self._resume_links(now)
         self.relay.expire(now)
         self.courier.expire(now)
         self.fetcher.expire(now)
@@ -473,13 +473,13 @@ class NodeCore(Carriers):
             self._expire_messages(now)
         self._arm(self._expiry_at)
 
-    def _expire_short(self, now: float) -> None:
-        """Bulk may go again where there is air."""
-        for cid, until in list(self._short.items()):
+    def _resume_links(self, now: float) -> None:
+        """There is air for bulk again, or a pause is over."""
+        for cid, until in list(self._resume.items()):
             if now < until:
                 self._arm(until)
                 continue
-            del self._short[cid]
+            del self._resume[cid]
             if cid in self.attachments:
                 self._wake(self.attachments[cid])
 

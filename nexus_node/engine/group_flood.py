@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from math import inf
+from weakref import WeakKeyDictionary
 
 from nexus_node.base.ids import Address, MessageId, NodeId
 from nexus_node.base.rng import Rng
@@ -46,6 +47,8 @@ _WINDOW_FAST_S = 0.5
 """Of a link that is no shared medium."""
 _WANT_AGAIN_S = 10.0
 _SEEN_MAX, _KEPT_MAX, _INQUIRIES_MAX, _QUEUED_MAX = 512, 64, 64, 64
+_ANSWERS_MAX = 4
+"""Different answers of one member that are passed on: it has more of what is asked for each time."""
 _HAVES_HEAD = 16
 _GOES_WITHIN_S = 900.0
 """What has not gone by then, because a radio may not send so much, is asked about all the same."""
@@ -100,8 +103,8 @@ class _Inquiry:
     said: int = 0
     """What this node has said that it has."""
     wanted_at: float = -inf
-    entries: dict[tuple[int, int], FarHave] = field(default_factory=dict)
-    """Answers of others that were taken in."""
+    entries: dict[int, set[int]] = field(default_factory=dict)
+    """Answers of others that were taken in, by place: only who asked can tell the true from the false."""
     pending: list[FarHave] = field(default_factory=list)
 
 
@@ -146,8 +149,8 @@ class GroupFlood:
         self._wake = wake
         self._arm = arm
         self._counters = counters
-        self._queues: dict[int, OrderedDict[bytes, bytes]] = {}
-        """Packets to be broadcast, by medium and key."""
+        self._queues: WeakKeyDictionary[Medium, OrderedDict[bytes, bytes]] = WeakKeyDictionary()
+        """Packets to be broadcast, by medium and key; they go with it."""
         self._later: list[tuple[float, Medium, bytes, Packet]] = []
         """What is to be so from a time on."""
         self._seen: OrderedDict[bytes, _Passing] = OrderedDict()
@@ -259,7 +262,7 @@ class GroupFlood:
             way.link.queue(ItemKind.PACKET, data)
             self._wake(way)
             return
-        queue = self._queues.setdefault(way.cid, OrderedDict())
+        queue = self._queues.setdefault(way, OrderedDict())
         if len(queue) < _QUEUED_MAX:
             queue[key] = data
             self._stir(way)
@@ -284,11 +287,11 @@ class GroupFlood:
                 self._put(way, key, packet)
 
     def has_broadcasts(self, medium: Medium) -> bool:
-        return bool(self._queues.get(medium.cid))
+        return bool(self._queues.get(medium))
 
     def fill_broadcast(self, medium: Medium, packer: ItemPacker, now: float) -> None:
         """Put what waits for all on a medium into a frame."""
-        queue = self._queues.get(medium.cid)
+        queue = self._queues.get(medium)
         while queue:
             size = len(next(iter(queue.values())))
             fits = size <= medium.room  # a neighbour with smaller frames may have come since it was queued
@@ -304,7 +307,7 @@ class GroupFlood:
                     far.due = now + CHECK_S + window(medium)
                     self._arm(far.due)
         if not queue:
-            self._queues.pop(medium.cid, None)
+            self._queues.pop(medium, None)
 
     @property
     def under_way(self) -> list[MessageId]:
@@ -415,12 +418,13 @@ class GroupFlood:
             self._believe(check, haves, now)
             return
         inquiry = self._inquiries.get(check_id)
-        if inquiry is None:
+        if inquiry is None or peer not in self._links(inquiry.group):
             return
         for have in haves:
             asked = have.place in inquiry.check.asked and have.place != inquiry.place
-            if asked and (have.place, have.bits) not in inquiry.entries:
-                inquiry.entries[have.place, have.bits] = have
+            said = inquiry.entries.setdefault(have.place, set()) if asked else set()
+            if asked and have.bits not in said and len(said) < _ANSWERS_MAX:
+                said.add(have.bits)
                 inquiry.pending.append(have)
         link = self._links(inquiry.group).get(inquiry.peers[0])
         if inquiry.pending and link is not None:

@@ -79,8 +79,9 @@ class GroupPost:
         now: float,
         more: GroupItem | None = None,
         *,
+        about: bytes = b"",
+        place: int = 0,
         introduce: bool = False,
-        **options: bytes | int,
     ) -> None:
         """Send somebody operations, in as many letters as they need, and one more thing after them."""
         batch: list[bytes] = []
@@ -95,7 +96,7 @@ class GroupPost:
         if more is not None:
             items.append(more)
         if items:
-            self.write(group, to, items, now, introduce=introduce, **options)  # type: ignore[arg-type]
+            self.write(group, to, items, now, about=about, place=place, introduce=introduce)
 
     # --- what becomes of them -------------------------------------------------------------------
     def moved(self, message_id: MessageId, state: State, by: str, now: float, now_ms: int) -> bool:

@@ -68,6 +68,8 @@ class _Telling:
     more: bool = True
     due: float = 0.0
     tries: int = 0
+    refused: bool = False
+    """Whether it turned one away for now: it is told less and less often, though it answers."""
 
 
 class Relay:
@@ -357,6 +359,10 @@ class Relay:
         elif not telling.batch:
             del self._telling[address]
             return
+        self._wait(telling, size, route, now)
+
+    def _wait(self, telling: _Telling, size: int, route: Route, now: float) -> None:
+        """Tell it again after a while, and the time that so many bytes need."""
         drain = 16 * size / route.link.profile.bps + 4 * route.latency_s
         patience = min(_PATIENCE_S * 2.0 ** min(telling.tries, 10), _PATIENCE_MAX_S)
         telling.due = now + patience + drain
@@ -375,6 +381,7 @@ class Relay:
 
     def take_want(self, prefixes: list[bytes], now: float) -> None:
         """A recipient fetches messages. Whoever asks, they only go to where they are addressed."""
+        answered: dict[Address, tuple[Route, int]] = {}
         for prefix in prefixes:
             held = self._held(prefix)
             route = self._router.route(held.destination, now) if held is not None else None
@@ -382,9 +389,16 @@ class Relay:
                 self._counters["wanted_not_here"] += 1
             elif held.kind == KIND_MESSAGE:
                 self._send(Packet(Context.MESSAGE, held.data, held.destination), route)
+                size = answered.get(held.destination, (route, 0))[1]
+                answered[held.destination] = route, size + held.size
             elif self._may_go(held, route, now):
                 own = self._identity.address if route.path is not None else b""
                 self._send(Packet(Context.OFFER_OBJECT, held.data + own, held.destination), route)
+        for address, (route, size) in answered.items():
+            telling = self._telling.get(address)
+            if telling is not None and not telling.refused:
+                telling.tries = 0  # pauses double for who is silent, not for who asks and gets nothing
+                self._wait(telling, size, route, now)
 
     def _held(self, prefix: bytes) -> Held | None:
         for telling in self._telling.values():
@@ -435,6 +449,8 @@ class Relay:
             self._forget(held)
             self._counters["custody_refused"] += 1
             self._forwarder.tell(held.giver, Context.REFUSAL, refusal.encode())
+        elif held.destination in self._telling:
+            self._telling[held.destination].refused = True
         return True
 
     def take_withdrawn(self, peer: NodeId, prefix: bytes) -> None:
@@ -460,7 +476,7 @@ class Relay:
         self.proved(entry.prefix, entry.receipt)
         telling = self._telling.get(held.destination)
         if telling is not None and telling.batch.pop(entry.prefix, None) is not None:
-            telling.tries = 0
+            telling.tries, telling.refused = 0, False
             if telling.more and 2 * len(telling.batch) <= telling.size:
                 self._tell(held.destination, telling, now)
             elif not telling.batch:

@@ -271,9 +271,8 @@ async def get(node: Node, args: Json) -> Json:
         stored, called = await get_version(node, args)
     else:
         object_id = ObjectId(identifier(args, "object"))
-        if (known := _written_before(node, object_id)) is not None and core.store.get_object(
-            object_id
-        ) is None:
+        here = core.store.get_object(object_id)
+        if here is None and (known := _written_before(node, object_id)) is not None:
             return await _copied(node, *known, path)
         stored = core.objects.get(object_id)
     if not stored.complete:

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Mapping
 
+from nexus_node.base.ids import MessageId
 from nexus_node.base.states import State
 from nexus_node.runtime.node import Node
 from nexus_node.store.memory import MemoryStore
@@ -71,7 +72,7 @@ def explain(message: Sent, sender: Node | None) -> str:
     message_id, _, member = message.id.partition(" ")
     if member:
         return "its sender has not heard that the member has it"
-    row = sender.core.store.outgoing(bytes.fromhex(message_id))  # type: ignore[arg-type]
+    row = sender.core.store.outgoing(MessageId(bytes.fromhex(message_id)))
     if row is None:
         return ""
     facts = sender.core.store.facts(row.id)

@@ -418,7 +418,7 @@ def test_n13_10000_held_messages_cost_a_link_little_and_are_told_once() -> None:
     began = time.process_time()
     wire.plug(0.0)
     now = wire.settle(0.0, 20.0)
-    assert time.process_time() - began < 4.0
+    assert time.process_time() - began < 1.0
     assert a.states()[plain] == "delivered"
 
     def told() -> list[object]:
@@ -430,7 +430,7 @@ def test_n13_10000_held_messages_cost_a_link_little_and_are_told_once() -> None:
     for bps in (1300, 1200, 2400):
         a.core.retune(wire.cids[0], replace(NARROW, bps=bps))
         now = wire.settle(now + 1, now + 5)
-    assert time.process_time() - began < 2.0
+    assert time.process_time() - began < 0.5
     assert len(told()) == 10_000
     assert a.store._read("SELECT sum(length(facts)) FROM outbox") == facts
 

@@ -46,7 +46,12 @@ def check(mesh: Mesh, sent: dict[bytes, tuple[str, str]]) -> None:
     "seed",
     [
         *range(SCHEDULES),
-        *(pytest.param(seed, marks=pytest.mark.soak) for seed in range(SCHEDULES, SOAK_SCHEDULES)),
+        148,  # a wire loses what a relay tells, or what is fetched then, six times in a row
+        *(
+            pytest.param(seed, marks=pytest.mark.soak)
+            for seed in range(SCHEDULES, SOAK_SCHEDULES)
+            if seed != 148
+        ),
     ],
 )
 def test_n10_random_schedule(seed: int, tmp_path: Path) -> None:
@@ -94,7 +99,7 @@ def test_n10_random_schedule(seed: int, tmp_path: Path) -> None:
     }
     mesh.crash(left)
     mesh.join(left, "bob")
-    mesh.run(700)  # a wire may lose what is told of them six times in a row, with pauses that double
+    mesh.run(120)
     check(mesh, sent)
     assert all(mesh["bob"].store.incoming(message) is not None for message in safe)
     # And when everybody meets again, everything has arrived, and everybody knows.
