@@ -310,7 +310,7 @@ class NodeCore(Carriers):
             self.groups.flood,
             self.delivery,
             self.relay,
-            self.router,
+            self.router.announces,
             self._inbound,
             self.unwanted,
             self.notifier,
@@ -364,13 +364,13 @@ class NodeCore(Carriers):
         now = self._now
         self._receipts.fill(peer, packer)
         self.relay.fill(peer, packer)
-        self.router.fill(peer, packer, now)
+        self.router.gossip.fill(peer, packer, now)
         self.notifier.feed(attachment, peer, now)
 
     def _fill_broadcast(self, medium: Medium, packer: ItemPacker) -> None:
         self.groups.air.fill_broadcast(medium, packer, self._now)
         self.groups.flood.fill_broadcast(medium, packer, self._now)
-        self.router.fill_broadcast(medium, packer, self._now)
+        self.router.gossip.fill_broadcast(medium, packer, self._now)
         self._stir(medium)
 
     def _stir(self, medium: Medium) -> None:
@@ -378,7 +378,7 @@ class NodeCore(Carriers):
         if medium.stirring:
             return
         of_groups = self.groups.air.has_broadcasts(medium) or self.groups.flood.has_broadcasts(medium)
-        if of_groups or self.router.has_broadcasts(medium, self._now):
+        if of_groups or self.router.gossip.has_broadcasts(medium, self._now):
             self._arm_links(medium.stir(self._now))
 
     def _take(self, one: Attachment, kind: int, body: bytes, now: float) -> None:
@@ -441,7 +441,7 @@ class NodeCore(Carriers):
             self.fetcher.route_changed(address, self._now)
             self.relay.route_changed(address, self._now)
             self.relay.hand_slips(address, self._now)
-        self._wake_all(self.router.waiting(self._now))
+        self._wake_all(self.router.gossip.waiting(self._now))
         for medium in self.media.values():
             self._stir(medium)
 

@@ -100,7 +100,7 @@ class Fetcher:
         provider = offer.provider or address_of(peer)
         route = self._router.route(provider, now)
         if route is None:
-            self._router.want(provider, now, most_s=_LOOK_S)
+            self._router.requests.want(provider, now, most_s=_LOOK_S)
         job.fetch.offered(provider, route.bps if route is not None else 1e3)
         self._ask(prefix, job, now)
         return None

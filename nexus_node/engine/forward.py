@@ -132,7 +132,7 @@ class Forwarder:
         if route is None or route.link.link.peer == peer:
             self._counters["no_path"] += 1
             self._router.no_path(peer, aim)
-            self._router.want(aim, now, most_s=_LOOK_S)
+            self._router.requests.want(aim, now, most_s=_LOOK_S)
             if prefix:
                 self.refuse(peer, prefix, Reason.NO_PATH)
             return

@@ -140,7 +140,7 @@ class Planner:
             bps = self._router.width(address, route, now)
             ways.append(Way(route.link, address, latency_s=route.latency_s, slowest_bps=bps))
         else:
-            self._router.want(address, now)
+            self._router.requests.want(address, now)
         if route is None or now < self._silent.get(to, float("-inf")):
             ways += self._relays(to, address, now)[:RELAYS_PER_MESSAGE]
         self._delivery.set_ways(to, ways, again=again)
@@ -161,7 +161,7 @@ class Planner:
                 bps = self._router.width(relay_address, route, now)
                 ways.append(Way(route.link, address, relay, relay_address, route.latency_s, bps))
             else:
-                self._router.want(relay_address, now)
+                self._router.requests.want(relay_address, now)
         neighbours = sorted(
             (announce.memory_only, -link.profile.bps, peer, link.cid)
             for peer, link, announce in self._router.neighbours()

@@ -44,7 +44,7 @@ def status(node: Node, args: Json) -> Json:
         },
         "store": {"objects": total, "bytes": used, "quota_bytes": quota, "recovered": node.recovered},
         "relay": _relay(node),
-        "routing": {"destinations": len(core.router.paths), "wanted": core.router.wanted},
+        "routing": {"destinations": len(core.router.paths), "wanted": len(core.router.requests)},
         "counters": dict(sorted(core.counters.items())),
         "clock_trusted": core.wall.trusted(node.now()),
     }

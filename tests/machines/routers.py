@@ -240,7 +240,7 @@ class Net:
     def _pump(self) -> None:
         awake, self.awake = self.awake, set()
         for node in (self.nodes[number] for number in sorted(awake)):
-            for end in node.router.waiting(self.now):
+            for end in node.router.gossip.waiting(self.now):
                 pair = frozenset((node.number, self.number_of[end.peer]))
                 self._send(self.edges[pair], node.number)
 
@@ -248,7 +248,7 @@ class Net:
         end = edge.ends[number]
         while end is not None and self.now >= edge.busy[number]:
             packer = ItemPacker(end.room)
-            self.nodes[number].router.fill(end.peer, packer, self.now)
+            self.nodes[number].router.gossip.fill(end.peer, packer, self.now)
             if not packer.items:
                 return
             size = FRAME_OVERHEAD + len(encode_items(packer.items))

@@ -295,14 +295,14 @@ def test_m5_endless_providers_of_one_object_are_bounded_and_push_out_none_that_s
     honest, mallory = (Mallory.beside(bob, seed, MIDDLING) for seed in (66, 67))
     honest.say(Context.OFFER_OBJECT, Offer(file.header, 10_000).encode())
     serve(honest, file, rounds=1)
-    bob.core.router.want(wanted := Address(b"somebody we want"), 0.0)
+    bob.core.router.requests.want(wanted := Address(b"somebody we want"), 0.0)
     for number in range(1000):
         provider = Address(number.to_bytes(16, "little"))
         mallory.say(Context.OFFER_OBJECT, Offer(file.header, 10_000, provider).encode())
         mallory.hear()
     (job,) = bob.core.fetcher._jobs.values()
     assert len(job.fetch.providers) == PROVIDERS_MAX and honest.address in job.fetch.providers
-    assert wanted in bob.core.router._wanted  # what this node wants goes before what others name
+    assert wanted in bob.core.router.requests._wanted  # what this node wants goes before what others name
     serve(honest, file)
     assert content(bob, file.description) == photo()
 

@@ -215,7 +215,7 @@ def test_n5_questions_for_paths_take_a_small_share_of_the_air() -> None:
     listener.core.router.take = note
     strangers = [Identity.from_seed(number.to_bytes(32, "big")).address for number in range(1000, 1200)]
     for address in strangers:
-        asker.core.router.want(address, now)
+        asker.core.router.requests.want(address, now)
     hours = 3
     since, rate = now, LORA.bps * 0.02 / 4
     now = air.run(now, now + hours * 3600)

@@ -43,7 +43,7 @@ def chaos(net: Net, dice: random.Random, *, restarts: bool) -> None:
             net.retune(a, b, net.speed(3))
         case 4:
             for node in net.nodes:
-                node.router.want(identity(dice.randrange(len(net.nodes))).address, net.now)
+                node.router.requests.want(identity(dice.randrange(len(net.nodes))).address, net.now)
         case 5:
             net.restart(dice.randrange(len(net.nodes)), forget=dice.random() < 0.3)
 
@@ -183,7 +183,7 @@ def send_along(net: Net, start: int, goal: int) -> None:
         router = net.nodes[at].router
         route = router.route(address, net.now)
         if route is None:
-            router.want(address, net.now)
+            router.requests.want(address, net.now)
             if before is not None:
                 router.no_path(identity(before).node_id, address)
             return
@@ -469,7 +469,10 @@ def test_m5_floods_of_path_requests_are_bounded() -> None:
             net.run(1)
     assert refused > 19_000
     router = net.nodes[1].router
-    assert len(router._seen) <= PATH_REQUESTS_SEEN and len(router._passed) <= PATH_REQUESTS_SEEN
+    assert (
+        len(router.requests._seen) <= PATH_REQUESTS_SEEN
+        and len(router.requests._passed) <= PATH_REQUESTS_SEEN
+    )
     assert len(router._by_address[identity(0).address].asked) <= PATHS_WANTED
     net.run(30)
     assert len(packets(net, Context.PATH_REQUEST, sender=1)) <= PATH_REQUESTS_BURST + 10 * 10
@@ -486,24 +489,24 @@ def test_n4_what_is_wanted_is_asked_for_less_and_less_often_and_what_only_broke_
     net.cut(2, 3)
     net.seen.clear()
     net.run(900)
-    assert gone not in router._wanted
+    assert gone not in router.requests._wanted
     assert 5 <= len(packets(net, Context.PATH_REQUEST, sender=0)) <= 16
-    router.want(gone, net.now)
+    router.requests.want(gone, net.now)
     net.seen.clear()
     net.run(3600)
     assert 19 <= len(packets(net, Context.PATH_REQUEST, sender=0)) <= 29
     net.up(2, 3)
     net.run(301)
-    assert gone not in router._wanted and net.way(0, 3) is not None
+    assert gone not in router.requests._wanted and net.way(0, 3) is not None
 
 
 def test_m5_what_strangers_ask_for_does_not_displace_what_this_node_wants() -> None:
     net = line(IP)
     router = net.nodes[0].router
-    router.want(STRANGER.address, 0.0)
+    router.requests.want(STRANGER.address, 0.0)
     for number in range(3 * PATHS_WANTED):
-        router.want(identity(1000 + number).address, 0.0, most_s=60)
-    assert len(router._wanted) == PATHS_WANTED and STRANGER.address in router._wanted
+        router.requests.want(identity(1000 + number).address, 0.0, most_s=60)
+    assert len(router.requests._wanted) == PATHS_WANTED and STRANGER.address in router.requests._wanted
 
 
 def test_m5_floods_of_announces_are_bounded_and_do_not_reach_the_next() -> None:
@@ -593,12 +596,12 @@ def test_n5_a_radio_that_comes_up_answers_what_is_wanted_at_once_on_credit() -> 
     net.run(5)
     net.cut(0, 1)
     net.run(1)
-    net.nodes[0].router.want(crowd.addresses[-1], net.now)
+    net.nodes[0].router.requests.want(crowd.addresses[-1], net.now)
     net.join(0, 1, RADIO)
     for wait in (6, 300, 6):  # at link-up; then, once the burst is spent, on credit
         unknown = [one for one in crowd.addresses if net.nodes[0].router.route(one, net.now) is None]
         if wait == 6:
-            net.nodes[0].router.want(unknown[-1], net.now)
+            net.nodes[0].router.requests.want(unknown[-1], net.now)
         net.run(wait)
         assert (net.nodes[0].router.route(unknown[-1], net.now) is not None) == (wait == 6)
 

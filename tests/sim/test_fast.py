@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from nexus_node.base.errors import ConfigError
-from nexus_node.engine import medium, router
+from nexus_node.engine import gossip, medium
 from nexus_node.wire.packet import MAX_HOPS
 from nexus_sim.channel import Channel, Sensing, Transmission
 from nexus_sim.cli import cli
@@ -192,7 +192,7 @@ def test_shares_are_those_of_the_code(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_who_has_heard_enough_tell_it_does_not_tell_it_again(monkeypatch: pytest.MonkeyPatch) -> None:
     scenario = plain(60, 600.0)
     before = Model(scenario, 0, met=True).run()
-    monkeypatch.setattr(router, "_TELLERS", 1)
+    monkeypatch.setattr(gossip, "TELLERS", 1)
     after = Model(scenario, 0, met=True).run()
     assert after["announces_sent"] < 0.9 * before["announces_sent"]
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 
-from nexus_node.engine import forward, mailbox, neighbour, peers, router
+from nexus_node.engine import forward, mailbox, neighbour, path_requests, peers
 from nexus_sim.events import Agenda
 from nexus_sim.fast import sizes
 from nexus_sim.fast.gossip import WIRED, Gossip
@@ -341,9 +341,9 @@ class Carry:
             self._end(me, to)
             return
         search.tries += 1
-        soon, most_s = router._ASK_SOON, router._ASK_AGAIN_MAX_S
+        soon, most_s = path_requests.ASK_SOON, path_requests.ASK_AGAIN_MAX_S
         if not self._gossip.wired[me]:
-            soon, most_s = 2, router._ASK_AGAIN_SHARED_S
+            soon, most_s = 2, path_requests.ASK_AGAIN_SHARED_S
         patience = float(self._gossip.patience_s[me]) * 2.0 ** min(max(0, search.tries - soon), 9)
         self._gossip.ask(me, to, self._agenda.now)
         wait = min(patience, most_s)
@@ -381,7 +381,7 @@ class Carry:
             return
         self.send(edge, sizes.GREETING, partial(self._greeted, peer))
         wait = max(2 * float(self._gossip.patience_s[me]), self._soon_s) * 2.0 ** min(times, 9)
-        wait = min(wait, router._ASK_AGAIN_MAX_S)
+        wait = min(wait, path_requests.ASK_AGAIN_MAX_S)
         self._agenda.at(self._agenda.now + wait, partial(self._greet, edge, times + 1))
 
     def _greeted(self, peer: int) -> None:

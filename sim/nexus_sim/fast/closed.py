@@ -12,7 +12,7 @@ from nexus_node.base.limits import (
     MESSAGE_TTL_S,
     PATH_REQUESTS_PER_S,
 )
-from nexus_node.engine import medium, neighbour, router
+from nexus_node.engine import medium, neighbour, path_requests
 from nexus_node.proto import paths
 from nexus_node.wire.packet import MAX_HOPS
 from nexus_sim.fast import sizes
@@ -97,9 +97,9 @@ def closed(scenario: Scenario, nodes: int, neighbours: float, island: int) -> di
 
 def _asked_in_an_hour(bps: float) -> int:
     """How often a node asks for somebody who is not found, where it has no wires (`Router.expire`)."""
-    round_s = max(router._ASK_AGAIN_S, router._ROUND_SHARED * 8 * sizes.ANNOUNCE_ITEM / bps)
+    round_s = max(path_requests.ASK_AGAIN_S, path_requests.ROUND_SHARED * 8 * sizes.ANNOUNCE_ITEM / bps)
     times, at = 1, round_s
     while at < 3600:
         times += 1
-        at += min(round_s * 2.0 ** max(0, times - 2), router._ASK_AGAIN_SHARED_S)
+        at += min(round_s * 2.0 ** max(0, times - 2), path_requests.ASK_AGAIN_SHARED_S)
     return times

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from nexus_node.base.limits import ANNOUNCES_BURST, ANNOUNCES_PER_S
-from nexus_node.engine import medium, neighbour, router
+from nexus_node.engine import gossip, medium, neighbour, own_announce, path_requests
 from nexus_node.proto import paths
 from nexus_node.wire.frames import ITEM_HEAD
 from nexus_node.wire.packet import MAX_HOPS
@@ -54,8 +54,8 @@ class Gossip:
         self._tokens = np.full(count, bps / 8 * medium._GOSSIP_SHARE * medium._GOSSIP_BURST_S)
         self._asking_tokens = medium._REQUESTS * self._tokens
         self.share(np.arange(count))
-        round_s = router._ROUND_SHARED * 8 * sizes.ANNOUNCE_ITEM / bps
-        self.patience_s = np.full(count, max(router._ASK_AGAIN_S, round_s))
+        round_s = path_requests.ROUND_SHARED * 8 * sizes.ANNOUNCE_ITEM / bps
+        self.patience_s = np.full(count, max(path_requests.ASK_AGAIN_S, round_s))
         """As `Router._patience`."""
         meeting.ended = self.cut
         self.sequence = np.zeros(count, dtype=np.int32)
@@ -100,7 +100,7 @@ class Gossip:
     # --- time -----------------------------------------------------------------------------------
     def schedule(self, nodes: Array, at: float) -> None:
         """Announce anew at that time at the latest, as `Router._schedule`."""
-        soonest = np.maximum(at, self._announced_at[nodes] + router._ANNOUNCE_GAP_S)
+        soonest = np.maximum(at, self._announced_at[nodes] + own_announce.ANNOUNCE_GAP_S)
         np.minimum.at(self._own_at, nodes, soonest)
 
     def linked(self, edges: Array, now: float) -> None:
@@ -249,7 +249,7 @@ class Gossip:
         over = np.where(over_air, self._meeting.bit[edge], 0)
         lacking = self._meeting.mask[nodes] & ~row["told_by"] & ~over
         far = row["lora"].astype(np.int32) + row["ip"] >= MAX_HOPS  # or dead
-        few = np.bitwise_count(self._meeting.mask[nodes] & row["told_by"]) < router._TELLERS
+        few = np.bitwise_count(self._meeting.mask[nodes] & row["told_by"]) < gossip.TELLERS
         asked = self.requests.open_for(nodes, row["dest"] - 1, row["via"], now, wires=WIRED)
         return np.asarray(((lacking != 0) & few | asked) & ~far)
 
@@ -324,8 +324,8 @@ class Gossip:
         row["told_by"][also] |= bit[also]
         cost = row["lora"].astype(np.int32)
         changed = np.maximum(cost, told) > paths._CHANGE * np.minimum(cost, told)
-        waits = row["told"] + router._RETOLD_S > _when(now)
-        enough = np.where(row["told"] == 0, router._TELLERS, np.where(waits, 0, router._TELLERS_AGAIN))
+        waits = row["told"] + gossip.RETOLD_S > _when(now)
+        enough = np.where(row["told"] == 0, gossip.TELLERS, np.where(waits, 0, gossip.TELLERS_AGAIN))
         heard = np.bitwise_count(self._meeting.mask[me] & row["told_by"])
         spare = (enough > 0) & (heard >= enough) & also
         row["told"][spare] = _when(now)
@@ -378,7 +378,7 @@ class Gossip:
         here = me == dest
         wanting = here & ~_newer(self.sequence[me], least[:, 0])
         anew = me[wanting]
-        self.schedule(anew[self._announced_at[anew] < now - 1 / router._BUMPS_PER_S], now)
+        self.schedule(anew[self._announced_at[anew] < now - 1 / own_announce.BUMPS_PER_S], now)
         here_now = me[here & ~wanting]
         self.own_due[here_now] = self._meeting.up[here_now] > 0
         wired = me[here][self.wired[me[here]]]

@@ -4,7 +4,7 @@ answered."""
 import numpy as np
 
 from nexus_node.base.limits import PATHS_WANTED
-from nexus_node.engine import router
+from nexus_node.engine import path_requests
 from nexus_node.wire.packet import MAX_HOPS
 from nexus_sim.fast.graph import Array
 
@@ -104,7 +104,7 @@ class Requests:
         """Whether they asked others a moment ago, as `Router._soon_again`."""
         where = dests % _ASKED
         again = self._passed[nodes, where] == dests
-        return np.asarray(again & (now < self._passed_at[nodes, where] + router._PASSED_S * patience_s))
+        return np.asarray(again & (now < self._passed_at[nodes, where] + path_requests.PASSED_S * patience_s))
 
     def open_for(self, nodes: Array, dests: Array, via: Array, now: float, *, wires: int) -> Array:
         """Whether a neighbour on the air, but not `via`, waits for an answer about these; edges from `wires`
@@ -112,7 +112,7 @@ class Requests:
         where = dests % _ASKED
         by = self._asked_by[nodes, where]
         asked = (self._asked[nodes, where] == dests) & (by != via) & (by < wires)
-        return np.asarray(asked & (self._asked_at[nodes, where] > now - router._ASKED_SHARED_S))
+        return np.asarray(asked & (self._asked_at[nodes, where] > now - path_requests.ASKED_SHARED_S))
 
     def asked_by(self, nodes: Array, dests: Array) -> Array:
         """Who asked these nodes last for something like that, as `via`."""

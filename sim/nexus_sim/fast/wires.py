@@ -5,7 +5,7 @@ import numpy as np
 
 from nexus_node.base.errors import ConfigError
 from nexus_node.base.limits import PATH_REQUESTS_BURST, PATH_REQUESTS_PER_S, PATHS_WANTED
-from nexus_node.engine import neighbour, router
+from nexus_node.engine import neighbour, path_requests
 from nexus_sim.fast import sizes
 from nexus_sim.fast.carry import Carry
 from nexus_sim.fast.gossip import WIRE_ITEMS_BURST, WIRE_ITEMS_PER_S, WIRED, Gossip
@@ -53,7 +53,7 @@ class Wires:
         gossip.wired[self.start] = True
         for one, there in carry.wires.items():  # the quickest link counts, as `Router._patience`
             quickest = max(bps for _, bps, _ in there)
-            wait_s = max(router._ASK_AGAIN_S, neighbour.NARROW_BPS / quickest)
+            wait_s = max(path_requests.ASK_AGAIN_S, neighbour.NARROW_BPS / quickest)
             gossip.patience_s[one] = min(gossip.patience_s[one], wait_s)
         share = neighbour.SHARE * slowest / 8 / sizes.ANNOUNCE_ITEM if ends else 0.0
         self._announces = _Budget(nodes, min(share, WIRE_ITEMS_PER_S), WIRE_ITEMS_BURST)
