@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Callable, Iterator
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import trio
 
@@ -32,7 +32,7 @@ from nexus_node.runtime.arguments import (
     identifier,
     in_seconds,
 )
-from nexus_node.runtime.mutable import get_version, put_version, version
+from nexus_node.runtime.mutable import get_version, version
 from nexus_node.runtime.node import Node
 from nexus_node.runtime.putting import lay_down, open_regular, put_file, reason
 from nexus_node.store.chunks import chunk_count
@@ -254,11 +254,10 @@ async def put(node: Node, args: Json) -> Json:
         node.core.mutables.check(label, node.now())  # before the file is read
     ttl_s = amount(args, "ttl_s", SECONDS_MAX)
     min_bandwidth = amount(args, "min_bandwidth", BANDWIDTH_MAX) or 0
-    kind, called = KIND_BLOB if label is None else KIND_VERSION, dict[str, Any]()
-    stored = await put_file(node, file_path(args), kind, min_bandwidth=min_bandwidth, ttl_s=ttl_s)
-    if label is not None:
-        stored, called = put_version(node, stored, label, ttl_s)
-    return _object(stored) | called
+    stored, record = await put_file(
+        node, file_path(args), min_bandwidth=min_bandwidth, ttl_s=ttl_s, label=label
+    )
+    return _object(stored) | (version(record) if record is not None else {})
 
 
 async def get(node: Node, args: Json) -> Json:

@@ -1,4 +1,4 @@
-"""Verbs on mutable objects: a new version of one's own, the latest of somebody's (N7, docs/control.md)."""
+"""Mutable objects as people call them, and the latest version of somebody's (N7, docs/control.md)."""
 
 from collections.abc import Callable
 
@@ -11,21 +11,12 @@ from nexus_node.engine.mutable import label_bytes
 from nexus_node.ports.store import StoredObject
 from nexus_node.runtime.arguments import Json, argument, seconds
 from nexus_node.runtime.node import Node
-from nexus_node.wire.dataobject import ObjectHeader
 from nexus_node.wire.mutable import Record, name_of
 
 _ANSWERS_S = 10.0
 """How long neighbours have to answer; one that knows nothing of mutable objects never does."""
 _WHOLE_S = 60.0
 """How long the content may take, unless the request says."""
-
-
-def put_version(node: Node, stored: StoredObject, label: str, ttl_s: int | None) -> tuple[StoredObject, Json]:
-    """Publish a version of this node's own, whose content is here; its content, and what it is called."""
-    header = ObjectHeader(stored.kind, stored.size, stored.root)
-    record = node.core.mutables.publish_stored(label, header, now=node.now(), ttl_s=ttl_s)
-    node.pump.after()  # the timer may be due earlier now
-    return node.core.objects.get(record.content.id), version(record)
 
 
 def version(record: Record) -> Json:

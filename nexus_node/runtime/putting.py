@@ -12,7 +12,8 @@ from nexus_node.crypto.merkle import leaf_hash, page_root, pages_over
 from nexus_node.engine.putting import Page, Putting
 from nexus_node.ports.store import StoredObject
 from nexus_node.runtime.node import Node
-from nexus_node.wire.dataobject import ObjectHeader, chunks_of
+from nexus_node.wire.dataobject import KIND_BLOB, KIND_VERSION, ObjectHeader, chunks_of
+from nexus_node.wire.mutable import Record
 
 Form = Callable[[BinaryIO], Iterator[bytes]]
 """How the content of a file is stored, in parts of a megabyte: one at least, and the last may be shorter."""
@@ -31,13 +32,24 @@ def open_regular(path: Path) -> BinaryIO:
 
 
 async def put_file(
-    node: Node, path: Path, kind: int, *, min_bandwidth: int, ttl_s: int | None
-) -> StoredObject:
-    """Store a file as an object of that kind. Raises InputError and StoreFull; then nothing of it is kept."""
+    node: Node, path: Path, *, min_bandwidth: int, ttl_s: int | None, label: str | None = None
+) -> tuple[StoredObject, Record | None]:
+    """Store a file as a blob or, with `label`, as a new version of this node's mutable object of that name,
+    whose record comes with it. Raises InputError and StoreFull; then nothing of it is kept."""
+    kind, record = KIND_BLOB if label is None else KIND_VERSION, None
     putting = await lay_down(node, path, kind, _plain, min_bandwidth=min_bandwidth, ttl_s=ttl_s)
-    stored = putting.finish()
-    node.pump.after()  # the timer may be due earlier now
-    return stored
+    done = False
+    try:
+        with node.core.store.atomic():
+            stored = putting.finish()
+            if label is not None:
+                record = node.core.mutables.publish_stored(label, putting.header, now=node.now(), ttl_s=ttl_s)
+        done = True
+    finally:
+        if not done:
+            putting.drop()
+        node.pump.after()  # the timer may be due earlier now
+    return stored, record
 
 
 async def lay_down(

@@ -4,15 +4,19 @@ import random
 from pathlib import Path
 
 import pytest
+import trio
 
 from nexus_node.base.errors import InputError, StoreFull
 from nexus_node.base.limits import CHUNK_SIZE
+from nexus_node.crypto.identity import Identity
 from nexus_node.engine.objects import Objects
 from nexus_node.engine.putting import Putting
 from nexus_node.ports.store import Keep, StoredObject
-from nexus_node.runtime.putting import _measure, _plain
+from nexus_node.runtime.node import open_node
+from nexus_node.runtime.putting import _measure, _plain, put_file
 from nexus_node.store.memory import MemoryStore
 from nexus_node.wire.dataobject import KIND_BLOB, KIND_VERSION, chunks_of, describe
+from nexus_sim.clock import SeededRng
 
 NOW_MS = 1_767_225_600_000
 PART = 256
@@ -134,3 +138,29 @@ def test_n7_deleted_meanwhile(tmp_path: Path) -> None:
     store.delete_object(row.id)
     with pytest.raises(InputError, match="deleted while it was put"):
         fill(putting, content)
+
+
+@pytest.mark.parametrize("ttl_s", [None, 3600])
+def test_n7_of_a_version_without_room_for_its_record_nothing_is_kept(
+    tmp_path: Path, ttl_s: int | None
+) -> None:
+    """All of its content fits, and then 157 bytes do not."""
+    first, large = tmp_path / "first", tmp_path / "large"
+    first.write_bytes(b"first")
+    store = MemoryStore(10**6)
+
+    async def main() -> None:
+        async with open_node(Identity.from_seed(bytes(32)), store, SeededRng(1), []) as node:
+            how = {"min_bandwidth": 0, "ttl_s": ttl_s, "label": "page"}
+            stored, record = await put_file(node, first, **how)
+            before = store.usage()
+            large.write_bytes(made(before[2] - before[1] - 100))
+            with pytest.raises(StoreFull, match="a record of a mutable object"):
+                await put_file(node, large, **how)
+            assert store.usage() == before and list(store.objects()) == [stored]
+            assert node.core.mutables.latest(record.name) == record
+            store.commit()
+            large.write_bytes(made(before[2] - before[1] - 200))
+            assert (await put_file(node, large, **how))[1].sequence > record.sequence
+
+    trio.run(main)
