@@ -106,6 +106,8 @@ def message(item: dict[str, Any]) -> None:
         told = Text(words) + state(attached["state"])
         if attached.get("path"):
             told.append(f"  {attached['path']}", style="dim")
+        elif attached.get("why"):
+            told.append(f"  {clean(attached['why'])}")
         elif attached["state"] in ("waiting", "receiving"):
             if bar := progress(attached.get("bytes_done", 0), attached["size"], attached.get("eta_s")):
                 told.append(f"  {bar}")

@@ -55,12 +55,19 @@ class Putting:
         )
         before = store.get_object(header.id)
         self._fresh = before is None
-        self.complete = before is not None and before.complete
+        self.complete = before is not None and before.complete and self._sound()
         """Whether all of it is here, so that there is nothing to add."""
         self._until_ms = self._stored.expires_ms or now_ms + _UNFINISHED_MS
         """When what is not finished goes."""
         if not self.complete:
             store.begin_object(replace(self._stored, expires_ms=self._until_ms))
+
+    def _sound(self) -> bool:
+        """Whether what is here can be read. Of more than one chunk that is not looked at."""
+        try:
+            return self.header.size > CHUNK_SIZE or self._store.read_chunk(self.header.id, 0) is not None
+        except KeyError:
+            return False
 
     def name(self) -> bool:
         """Store some of its tree; False when all of it is there. Raises StoreFull when what is then known to

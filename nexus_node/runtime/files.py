@@ -4,6 +4,7 @@ import mimetypes
 import os
 from base64 import b64encode
 from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -17,6 +18,7 @@ from nexus_node.base.limits import ATTACHMENTS_MAX, CHUNK_SIZE, MIB
 from nexus_node.base.states import State
 from nexus_node.crypto.address import address_of
 from nexus_node.crypto.filestream import KEY_SIZE, SEGMENT, open_file, plain_size, seal_parts
+from nexus_node.crypto.merkle import FAN_OUT
 from nexus_node.engine.attach import SealedFile, check_size, describe_file, preview_room
 from nexus_node.engine.putting import Putting
 from nexus_node.engine.unwanted import DECLINED
@@ -149,7 +151,7 @@ async def _attached(node: Node, file: Description) -> Json:
     core = node.core
     expected = core.store.expected(object_id)
     stored = core.store.get_object(object_id)
-    state, path = "waiting", None
+    state, path, why = "waiting", None, None
     if expected and all(one.ended for one in expected):
         state = expected[0].ended
     elif any(one.arrived_ms is not None for one in expected):
@@ -158,8 +160,11 @@ async def _attached(node: Node, file: Description) -> Json:
     elif core.fetcher.progress(object_id) is not None:
         state = "receiving"
     if state == "complete":
-        path = await _written(node, file)
-        state = "complete" if path is not None or node.files is None else "damaged"
+        try:
+            path = await _written(node, file)
+            state = "complete" if path is not None or node.files is None else "damaged"
+        except InputError as error:  # a full disk keeps nobody from reading what comes after
+            why = str(error)
     have = stored.chunks_have if stored is not None else 0
     total = stored.chunks_total if stored is not None else 1
     return {
@@ -169,6 +174,7 @@ async def _attached(node: Node, file: Description) -> Json:
         "object": object_id.hex(),
         "state": state,
         "path": str(path) if path is not None else None,
+        "why": why,
         "needs_bps": file.min_bandwidth,
         "preview": _shown(file.preview),
         "bytes_done": file.size if state == "complete" or have == total else file.size * have // total,
@@ -183,29 +189,73 @@ def _place(node: Node, file: Description) -> Path:
 
 async def _written(node: Node, file: Description) -> Path | None:
     """Where that file lies, written now if it was not yet; None without a folder, or when it is damaged.
+    Raises InputError when it cannot be written.
 
     Once it lies there the object of it is in the store for as long as nothing needs its room.
     """
     if node.files is None:
         return None
     path = _place(node, file)
-    folder = path.parent
-    if path.exists():
-        return path
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    beside = folder / ".unfinished"
-    try:
-        with open(os.open(beside, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "wb") as out:
-            await _pour(open_file(file.key, node.core.store.read_object(file.object)), out.write)
-        await trio.to_thread.run_sync(sync_path, beside)
-        beside.rename(path)
-        await trio.to_thread.run_sync(sync_path, folder)
-    except (StoreCorrupt, BadWire):
-        return None
-    except OSError as error:
-        raise InputError(f"{path} cannot be written: {reason(error)}") from error
+    async with node.writing:
+        if path.exists():
+            return path
+        folder = path.parent
+        beside = folder / ".unfinished"
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with open(os.open(beside, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "wb") as out:
+                await _pour(open_file(file.key, _content(node, file.object)), out.write)
+            await trio.to_thread.run_sync(sync_path, beside)
+            beside.rename(path)
+            await trio.to_thread.run_sync(sync_path, folder)
+        except (_Unreadable, BadWire):
+            return None
+        except OSError as error:
+            raise InputError(f"{path} cannot be written: {reason(error)}") from error
     node.core.store.cache_object(file.object)
     return path
+
+
+class _Unreadable(InputError):
+    """An object of which not all can be read."""
+
+
+def _content(node: Node, object_id: ObjectId) -> Iterator[bytes]:
+    """An object's content chunk by chunk. Raises _Unreadable for what is damaged, or goes meanwhile."""
+    try:
+        yield from node.core.objects.read(object_id)
+    except StoreCorrupt as error:
+        raise _Unreadable(str(error)) from error
+    except KeyError:
+        words = "the object went while it was read, to make room or because its time is over"
+        raise _Unreadable(f"{words}; put or fetch it again") from None
+
+
+async def _look_through(node: Node, stored: StoredObject) -> None:
+    """Find all that is damaged of an object, so that it is whole once it is put or fetched again."""
+    for number in range(stored.chunks_total):
+        with suppress(KeyError):
+            node.core.store.read_chunk(stored.id, number)
+        if number % FAN_OUT == 0:
+            await trio.lowlevel.checkpoint()
+
+
+async def _save(path: Path, parts: Iterator[bytes]) -> None:
+    """Write a new file, all of it or nothing. Raises InputError."""
+    try:
+        with path.open("xb") as out:
+            whole = False
+            try:
+                await _pour(parts, out.write)
+                out.flush()
+                whole = True
+            finally:
+                if not whole:
+                    path.unlink(missing_ok=True)
+    except BadWire:
+        raise InputError("that file is damaged: it does not open with the key its message has") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be written: {reason(error)}") from error
 
 
 async def _pour(parts: Iterator[bytes], write: Callable[[bytes], int]) -> None:
@@ -277,19 +327,16 @@ async def get(node: Node, args: Json) -> Json:
     if not stored.complete:
         raise InputError(
             f"only {stored.chunks_have} of {stored.chunks_total} parts of that object are here; "
-            "wait for the others"
+            "wait for the others, or put or fetch it again"
         )
-    parts = core.objects.read(stored.id)
+    parts = _content(node, stored.id)
     if stored.kind == KIND_FILE and (key := _key_of(node, stored.id)) is not None:
         parts = open_file(key, parts)
     try:
-        with path.open("xb") as out:
-            await _pour(parts, out.write)
-    except BadWire:
-        path.unlink(missing_ok=True)
-        raise InputError("that file is damaged: it does not open with the key its message has") from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be written: {reason(error)}") from error
+        await _save(path, parts)
+    except _Unreadable:
+        await _look_through(node, stored)
+        raise
     return _object(stored) | called | {"path": str(path)}
 
 
@@ -305,11 +352,12 @@ def _written_before(node: Node, object_id: ObjectId) -> tuple[Expected, Descript
 
 async def _copied(node: Node, expected: Expected, file: Description, path: Path) -> Json:
     """A file whose object has made room, from the owner's folder."""
+    place = _place(node, file)
     try:
-        with path.open("xb") as out, _place(node, file).open("rb") as there:
-            await _pour(iter(partial(there.read, MIB), b""), out.write)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be written: {reason(error)}") from error
+        with place.open("rb") as there:
+            await _save(path, iter(partial(there.read, MIB), b""))
+    except OSError as error:
+        raise InputError(f"{place} cannot be read: {reason(error)}") from error
     header = file.header
     chunks = chunk_count(header.size)
     stored = StoredObject(
@@ -331,7 +379,7 @@ def _key_of(node: Node, object_id: ObjectId) -> bytes | None:
         for file in node.core.files_of(row) if row is not None else ():
             try:
                 if file.object == object_id:
-                    next(open_file(file.key, node.core.objects.read(object_id)))
+                    next(open_file(file.key, _content(node, object_id)))
                     return file.key
             except BadWire:
                 continue

@@ -50,6 +50,8 @@ class Node:
         """What was saved from a damaged store at this start, in words."""
         self.files = files
         """The folder that attached files are written to, opened, once their message was looked at."""
+        self.writing = trio.Lock()
+        """Held while one is written there: several may look at its message at a time."""
         self.started = pump.now()
         self._slots = slots
 

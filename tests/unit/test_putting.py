@@ -131,6 +131,19 @@ def test_n7_room_is_only_needed_for_what_is_not_here(tmp_path: Path) -> None:
     assert store.usage()[1] == 300 * CHUNK_SIZE
 
 
+def test_n7_a_small_one_that_the_disk_has_damaged_is_put_again(tmp_path: Path) -> None:
+    store, content = MemoryStore(10**6), b"small"
+    first = begin(store, content, tmp_path / "file")
+    fill(first, content)
+    stored = first.finish()
+    store._write("UPDATE objects SET content = ? WHERE id = ?", (b"smaLl", stored.id))
+    again = begin(store, content, tmp_path / "file")
+    assert not again.complete
+    fill(again, content)
+    assert again.finish() == stored
+    assert b"".join(store.read_object(stored.id)) == content and store.usage()[1] == len(content)
+
+
 def test_n7_deleted_meanwhile(tmp_path: Path) -> None:
     store, content = MemoryStore(10**8), made(300 * CHUNK_SIZE)
     putting = begin(store, content, tmp_path / "file")

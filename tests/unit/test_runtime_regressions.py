@@ -6,7 +6,7 @@ import os
 import random
 import signal
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,8 @@ import pytest
 import trio
 
 from nexus_drivers.memory import MemoryMedium
-from nexus_node.base.errors import StoreFull
+from nexus_node.base.errors import InputError, StoreFull
+from nexus_node.base.ids import ObjectId
 from nexus_node.client.path import control_path
 from nexus_node.config.model import CarrierConfig, NodeConfig
 from nexus_node.crypto.identity import Identity
@@ -24,7 +25,7 @@ from nexus_node.ports.driver import DriverPort, LinkProfile
 from nexus_node.runtime.control import open_control, serve_control
 from nexus_node.runtime.files import attachments, get
 from nexus_node.runtime.node import Node, open_node
-from nexus_node.runtime.putting import open_regular
+from nexus_node.runtime.putting import open_regular, put_file
 from nexus_node.runtime.service import STORE_NAME, _serve
 from nexus_node.runtime.verbs import wait
 from nexus_node.store.memory import MemoryStore
@@ -237,6 +238,77 @@ def test_m5_a_file_described_with_a_wrong_key_is_damaged_and_spoils_no_inbox(tmp
         assert out.read_bytes() == b"content" * 20_000
 
     between(MemoryMedium(bps=20e6, mtu=16384), main)
+
+
+def test_n7_two_who_look_at_a_message_at_once_both_get_its_file(tmp_path: Path) -> None:
+    """Neither takes the place of the other's, and what is shown as complete is."""
+    content = random.Random(1).randbytes(5_000_000)
+
+    async def main(world: World) -> None:
+        alice, bob = await world.start("alice"), await world.start("bob")
+        await trio.sleep(5)
+        alice.send(bob, "before")
+        alice.node.send("bob", "look", files=[seal_attachment("a.bin", content, key=b"k" * 32)])
+        await until(lambda: len(bob.inbox()) == 2, 60)
+        look = next(row for row in bob.store.inbox() if row.files)
+        await until(
+            lambda: bob.node.core.store.expected(bob.node.core.files_of(look)[0].object)[0].arrived_ms, 60
+        )
+        bob.node.files = tmp_path / "a file, no folder"
+        bob.node.files.touch()
+        (file,) = await attachments(bob.node, look)
+        assert (file["state"], file["path"]) == ("complete", None) and "cannot be written" in file["why"]
+        bob.node.files = tmp_path / "files"
+        shown = []
+
+        async def watch() -> None:
+            (file,) = await attachments(bob.node, look)
+            assert Path(file["path"]).read_bytes() == content
+            shown.append((file["state"], file["why"]))
+
+        async with trio.open_nursery() as readers:
+            for _ in range(3):
+                readers.start_soon(watch)
+        assert shown == [("complete", None)] * 3
+
+    between(MemoryMedium(bps=20e6, mtu=16384), main)
+
+
+@pytest.mark.parametrize("what", ["damaged", "went while it was read"])
+def test_n7_an_object_that_cannot_be_read_to_its_end_ends_no_node_and_leaves_no_file(
+    tmp_path: Path, what: str
+) -> None:
+    content, out = tmp_path / "content", tmp_path / "out"
+    content.write_bytes(random.Random(1).randbytes(3_000_000))
+    store = SqliteStore.open(tmp_path / "nexus.db", 10**8)
+
+    async def main() -> None:
+        async with open_node(ME, store, SeededRng(1), []) as node:
+            stored, _ = await put_file(node, content, min_bandwidth=0, ttl_s=None)
+            node.core.commit()
+            read = node.core.objects.read
+
+            def spoil(object_id: ObjectId) -> Iterator[bytes]:
+                for number, chunk in enumerate(read(object_id)):
+                    if number == 500 and what == "damaged":
+                        (pack,) = tmp_path.glob("*.pack")
+                        with pack.open("r+b") as file:
+                            file.write(bytes(3_000_000))
+                    elif number == 500:
+                        store.delete_object(object_id)
+                    yield chunk
+
+            node.core.objects.read = spoil
+            with pytest.raises(InputError, match=what):
+                await get(node, {"object": stored.id.hex(), "path": str(out)})
+            assert not out.exists()
+            node.core.objects.read = read
+            await put_file(node, content, min_bandwidth=0, ttl_s=None)  # all of it is whole again
+            await get(node, {"object": stored.id.hex(), "path": str(out)})
+            assert out.read_bytes() == content.read_bytes()
+
+    trio.run(main)
+    store.close()
 
 
 @pytest.mark.parametrize(("bps", "texts"), [(9600, 1), (9600, 3), (1200, 1)])
