@@ -8,6 +8,8 @@ TEXT_MAX = 64 * KIB
 """Longest text in UTF-8 bytes; larger things are objects (N9)."""
 MESSAGE_TTL_S = 30 * 24 * 3600
 """An undelivered message expires after 30 days (S2, N10)."""
+FILE_PART_S = 2 * MESSAGE_TTL_S
+"""What is here of a file that did not come goes after so long: its sender and relays have given up (N7)."""
 CLOCK_STEP_S = 60.0
 """A wall clock that moves this much against the monotonic one was set."""
 

@@ -286,6 +286,7 @@ class NodeCore(Carriers):
             self.fetcher,
             self.bridge,
             self.unwanted,
+            self._arm_expiry_ms,
         )
         self._dispatcher = Dispatcher(
             identity.address,

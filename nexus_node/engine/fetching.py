@@ -78,9 +78,13 @@ class Fetcher:
         *,
         store: Store,
         keep: Keep = Keep.OWNED,
+        until_ms: int | None = None,
     ) -> Reason | None:
         """Fetch the object that a neighbour, or a node beyond it, has offered; `done` is called once all of
-        it is here. Returns why it is not, to be told to whoever offered it."""
+        it is here. Returns why it is not, to be told to whoever offered it.
+
+        What is here of it goes at `until_ms`, unless `done` says something else.
+        """
         header = offer.header
         object_id = header.id
         prefix = object_id[:PREFIX_SIZE]
@@ -89,7 +93,7 @@ class Fetcher:
             if len(self._jobs) >= FETCHES_MAX and not self._give_way():
                 return Reason.BUSY
             try:
-                job = _open(store, header, min_bandwidth, now_ms, done, keep)
+                job = _open(store, header, min_bandwidth, now_ms, done, keep, until_ms)
             except StoreFull:
                 return Reason.STORE_FULL
             if job.fetch.complete:
@@ -254,6 +258,7 @@ def _open(
     now_ms: int,
     done: Callable[[float], None],
     keep: Keep,
+    until_ms: int | None,
 ) -> _Job:
     """Begin to fetch an object, or go on where that ended. Raises StoreFull when it will not fit."""
     object_id = header.id
@@ -263,7 +268,7 @@ def _open(
         _, used, quota = store.usage()
         raise StoreFull(f"no room for a file of {header.size} bytes: {used} of {quota} bytes are in use")
     row = StoredObject(
-        object_id, header.kind, header.size, header.root, now_ms, None, min_bandwidth, keep=keep
+        object_id, header.kind, header.size, header.root, now_ms, until_ms, min_bandwidth, keep=keep
     )
     store.begin_object(row)
     stored = store.get_object(object_id)

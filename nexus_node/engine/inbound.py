@@ -1,9 +1,12 @@
 """Mail for this node: exactly once into the inbox, and an answer every time it comes (N10)."""
 
 from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
 
 from nexus_node.base.errors import BadWire, StoreFull
 from nexus_node.base.ids import NodeId
+from nexus_node.base.limits import CHUNK_SIZE, FILE_PART_S
 from nexus_node.base.rng import Rng
 from nexus_node.crypto.address import address_of
 from nexus_node.crypto.filestream import file_receipt
@@ -50,7 +53,9 @@ class Inbound:
         fetcher: Fetcher,
         bridge: Bridge,
         unwanted: Unwanted,
+        arm_expiry: Callable[[int], None],
     ) -> None:
+        """`arm_expiry` is told when something is over, in milliseconds since 1970."""
         self._store = store
         self._composer = composer
         self._vault = vault
@@ -66,6 +71,7 @@ class Inbound:
         self._fetcher = fetcher
         self._bridge = bridge
         self._unwanted = unwanted
+        self._arm_expiry = arm_expiry
         self.promised = False
         """Whether something is queued that must not leave before the store has committed."""
 
@@ -155,6 +161,9 @@ class Inbound:
 
         def whole(now: float) -> None:
             self._store.arrived(object_id, self._wall.ms(now))
+            stored = self._store.get_object(object_id)
+            if stored is not None and stored.expires_ms is not None:
+                self._store.put_object(replace(stored, expires_ms=None), ())
             for sender in dict.fromkeys(one.sender for one in expected):
                 self._emit("file_received", {"object": object_id.hex(), "from": address_of(sender).hex()})
             answer()
@@ -165,7 +174,13 @@ class Inbound:
             return
         min_bandwidth = min(one.min_bandwidth for one in expected)
         wall_ms = self._wall.ms(now)
-        reason = self._fetcher.begin(peer, offer, min_bandwidth, wall_ms, now, whole, store=self._store)
+        until_ms = None
+        if offer.header.size > CHUNK_SIZE and self._wall.trusted(now):  # else there is no part of it
+            until_ms = wall_ms + 1000 * FILE_PART_S
+            self._arm_expiry(until_ms)
+        reason = self._fetcher.begin(
+            peer, offer, min_bandwidth, wall_ms, now, whole, store=self._store, until_ms=until_ms
+        )
         if reason is not None:
             self._collector.arrived(prefix)
             self._forwarder.refuse(peer, prefix, reason)

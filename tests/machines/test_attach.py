@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from nexus_node.base.limits import FILE_PART_S, MESSAGE_TTL_S
 from nexus_node.crypto.filestream import open_file
 from nexus_node.engine.attach import seal_attachment, whole_facts, whole_state
 from nexus_node.ports.driver import LinkProfile
@@ -297,6 +298,32 @@ def test_n7_a_transfer_goes_on_after_restarts_with_what_is_there(tmp_path: Path)
     assert mesh["bob"].inbox() == ["look"]
     assert turn >= 5
     print(turn, crossed / len(content))
+
+
+@pytest.mark.parametrize("comes_back", [True, False])
+def test_n7_what_is_here_of_a_file_that_never_came_goes_and_what_came_stays(comes_back):
+    mesh = friends("alice", "bob")
+    mesh.join("alice", "bob", WIFI)
+    mesh.run(1)
+    message = send(mesh, photo(5_000_000), min_bandwidth=0)
+    (wire,) = mesh.wires.values()
+    (_, row) = mesh["alice"].store.parts(message)
+    while mesh["bob"].store.have_chunks(row.object) < 100:
+        assert wire.step(mesh.now)
+    mesh.part("alice", "bob")
+    mesh.run(MESSAGE_TTL_S - 3600)
+    assert mesh["bob"].store.have_chunks(row.object) >= 100
+    if comes_back:
+        mesh.join("alice", "bob", WIFI)
+        mesh.run(10)
+        mesh.part("alice", "bob")
+    mesh.run(FILE_PART_S)
+    assert whole(mesh, message) == ("delivered" if comes_back else "expired")
+    assert list(mesh["alice"].store.objects()) == []
+    if comes_back:
+        assert received(mesh) == photo(5_000_000)
+    else:
+        assert list(mesh["bob"].store.objects()) == [] and mesh["bob"].store.usage()[1] < 1000
 
 
 def test_n9_a_message_is_as_far_as_what_is_behind():
