@@ -280,6 +280,48 @@ def test_n5_under_10_kbps_nothing_is_pushed_and_hints_have_two_percent():
     assert budget is not None and budget.rate == pytest.approx(3.0)
 
 
+def told_how(mesh: Mesh, who: str) -> list[Context]:
+    """Of each thing that this node is told from now on, whether by a hint or whole."""
+    said: list[Context] = []
+    take = mesh[who].core._dispatcher._takers
+    for context in (Context.HINT, Context.PUBLISHED):
+        whole = take[context]
+        take[context] = lambda peer, packet, now, whole=whole: (
+            said.append(packet.context),
+            whole(peer, packet, now),
+        )
+    return said
+
+
+def test_n8_whole_goes_what_costs_no_more_than_hint_question_and_answer():
+    """To who lacks all that it is told of, everything; to who has part of it already, what is small."""
+    mesh = Mesh("a", "b")
+    mesh.join("a", "b", WIFI)
+    subscribe(mesh, "b")
+    mesh.run(1)
+    said = told_how(mesh, "b")
+    for text in ("x", "x" * 3000):
+        publish(mesh, "a", text)
+        mesh.run(1)
+    assert said == [Context.PUBLISHED] * 2
+    said.clear()
+    neighbour = mesh["a"].core.notifier._neighbours.get(mesh["b"].identity.node_id)
+    whole, hinted = [Context.PUBLISHED], [Context.HINT, Context.PUBLISHED]
+    for worth, size, expected in (
+        (0.5, 1, hinted),
+        (0.8, 100, whole),
+        (0.8, 300, hinted),
+        (0.9, 300, whole),
+        (0.9, 800, hinted),
+    ):
+        neighbour.worth = worth
+        publish(mesh, "a", "y" * size)
+        mesh.run(1)
+        assert said == expected, (worth, size)
+        said.clear()
+    assert len(heard(mesh, "b")) == 7
+
+
 def test_n8_a_hundred_publishers_and_a_thousand_subscriptions_are_bounded():
     mesh = Mesh("hub", "sub")
     mesh.join("hub", "sub")

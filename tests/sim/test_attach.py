@@ -125,10 +125,12 @@ def test_n13_a_photo_waits_half_an_hour_for_a_fast_link() -> None:
             (held,) = [row for row in alice.store.parts(message) if row.is_file]
             assert held.min_bandwidth == 10_000
             assert [int(way.bps) for way in alice.node.core.delivery.ways_to(held.to)] == [SLOW_BPS]
+            before = air(alice)
             place.fast_link("alice", "bob", wires)
             took = await until(lambda: has_file(bob))
-            print("direct", took)
+            print("direct", took, air(alice) - before)
             assert took < 5
+            assert air(alice) - before < 500
             await trio.sleep(1)
             assert states_of(alice, message) == [State.QUEUED, State.HELD, State.SENT, State.DELIVERED]
             wires.cancel_scope.cancel()
@@ -151,10 +153,14 @@ def test_n13_the_same_with_the_recipient_behind_a_relay() -> None:
             message = attach_photo(alice, "bob")
             print("text over two", await until(lambda: bob.inbox() == ["look"]))
             await trio.sleep(30)
+            slow = air(alice) + air(world.nodes["relay"])
             place.fast_link("relay", "bob", wires)
             await trio.sleep(600)
             assert state_of(alice, message) is State.HELD
             assert not has_file(bob)
+            assert bob.store.get_object(described(bob).object) is None  # not one byte of the photo
+            print("slow", air(alice) + air(world.nodes["relay"]) - slow)
+            assert air(alice) + air(world.nodes["relay"]) - slow < 1500
             slow = air(alice) + air(world.nodes["relay"])
             place.fast_link("alice", "relay", wires)
             took = await until(lambda: has_file(bob))
