@@ -394,6 +394,28 @@ def test_n13_both_ends_know_how_long_it_still_takes(names):
             assert abs(left_s - (mesh.now - now)) < 0.25 * (mesh.now - now) + 0.75
 
 
+def test_n6_two_who_ask_over_one_link_come_on_alike():
+    """The one who asked first is not served first to the end."""
+    mesh = Mesh("alice", "m", "bob", "carol")
+    _Paced(mesh, "alice", "m", WIFI)
+    for name in ("bob", "carol"):
+        mesh.join("m", name, WIFI)
+        mesh.knows("alice", name)
+        mesh.knows(name, "alice")
+    mesh.run(10)
+    sent = {}
+    for name in ("bob", "carol"):
+        file = seal_attachment("a.bin", photo(3_000_000), key=name.encode().ljust(32), min_bandwidth=0)
+        sent[name] = file.header.id
+        mesh["alice"].send(name, "look", mesh.now, files=[file])
+        mesh.run(0.5)
+    ahead = mesh["bob"].store.have_chunks(sent["bob"])
+    mesh.run(4)
+    came = [mesh[name].store.have_chunks(sent[name]) for name in ("bob", "carol")]
+    assert min(came) > 100 and not any(mesh[name].store.get_object(sent[name]).complete for name in sent)
+    assert abs(came[0] - ahead - came[1]) < 0.2 * came[1]
+
+
 def row_size(mesh: Mesh, row: Outgoing) -> int:
     stored = mesh["alice"].store.get_object(row.object)
     return stored.size if stored is not None else 1

@@ -64,6 +64,24 @@ def test_n3_two_on_a_radio_channel_find_each_other_and_talk(loss: float) -> None
     assert b.inbox() == ["Over the air"] and a.states()[message] == "delivered"
 
 
+def test_n6_neighbours_on_one_medium_take_turns() -> None:
+    """A text to one is not behind all that was said to another before."""
+    air = air_of(3)
+    a, b, c = air.hosts
+    for name, host in (("b", b), ("c", c)):
+        a.core.contacts.add(name, host.uri, 0)
+    now = air.run(0.0, FOUND_S)
+    assert len(links(a)) == 2
+    for number in range(20):
+        a.send("b", f"number {number} " + "x" * 100, now)
+    a.send("c", "quick", now)
+    while not c.inbox():
+        now = air.run(now, now + 0.5)
+    assert len(b.inbox()) < 5
+    air.run(now, now + 120)
+    assert len(b.inbox()) == 20
+
+
 def test_n3_a_link_that_came_up_at_one_end_only_ends() -> None:
     air = air_of(2)
     now = 0.0
