@@ -26,6 +26,7 @@ VERBS = {
     "put": ("object", "Store a file as an object, or as a new version of one that may change (--name)."),
     "get": ("object", "Write an object's content to a file."),
     "objects": ("object", "List the stored objects."),
+    "remove": ("object", "Let go of an object that was put."),
     "publish": ("pub", "Publish TEXT on a topic."),
     "subscribe": ("pub", "Hear what is published on a topic."),
     "unsubscribe": ("pub", "End a subscription."),

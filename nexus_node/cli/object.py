@@ -1,4 +1,4 @@
-"""Verbs: put, get, objects (N7)."""
+"""Verbs: put, get, objects, remove (N7)."""
 
 import os
 import tempfile
@@ -81,6 +81,25 @@ def objects(app: App) -> None:
     """List the stored objects."""
     with app.node() as node:
         app.answer_each(node.stream("objects"), _show_all)
+
+
+@click.command()
+@click.argument("object_id", metavar="OBJECT")
+@json_option
+@pass_app
+def remove(app: App, object_id: str) -> None:
+    """Let go of an object that was put.
+
+    Its room is free at once. Who has fetched it keeps what it has.
+    """
+    with app.node() as node:
+        app.answer(node.request("object.remove", {"object": object_id}), _show_removed)
+
+
+def _show_removed(item: Item) -> None:
+    from . import render
+
+    render.line("removed", item["object"])
 
 
 def _show(item: Item) -> None:

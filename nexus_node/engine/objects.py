@@ -7,7 +7,7 @@ from nexus_node.base.ids import ObjectId
 from nexus_node.base.limits import MIB, OBJECT_MAX
 from nexus_node.engine.putting import Page, Putting
 from nexus_node.ports.store import Store, StoredObject
-from nexus_node.wire.dataobject import KIND_BLOB, ObjectHeader, describe
+from nexus_node.wire.dataobject import KIND_BLOB, KIND_VERSION, ObjectHeader, describe
 
 
 class Objects:
@@ -61,6 +61,18 @@ class Objects:
         stored = self._store.get_object(object_id)
         if stored is None:
             raise InputError(f"there is no object {object_id.hex()} here; see: nexus objects")
+        return stored
+
+    def remove(self, object_id: ObjectId) -> StoredObject:
+        """Let go of what the owner has put, or of a copy of what others have. Raises InputError for what is
+        not here, and for what belongs to messages or was published."""
+        stored = self.get(object_id)
+        if stored.kind not in (KIND_BLOB, KIND_VERSION):
+            raise InputError(
+                "that object belongs to a message, or was published: it goes when that is over; "
+                "a file on its way can be stopped with: nexus cancel, or nexus decline"
+            )
+        self._store.delete_object(object_id)
         return stored
 
     def read(self, object_id: ObjectId) -> Iterator[bytes]:

@@ -87,7 +87,7 @@ class Putting:
             _, used, quota = store.usage()
             raise StoreFull(
                 f"no room for {self.header.size} bytes: {used} of {quota} bytes are in use; "
-                "raise store.quota_mb in config.toml"
+                "let objects go with nexus remove, or raise store.quota_mb in config.toml"
             )
         return False
 

@@ -386,6 +386,11 @@ def _key_of(node: Node, object_id: ObjectId) -> bytes | None:
     return None
 
 
+def remove(node: Node, args: Json) -> Json:
+    """Let go of an object that was put."""
+    return _object(node.core.objects.remove(ObjectId(identifier(args, "object"))))
+
+
 async def objects(node: Node, args: Json) -> AsyncGenerator[Json, None]:
     names = node.core.mutables.names()
     for stored in node.core.objects.all():

@@ -21,7 +21,7 @@ from nexus_node.runtime.arguments import (
     in_seconds,
     seconds,
 )
-from nexus_node.runtime.files import attachments, decline, get, objects, put, send_files
+from nexus_node.runtime.files import attachments, decline, get, objects, put, remove, send_files
 from nexus_node.runtime.groups import GROUP_VERBS, group_list, send_to_group, sent, sent_state
 from nexus_node.runtime.network import events, paths, status, trace
 from nexus_node.runtime.node import Node
@@ -337,6 +337,7 @@ IMMEDIATE: dict[str, Immediate] = {
     "send": send,
     "message.cancel": cancel,
     "file.decline": decline,
+    "object.remove": remove,
     "status": status,
     **GROUP_VERBS,
     **PUB_VERBS,

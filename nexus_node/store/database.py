@@ -253,7 +253,7 @@ class Database:
             _, used, quota = self.usage()
             raise StoreFull(
                 f"no room for {what} of {size} bytes: {used} of {quota} bytes are in use; "
-                "raise store.quota_mb in config.toml"
+                "let objects go with nexus remove, or raise store.quota_mb in config.toml"
             )
         self._space_unchecked += size + limits.KIB
         if self._path and (

@@ -196,6 +196,25 @@ def test_n7_what_was_read_makes_room_and_can_still_be_had(tmp_path: Path) -> Non
         assert got["object"] == file["object"] and got["chunks_have"] == got["chunks_total"] == 416
 
 
+def test_n7_objects_that_fill_the_store_can_be_let_go_of(tmp_path: Path) -> None:
+    with RunningNode(tmp_path / "alice") as alice:
+        config = alice.home / "config.toml"
+        config.write_text(config.read_text().replace("# quota_mb = 512", "quota_mb = 1"))
+        alice.start()
+        content = photo(tmp_path, 1_000_000)
+        (blob,) = ask(alice.home, "put", str(content))
+        assert "nexus remove" in nexus(alice.home, "publish", "key:01", "x").refusal(1)
+        (gone,) = ask(alice.home, "remove", blob["object"])
+        assert gone == blob and alice.status()["store"]["bytes"] == 0
+        (published,) = ask(alice.home, "publish", "key:01", "x")
+        assert "was published" in nexus(alice.home, "remove", published["object"]).refusal(1)
+        assert "there is no object" in nexus(alice.home, "remove", blob["object"]).refusal(1)
+        assert "64 hex digits" in nexus(alice.home, "remove", "xx").refusal(2)
+        alice.kill9()
+        alice.start()
+        assert [row["kind"] for row in ask(alice.home, "objects")] == ["published"]
+
+
 def peak_mb(node: RunningNode) -> float:
     """The most memory a node's process has had."""
     status = Path(f"/proc/{node.process.pid}/status").read_text()
