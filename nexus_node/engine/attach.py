@@ -57,7 +57,7 @@ def check_size(name: str, size: int) -> None:
     if size > ATTACHMENT_MAX:
         raise InputError(
             f"{name} has {size} bytes and a message takes files up to {ATTACHMENT_MAX}; "
-            "send a smaller version, or share it with: nexus put"
+            "send a smaller version, or share it with: nexus put --name"
         )
 
 

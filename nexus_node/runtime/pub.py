@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, Callable
 
 from nexus_node.base.errors import InputError
 from nexus_node.base.ids import ObjectId
+from nexus_node.base.limits import ATTACHMENT_MAX
 from nexus_node.engine.notify import TTL_S
 from nexus_node.runtime.arguments import SECONDS_MAX, Json, UsageError, amount, argument, identifier
 from nexus_node.runtime.node import Node
@@ -28,6 +29,11 @@ def _reference(node: Node, object_id: ObjectId) -> Reference:
     stored = node.core.objects.get(object_id)
     if stored.kind != KIND_BLOB or not stored.complete:
         raise InputError("only a whole file that was put can be published; see: nexus objects")
+    if stored.size > ATTACHMENT_MAX:
+        raise InputError(
+            f"the object has {stored.size} bytes and who has subscribed fetches up to {ATTACHMENT_MAX}; "
+            "put the file with --name, for others to get by that name"
+        )
     return Reference(ObjectHeader(stored.kind, stored.size, stored.root), stored.min_bandwidth)
 
 

@@ -71,6 +71,16 @@ def node(tmp_path_factory: pytest.TempPathFactory):
         yield alone.start()
 
 
+def test_n8_what_nobody_would_fetch_is_not_published(node: RunningNode, tmp_path: Path) -> None:
+    large = tmp_path / "large.bin"
+    with large.open("wb") as file:
+        file.truncate(50_000_001)
+    (stored,) = ask(node.home, "put", str(large))
+    words = nexus(node.home, "publish", NEWS, "--object", stored["object"]).refusal(1)
+    assert "fetches up to 50000000" in words and "--name" in words
+    assert ask(node.home, "published") == []
+
+
 @pytest.mark.parametrize(
     ("args", "code", "words"),
     [
