@@ -2,8 +2,9 @@
 docs/protocol/routing.md).
 
 The rooms with something to send each take part of a frame in turn until it is full. Within one step the
-oldest goes first. Whether anything may cross a link at all, by the bandwidth it needs (N13), was decided
-before: what may not is not among what waits.
+oldest goes first: as all messages live equally long, that is also the one whose deadline is next. Whether
+anything may cross a link at all, by the bandwidth it needs (N13), was decided before: what may not is not
+among what waits.
 """
 
 from enum import IntEnum, unique
