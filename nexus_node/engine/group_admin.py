@@ -10,7 +10,7 @@ from nexus_node.engine.group_reader import GroupReader
 from nexus_node.engine.group_room import Room
 from nexus_node.ports.groups import Standing, StoredGroup
 from nexus_node.proto.group import create_group
-from nexus_node.wire.group import ID_SIZE, Kind, OperationId, Permissions
+from nexus_node.wire.group import ID_SIZE, Kind, OperationId, Permissions, is_node
 from nexus_node.wire.groupitem import EPOCH_SIZE, Key, Operations
 from nexus_node.wire.uri import clean_name
 
@@ -50,6 +50,8 @@ class GroupAdmin(GroupReader):
         room, who = self._mine(name), self._contacts.get(contact).node_id
         if who in room.state.members:
             raise InputError(f"{contact!r} is a member of {name!r} already")
+        if not is_node(who):
+            raise InputError(f"{contact!r} is no Nexus node and has no key; only nodes are members of groups")
         self._check_room(room)
         self._operate(room, Kind.ADD, now, Permissions.MEMBERS, added=(who,), delay=GATHER_S)
         return room

@@ -10,10 +10,11 @@ from struct import Struct
 from typing import NewType
 
 from nexus_node.base.errors import BadWire
+from nexus_node.base.foreign import is_foreign
 from nexus_node.base.ids import ADDRESS_SIZE, NODE_ID_SIZE, Address, NodeId
 from nexus_node.base.limits import GROUP_SUBJECTS_MAX, NAME_MAX
 from nexus_node.crypto.address import address_of
-from nexus_node.crypto.identity import SIGNATURE_SIZE, Identity, verify
+from nexus_node.crypto.identity import SIGNATURE_SIZE, Identity, agreement_key_of, verify
 
 OperationId = NewType("OperationId", bytes)
 """16 bytes: BLAKE2b of the group id and all of the operation but its signature."""
@@ -148,7 +149,19 @@ def parse_operation_untrusted(data: bytes) -> Operation:
     operation = Operation(
         Kind(head & 0x0F), sequence, time, author, parents, signature=data[-SIGNATURE_SIZE:]
     )
-    return _filled(operation, rest)
+    operation = _filled(operation, rest)
+    if not all(map(is_node, operation.added)):
+        raise BadWire("bad_group_operation")
+    return operation
+
+
+def is_node(one: NodeId) -> bool:
+    """Whether there can be a node with that id: what goes to all members is sealed for each of them."""
+    try:
+        agreement_key_of(one)
+    except BadWire:
+        return False
+    return not is_foreign(one)
 
 
 def _filled(operation: Operation, rest: bytes) -> Operation:

@@ -1,16 +1,18 @@
 """Groups on whole engines: who is in, who reads, who is away, and what a crash leaves (N11, N12, M6)."""
 
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
 import pytest
 
 from nexus_node.base.errors import InputError
+from nexus_node.base.foreign import foreign_id, foreign_uri
 from nexus_node.base.limits import GROUP_INVITATIONS_MAX
 from nexus_node.base.states import State
 from nexus_node.ports.groups import Standing
-from nexus_node.wire.group import GroupId, Permissions
-from nexus_node.wire.groupitem import Lack, Sealed, encode_group_items
+from nexus_node.wire.group import GroupId, Kind, OperationId, Permissions
+from nexus_node.wire.groupitem import Lack, Operations, Sealed, encode_group_items
 
 from .mesh import Mesh
 
@@ -484,3 +486,20 @@ def test_names_of_contacts_and_groups_do_not_meet() -> None:
     for name in ("", " x", "a\nb", "x" * 65):
         with pytest.raises(InputError, match="1 to 64"):
             core.groups.create(name, mesh.now)
+
+
+def test_n11_who_is_no_node_is_no_member() -> None:
+    """What has no key cannot be written to, and what goes to Meshtastic is not sealed for anybody."""
+    mesh = friends("anna", "ben")
+    anna, log = mesh["anna"], mesh["ben"].core.groups.get("friends").log
+    for number in (1, 0xAABBCCDD):  # the bytes of the second happen to be a key
+        anna.core.contacts.add(f"m{number}", foreign_uri(foreign_id(number)), 0)
+        with pytest.raises(InputError, match="is no Nexus node"):
+            act(mesh, "anna", "add", f"m{number}")
+        bad = log.make(anna.identity, Kind.ADD, time=0, commitment=bytes(16), added=(foreign_id(number),))
+        lost = log.make(anna.identity, Kind.ROTATE, time=0, commitment=bytes(16))
+        late = replace(lost, parents=(OperationId(bytes(16)),)).sign(anna.identity, log.group)
+        told = Operations(log.group, (bad.encode(), late.encode()))
+        mesh["ben"].core.groups.take(mesh["anna"].identity.node_id, encode_group_items([told]), mesh.now)
+    mesh.run(4 * 3600)  # whoever lacks an operation asks all members in turn
+    assert members(mesh, "ben") == {"anna", "ben"} == members(mesh, "anna")

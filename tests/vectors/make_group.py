@@ -501,6 +501,12 @@ def bad() -> list[Vector]:
     made.append(("short", add.encoded[:-65] + add.encoded[-64:]))
     made.append(("kind", b"\x17" + add.encoded[1:]))
     made.append(("no-parents", b"\x03" + add.encoded[1:17] + bytes(16) + add.encoded[-64:]))
+    for name, member in (
+        ("member-no-key", bytes(31) + b"\x02"),
+        ("member-foreign", b"not a key: meshtastic".ljust(28, b"\0") + bytes.fromhex("aabbccdd")),
+    ):
+        body = add.body[:-32] + member
+        made.append((name, body + sign(ALICE, b"NexusGroup/0" + log.group + body)))
     vectors: list[Vector] = [
         {"id": f"group-bad-{name}", "operation": data, "refused": "bad_group_operation"}
         for name, data in made
