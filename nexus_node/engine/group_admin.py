@@ -10,7 +10,7 @@ from nexus_node.engine.group_reader import GroupReader
 from nexus_node.engine.group_room import Room
 from nexus_node.ports.groups import Standing, StoredGroup
 from nexus_node.proto.group import create_group
-from nexus_node.wire.group import ID_SIZE, Kind, OperationId, Permissions, is_node
+from nexus_node.wire.group import EXPIRES_MAX, ID_SIZE, Kind, OperationId, Permissions, is_node
 from nexus_node.wire.groupitem import EPOCH_SIZE, Key, Operations
 from nexus_node.wire.uri import clean_name
 
@@ -77,6 +77,7 @@ class GroupAdmin(GroupReader):
         room = self._mine(name)
         who = self._member(room, contact)
         self._check_junior(room, who, contact)
+        expires = self._expiry(expires_s, now)
         state, own = room.state, self._identity.node_id
         seats = [one.node_id for one in state.co_admins if one.node_id != who]
         full = len(seats) >= CO_ADMINS_MAX and not state.outranks(own, seats[-1])
@@ -86,7 +87,6 @@ class GroupAdmin(GroupReader):
             )
         if len(room.log.heads) > 1:  # a certificate has one parent
             self._operate(room, Kind.ROTATE, now, Permissions.FULL)
-        expires = self._time(now) + expires_s if expires_s else 0
         self._operate(
             room,
             Kind.PROMOTE,
@@ -97,6 +97,20 @@ class GroupAdmin(GroupReader):
             expires=expires,
         )
         return room
+
+    def _expiry(self, expires_s: int, now: float) -> int:
+        """When what is good for so many seconds is over, 0 for never."""
+        if not expires_s:
+            return 0
+        if not self._wall.trusted(now):
+            raise InputError("the clock of this node is not set, so it cannot say when a certificate is over")
+        expires = self._time(now) + expires_s
+        if expires > EXPIRES_MAX:
+            raise InputError(
+                f"a certificate is good for {EXPIRES_MAX - self._time(now)} seconds at most; leave the "
+                "expiry out for one without an end"
+            )
+        return expires
 
     def demote(self, name: str, contact: str, now: float) -> Room:
         room = self._mine(name)

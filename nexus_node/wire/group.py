@@ -27,6 +27,8 @@ AUTHOR_SIZE = 8
 """Of an author's address, as an operation names it."""
 COMMITMENT_SIZE = 16
 PARENTS_MAX = 7
+EXPIRES_MAX = 2**32 - 1
+"""The last second that an expiry can name."""
 CERTIFICATE_MAX = 140
 """The largest certificate (N12): a promotion has one parent."""
 

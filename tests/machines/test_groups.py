@@ -210,6 +210,11 @@ def test_n12_a_certificate_that_has_expired_is_good_for_nothing() -> None:
     mesh.run(3700)
     with pytest.raises(InputError, match="expired"):
         act(mesh, "ben", "rotate")
+    with pytest.raises(InputError, match="seconds at most"):
+        act(mesh, "anna", "promote", "carl", Permissions.MEMBERS, expires_s=10**10)
+    mesh["anna"].core.wall.trusted = lambda now: False
+    with pytest.raises(InputError, match="clock"):
+        act(mesh, "anna", "promote", "carl", Permissions.MEMBERS, expires_s=3600)
 
 
 def test_n11_a_strangers_invitation_waits_a_contacts_does_not() -> None:
