@@ -163,12 +163,14 @@ def _show(item: Item) -> None:
         ("name", clean(item["name"])),
         ("group id", item["group_id"]),
         ("you are", _STANDINGS.get(item["standing"], item["standing"])),
-        ("admin", clean(item["admin"])),
+        ("admin", clean(item["admin"]) + ("" if item["admin"] in item["admins"] else " (has left)")),
     ]
     rows += [("co-admin", f"{clean(one)} ({item['permissions'][one]})") for one in item["co_admins"]]
     rows += [("member", clean(one)) for one in item["members"]]
     rows += [("epoch", str(item["epoch"])), ("admin sequence", str(item["admin_sequence"]))]
     rows += [("messages", "signed" if item["signed"] else "not signed")]
+    if item["members"] and not item["admins"]:
+        rows.append(("no admin", "nobody can change the key or the members any more; make a new group"))
     if item["closed"]:
         rows.append(("waiting", "somebody was removed: nothing is sent until an admin has changed the key"))
     elif not item["key"] and item["standing"] == "member":

@@ -193,6 +193,10 @@ class GroupAdmin(GroupReader):
     ) -> OperationId:
         """Sign an operation, take it in, and see that the members hear of it."""
         own, state = self._identity.node_id, room.state
+        if needs is not None and not state.admins:
+            raise InputError(
+                f"{room.group.name!r} has no admin any more, so nobody can do that; make a new group"
+            )
         if needs is not None and not state.may(own, needs):
             raise InputError(
                 f"in {room.group.name!r} that is for its creator, and for co-admins with the permission "

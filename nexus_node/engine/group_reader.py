@@ -324,9 +324,6 @@ class GroupReader(GroupBook):
         if not state.stale or not state.may(own, Permissions.ROTATION):
             self._rotations.pop(room.group.id, None)
             return
-        admins = [one.node_id for one in state.co_admins]
-        if state.creator in state.members:
-            admins.insert(0, state.creator)
-        due = now + ROTATE_EVERY_S * admins.index(own)
+        due = now + ROTATE_EVERY_S * state.admins.index(own)
         self._rotations.setdefault(room.group.id, due)
         self._arm(self._rotations[room.group.id])

@@ -105,6 +105,17 @@ class Groups(GroupAdmin):
             raise InputError(
                 f"the present key of {name!r} is not here yet; it has been asked for, so try again later"
             )
+        members = room.log.members_of(state.epoch) or ()
+        others = [
+            (place, one)
+            for place, one in enumerate(members)
+            if one != self._identity.node_id and one in state.members
+        ]
+        if not others:
+            raise InputError(
+                f"nobody else in {name!r} has its key, so nobody could read that; "
+                f"see: nexus group show {name}"
+            )
         if room.group.id in self._owed:
             self._tell(room, now)
         created_ms = self._wall.ms(now)
@@ -125,12 +136,6 @@ class Groups(GroupAdmin):
                 SentMessage(message_id, room.group.id, state.epoch, created_ms, message, sealed)
             )
             self._keep(room.group.id, message_id, message, created_ms)
-            members = room.log.members_of(state.epoch) or ()
-            others = [
-                (place, one)
-                for place, one in enumerate(members)
-                if one != self._identity.node_id and one in state.members
-            ]
             places = [place for place, _ in others]
             self._store.expect_delivery(room.group.id, message_id, places, created_ms)
             if files:

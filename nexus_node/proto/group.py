@@ -49,6 +49,12 @@ class GroupState:
     discarded: dict[OperationId, str] = field(hash=False)
     """What took no effect, or lost, and why in words for its author."""
 
+    @property
+    def admins(self) -> list[NodeId]:
+        """Who may change anything, the most senior first. With nobody left, nothing changes any more."""
+        creator = [self.creator] if self.creator in self.members else []
+        return creator + [one.node_id for one in self.co_admins]
+
     def may(self, who: NodeId, permissions: Permissions) -> bool:
         """Whether that member may do now what needs those permissions."""
         if who not in self.members:

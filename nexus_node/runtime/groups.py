@@ -27,10 +27,17 @@ def _with_contact(verb: str) -> Callable[[Node, Json], Json]:
     """A verb about a member of a group."""
 
     def run(node: Node, args: Json) -> Json:
-        name, contact = argument(args, "name", str), argument(args, "contact", str)
+        name, contact = argument(args, "name", str), _person(node, args)
         return _group(node, getattr(node.core.groups, verb)(name, contact, node.now()))
 
     return run
+
+
+def _person(node: Node, args: Json) -> str:
+    """Whom a verb is about. This node is called by its own name, as it is shown."""
+    name: str = argument(args, "contact", str)
+    is_own = name == node.name and node.core.contacts.find(name) is None
+    return node.core.identity.address.hex() if is_own else name
 
 
 def _alone(verb: str) -> Callable[[Node, Json], Json]:
@@ -43,7 +50,7 @@ def _alone(verb: str) -> Callable[[Node, Json], Json]:
 
 
 def group_promote(node: Node, args: Json) -> Json:
-    name, contact = argument(args, "name", str), argument(args, "contact", str)
+    name, contact = argument(args, "name", str), _person(node, args)
     permissions = PERMISSIONS.get(argument(args, "permissions", str))
     if permissions is None:
         raise UsageError(f"permissions are one of {', '.join(PERMISSIONS)}, not {args['permissions']!r}")
@@ -82,6 +89,7 @@ def _group(node: Node, room: Room) -> Json:
         "epoch": state.epoch_number,
         "epoch_id": state.epoch.hex(),
         "admin": _name(node, state.creator),
+        "admins": [_name(node, one) for one in state.admins],
         "co_admins": [_name(node, one.node_id) for one in state.co_admins],
         "permissions": {_name(node, one.node_id): one.permissions.name.lower() for one in state.co_admins},
         "members": sorted(_name(node, one) for one in state.members),

@@ -122,7 +122,10 @@ def test_n11_the_verbs_of_a_person(tmp_path: Path) -> None:
         assert (made["members"], made["admin"], made["co_admins"]) == (["anna"], "anna", [])
         assert (made["epoch"], made["admin_sequence"], made["name"]) == (1, 0, "Bergfreunde")
         assert len(made["group_id"]) == 32 and made["signed"]
+        alone = nexus(anna.home, "send", "Bergfreunde", "is anybody there?")
+        assert alone.code == 1 and "nobody else" in alone.err and not anna.outbox()
         ask(anna.home, "group", "add", "Bergfreunde", "ben")
+        assert "group leave Bergfreunde" in nexus(anna.home, "group", "remove", "Bergfreunde", "anna").err
         assert nexus(anna.home, "group", "add", "Bergfreunde", "ben").code == 1
         assert "member of 'Bergfreunde' already" in nexus(anna.home, "group", "add", "Bergfreunde", "ben").err
         wait_until(lambda: bool(ben.stream("group.list")), 20, "the invitation")
@@ -165,6 +168,12 @@ def test_n11_the_verbs_of_a_person(tmp_path: Path) -> None:
         wait_until(lambda: ask(ben.home, "group", "list")[0]["standing"] == "member", 20, "Ben's return")
         wait_until(lambda: seen()["members"] == ["anna", "ben"], 20, "Anna to see it")
         assert "already" in nexus(ben.home, "group", "accept", "Bergfreunde").err
+
+        # Whoever is the last admin and leaves is told what that means, and so are those who stay.
+        assert "nobody can change" in nexus(anna.home, "group", "leave", "Bergfreunde").out
+        wait_until(lambda: ask(ben.home, "group", "show", "Bergfreunde")[0]["admins"] == [], 20, "word")
+        assert "(has left)" in nexus(ben.home, "group", "show", "Bergfreunde").out
+        assert "no admin any more" in nexus(ben.home, "group", "rotate", "Bergfreunde").err
 
 
 def test_n11_n13_a_group_beyond_others_and_who_was_away(tmp_path: Path) -> None:
