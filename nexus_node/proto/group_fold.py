@@ -150,7 +150,10 @@ class _Resolution:
         seats: list[_Certificate] = []
         for at in promotions:
             self._promote(at, seats)
-        return self._walk()
+        found = self._walk()
+        for certificate in [one for held in self._held.values() for one in held]:
+            self._note_conflicts(certificate)
+        return found
 
     # --- who may do what ------------------------------------------------------------------------
     def _promote(self, at: int, seats: list[_Certificate]) -> None:
@@ -186,6 +189,21 @@ class _Resolution:
                 certificate.ends.append(end)
         self._held.setdefault(subject, []).append(certificate)
         seats.append(certificate)
+
+    def _note_conflicts(self, certificate: _Certificate) -> None:
+        """Of those about one co-admin who did not know of each other the later in the order wins, and the
+        author of the other is told."""
+        fold, at = self._fold, certificate.at
+        said = (certificate.permissions, certificate.expires)
+        for end in certificate.ends:
+            other = fold.operations[end]
+            same = other.kind == Kind.PROMOTE and (other.permissions, other.expires) == said
+            if not same and not self._knows(end, at):
+                self._discarded.setdefault(at, _LOST)
+        for end in self._endings.get(certificate.subject, ()):
+            demotes = fold.operations[end].kind == Kind.DEMOTE and self._place[end] < self._place[at]
+            if demotes and not self._knows(at, end):
+                self._discarded.setdefault(end, _LOST)
 
     def _may_end(self, end: int, certificate: _Certificate) -> bool:
         """Whether an operation against a holder comes from itself, or from somebody senior."""

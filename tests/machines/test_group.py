@@ -167,6 +167,32 @@ def test_n12_ties_go_to_the_lowest_address_and_the_loser_is_told(turn: bool) -> 
     assert epoch == states[0].epoch and all(one.read(message) for one in (anna, ben, carl))
 
 
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [(Kind.PROMOTE, Kind.PROMOTE), (Kind.DEMOTE, Kind.PROMOTE), (Kind.PROMOTE, Kind.DEMOTE)],
+)
+@pytest.mark.parametrize("known", [False, True])
+def test_n12_of_two_decisions_about_one_co_admin_the_author_of_the_lower_is_told(
+    first: Kind, then: Kind, known: bool
+) -> None:
+    anna, ben, carl = group(BEN, CARL, admins={BEN.node_id: Permissions.FULL})
+    anna.do(Kind.PROMOTE, CARL, permissions=Permissions.ROTATION)
+    sync(anna, ben, carl)
+    fields = [{"permissions": one} for one in (Permissions.MEMBERS, Permissions.FULL)]
+    lost = anna.do(first, CARL, **(fields[0] if first == Kind.PROMOTE else {}))
+    if known:
+        sync(anna, ben)
+    ben.do(Kind.ROTATE)  # a higher sequence
+    won = ben.do(then, CARL, **(fields[1] if then == Kind.PROMOTE else {}))
+    sync(anna, ben, carl)
+    state = anna.log.state
+    assert state == ben.log.state == carl.log.state
+    held = [one.permissions for one in state.co_admins if one.node_id == CARL.node_id]
+    assert held == ([Permissions.FULL] if then == Kind.PROMOTE else [])
+    assert won.id_in(state.group) not in state.discarded
+    assert (lost.id_in(state.group) in state.discarded) is not known
+
+
 def test_n11_a_rotation_beside_a_removal_does_not_give_the_removed_the_key() -> None:
     """Carl rotates with Dora, and higher up, while Ben removes her."""
     anna, ben, carl, dora = group(BEN, CARL, DORA, admins=FULL)
