@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from weakref import WeakKeyDictionary
 
 from nexus_node.base.errors import BadWire
 from nexus_node.base.ids import Address, MessageId, NodeId
@@ -43,8 +44,10 @@ class _Aired:
     lacking: dict[NodeId, int]
     """With their places in the epoch."""
     rounds: int = 0
-    due: float = float("inf")
-    """When to ask who has it, or, once asked, when the answers are over; infinite until it has gone."""
+    due: float = 0.0
+    """When to see whether it can still go, to ask who has it, or, once asked, when the answers are over."""
+    queued: bool = True
+    """Whether it waits for the air."""
     asked: bool = False
 
 
@@ -90,8 +93,8 @@ class GroupAir:
         self._wake = wake
         self._arm = arm
         self._counters = counters
-        self._queues: dict[int, list[tuple[bytes, list[_Aired]]]] = {}
-        """What is to be broadcast, by medium: packets, and the messages whose they are."""
+        self._queues: WeakKeyDictionary[Medium, list[tuple[bytes, list[_Aired]]]] = WeakKeyDictionary()
+        """What is to be broadcast, by medium, and goes with it: packets, and the messages whose they are."""
         self._aired: list[_Aired] = []
         self._replies: dict[NodeId, _Reply] = {}
         self.promised = False
@@ -107,7 +110,9 @@ class GroupAir:
                 found.setdefault(link.medium.cid, (link.medium, {}))[1][one] = place
         return {cid: pair for cid, pair in found.items() if len(pair[1]) >= _MEMBERS_MIN}
 
-    def message(self, message_id: MessageId, item: GroupItem, members: dict[NodeId, int]) -> set[NodeId]:
+    def message(
+        self, message_id: MessageId, item: GroupItem, members: dict[NodeId, int], now: float
+    ) -> set[NodeId]:
         """Broadcast a message of ours; those of the members that are so taken care of."""
         taken: set[NodeId] = set()
         packet = _packet(item)
@@ -116,7 +121,7 @@ class GroupAir:
                 continue
             aired = _Aired(message_id, medium, packet, here)
             self._aired.append(aired)
-            self._broadcast(medium, packet, [aired])
+            self._send(aired, now)
             taken |= here.keys()
         return taken
 
@@ -130,28 +135,38 @@ class GroupAir:
                 taken |= here.keys()
         return taken
 
+    def _send(self, aired: _Aired, now: float) -> None:
+        aired.queued, aired.due = True, now + CHECK_S
+        self._arm(aired.due)
+        self._broadcast(aired.medium, aired.packet, [aired])
+
+    def _take_back(self, aired: _Aired) -> None:
+        """It will not be broadcast."""
+        queue = self._queues.get(aired.medium, [])
+        queue[:] = [one for one in queue if aired not in one[1]]
+
     def _broadcast(self, medium: Medium, packet: bytes, aired: list[_Aired]) -> None:
-        self._queues.setdefault(medium.cid, []).append((packet, aired))
+        self._queues.setdefault(medium, []).append((packet, aired))
         self.promised = True
         self._stir(medium)
 
     def has_broadcasts(self, medium: Medium) -> bool:
-        return bool(self._queues.get(medium.cid))
+        return bool(self._queues.get(medium))
 
     def fill_broadcast(self, medium: Medium, packer: ItemPacker, now: float) -> None:
         """Put what waits for all on a medium into a frame."""
-        queue = self._queues.get(medium.cid, [])
+        queue = self._queues.get(medium, [])
         while queue and len(queue[0][0]) <= packer.left:
             packet, messages = queue.pop(0)
             packer.add(ItemKind.PACKET, packet)
             for aired in messages:
                 self._counters["group_broadcasts"] += 1
                 aired.rounds += 1
-                aired.asked = False
+                aired.queued = aired.asked = False
                 aired.due = now + CHECK_S + window(medium)
                 self._arm(aired.due)
         if not queue:
-            self._queues.pop(medium.cid, None)
+            self._queues.pop(medium, None)
 
     @property
     def under_way(self) -> list[MessageId]:
@@ -192,20 +207,23 @@ class GroupAir:
         for peer in [peer for peer, reply in self._replies.items() if reply.due <= now]:
             self._reply(peer, self._replies.pop(peer))
         over = [aired for aired in self._aired if aired.due <= now]
-        for aired in [one for one in over if one.asked]:
-            if aired.rounds < _ROUNDS and len(aired.lacking) >= _MEMBERS_MIN and self._reaches(aired):
-                aired.due = float("inf")
-                self._broadcast(aired.medium, aired.packet, [aired])
-            else:
+        for aired in [one for one in over if one.queued or one.asked]:
+            if not self._reaches(aired) or (aired.asked and aired.rounds >= _ROUNDS):
+                self._take_back(aired)
                 self._aired.remove(aired)
                 self._write(aired.message_id, list(aired.lacking.values()), now)
-        for medium in {one.medium.cid: one.medium for one in over if not one.asked}.values():
-            self._check(medium, [one for one in over if one.medium is medium and not one.asked], now)
+            elif aired.queued:  # the radio may not send so much just now
+                aired.due = now + CHECK_S
+            else:
+                self._send(aired, now)
+        gone = [one for one in over if not (one.queued or one.asked)]
+        for medium in {one.medium.cid: one.medium for one in gone}.values():
+            self._check(medium, [one for one in gone if one.medium is medium], now)
         for due in [*(one.due for one in self._aired), *(one.due for one in self._replies.values())]:
             self._arm(due)
 
     def _reaches(self, aired: _Aired) -> bool:
-        """Whether a broadcast still reaches some who lack it."""
+        """Whether a broadcast still reaches some who lack it: its medium may have been taken away."""
         return aired.medium.cid in self.in_range(aired.lacking)
 
     def _check(self, medium: Medium, messages: list[_Aired], now: float) -> None:

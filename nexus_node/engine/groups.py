@@ -143,7 +143,7 @@ class Groups(GroupAdmin):
             item = Sealed(room.group.id, message)
             there = {one: place for place, one in others}
             aired = self.flood.message(message_id, room.group.id, state.epoch[:EPOCH_SIZE], item, there, now)
-            aired = aired or self.air.message(message_id, item, there)
+            aired = aired or self.air.message(message_id, item, there, now)
             self._note_aired()
             for place, one in others:
                 if one not in aired:

@@ -1,5 +1,6 @@
 """Groups on a radio channel: one broadcast for all in range, asked for once, letters for the rest (N11)."""
 
+import gc
 import random
 
 import pytest
@@ -139,6 +140,20 @@ def test_n11_a_broadcast_that_nobody_confirmed_before_a_crash_is_not_lost() -> N
     camp.air.cids[1] = host.core.carrier_up(SF8, "radio", dialed=True, now=camp.now)
     camp.run(600)
     assert camp.have(TEXT) == 3 and host.core.groups.state_of(message) is State.DELIVERED
+
+
+def test_n11_what_waits_for_a_radio_that_is_taken_away_goes_in_letters() -> None:
+    camp = Camp(4)
+    host = camp.hosts[1]
+    message = camp.say(1, TEXT)
+    air = host.core.groups.air
+    assert air.under_way == [message] and len(air._queues) == 1
+    host.core.carrier_down(next(iter(host.core.media)), "unplugged", camp.now)
+    camp.air.cids[1] = host.core.carrier_up(SF8, "another radio", dialed=True, now=camp.now)
+    camp.run(600)
+    assert camp.have(TEXT) == 3 and host.core.groups.state_of(message) is State.DELIVERED
+    gc.collect()
+    assert not air.under_way and not air._queues, "nothing of the old one is left"
 
 
 def test_n11_who_was_out_of_range_has_from_others_what_somebody_said_who_has_gone() -> None:
