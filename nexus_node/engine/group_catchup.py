@@ -12,7 +12,17 @@ from nexus_node.engine.group_room import Room
 from nexus_node.ports.groups import Standing
 from nexus_node.ports.store import Store
 from nexus_node.wire.group import GroupId, OperationId
-from nexus_node.wire.groupitem import EPOCH_SIZE, Ask, GroupItem, Key, Lack, Sealed, encode_group_items
+from nexus_node.wire.groupitem import (
+    EPOCH_SIZE,
+    LACK_NONE_AFTER,
+    LACK_NONE_BEFORE,
+    Ask,
+    GroupItem,
+    Key,
+    Lack,
+    Sealed,
+    encode_group_items,
+)
 
 _EVERY_S = 3600.0
 """Who comes and goes asks no more often."""
@@ -40,6 +50,10 @@ class _Search:
     """So long it is waited for what comes by itself."""
     asked: list[NodeId] = field(default_factory=list)
     asks: int = 0
+    page: int = 0
+    """Of what is said to have come, if that is much."""
+    more: bool = False
+    """Whether there is another page."""
     brought: bool = False
     """Whether who was asked last had something that was missing here."""
 
@@ -113,7 +127,9 @@ class GroupCatchUp:
 
     def _ask(self, room: Room, search: _Search, now: float) -> None:
         """Ask the next member; whoever had something is asked again, until it has no more."""
-        again = search.asked[-1:] if search.brought else []
+        if not search.brought:
+            search.page = search.page + 1 if search.more else 0
+        again = search.asked[-1:] if search.brought or search.page else []
         others = sorted(room.state.members - {self._own, *search.asked})
         first = self._own[0] % max(1, len(others))  # who comes back together asks not all the same
         near = [one for one in [*again, *others[first:], *others[:first]] if self._near(one)]
@@ -124,7 +140,10 @@ class GroupCatchUp:
         search.due = now + _NEXT_S
         if not near:
             return
-        items: list[GroupItem] = [Ask(room.group.id, tuple(room.log.heads)[:255]), room.lack()]
+        if near[0] not in search.asked:
+            search.page = 0
+        lack, search.more = room.lack(search.page)
+        items: list[GroupItem] = [Ask(room.group.id, tuple(room.log.heads)[:255]), lack]
         try:
             self._post.write(room.group.id, near[0], items, now)
         except StoreFull:
@@ -139,6 +158,7 @@ class GroupCatchUp:
         if asker not in room.state.members or self._is_answered(room.group.id, asker):
             return
         named, size = dict(lack.epochs), 0
+        first, last = _wanted(room, lack)
         epochs: set[OperationId] = set()
         batch: list[GroupItem] = []
         for kept in self._store.kept_group_messages(room.group.id):
@@ -150,6 +170,8 @@ class GroupCatchUp:
             if asker not in members or members[place] == asker:
                 continue
             if known is not None and not _is_missing(known, place, number):
+                continue
+            if known is None and not first <= room.log.epoch_number(epoch) <= last:
                 continue
             if size and size + len(kept.data) > _ANSWER_MAX:
                 break
@@ -171,6 +193,18 @@ class GroupCatchUp:
     def _is_answered(self, group: GroupId, asker: NodeId) -> bool:
         letter = self._answers.get((group, asker))
         return letter is not None and self._post.is_letter(letter)
+
+
+def _wanted(room: Room, lack: Lack) -> tuple[float, float]:
+    """The numbers of the first and last epoch of which something is wanted though it is not named."""
+    first, last = 0.0, inf
+    for name, entries in lack.epochs:
+        epoch = room.log.epoch_called(name)
+        if epoch is not None and LACK_NONE_BEFORE in entries:
+            first = room.log.epoch_number(epoch)
+        if epoch is not None and LACK_NONE_AFTER in entries:
+            last = room.log.epoch_number(epoch)
+    return first, last
 
 
 def _is_missing(entries: tuple[tuple[int, int], ...], place: int, number: int) -> bool:

@@ -23,7 +23,7 @@ from nexus_node.ports.groups import StoredEpoch, StoredGroup
 from nexus_node.ports.store import Store
 from nexus_node.proto.group import GroupLog, GroupState
 from nexus_node.wire.group import Kind, Operation, OperationId, parse_operation_untrusted
-from nexus_node.wire.groupitem import EPOCH_SIZE, Lack
+from nexus_node.wire.groupitem import EPOCH_SIZE, LACK_MAX, LACK_NONE_AFTER, LACK_NONE_BEFORE, Lack
 
 _COUNTER = Struct("<I")
 _HEADER_KEY = 32
@@ -233,19 +233,33 @@ class Room:
                     return epoch, place, number
         return None
 
-    def lack(self) -> Lack:
-        """What has come, so that others see what has not."""
-        epochs = []
-        for epoch, keys in self.keys.items():
-            entries = [
+    def lack(self, page: int = 0) -> tuple[Lack, bool]:
+        """What has come, so that others see what has not: `LACK_MAX` bytes at a time, the latest epochs
+        first. Also whether there is another page."""
+        pages: list[list[tuple[bytes, tuple[tuple[int, int], ...]]]] = [[]]
+        size = 0
+        known = [one for one in self.keys if one in self.log]
+        for epoch in sorted(known, key=lambda one: (self.log.epoch_number(one), one), reverse=True):
+            entries = tuple(
                 (place, number)
-                for place, chain in sorted(keys.chains.items())
+                for place, chain in sorted(self.keys[epoch].chains.items())
                 if chain.counter
                 for number in (*list(chain.skipped)[-_SKIPPED_NAMED:], min(chain.counter, COUNTER_MAX))
-            ]
+            )
             if entries or epoch == self.state.epoch:
-                epochs.append((epoch[:EPOCH_SIZE], tuple(entries)))
-        return Lack(self.group.id, tuple(epochs))
+                one = Lack(self.group.id, ((epoch[:EPOCH_SIZE], entries),))
+                size += len(one.encode()) - len(self.group.id)
+                if size > LACK_MAX and pages[-1]:
+                    pages.append([])
+                    size = len(one.encode()) - len(self.group.id)
+                pages[-1] += one.epochs
+        page = min(page, len(pages) - 1)
+        chosen, more = pages[page], page + 1 < len(pages)
+        if page:
+            chosen[0] = chosen[0][0], (*chosen[0][1], LACK_NONE_AFTER)
+        if more:
+            chosen[-1] = chosen[-1][0], (*chosen[-1][1], LACK_NONE_BEFORE)
+        return Lack(self.group.id, tuple(chosen)), more
 
     def keep(self, epoch: OperationId, opened: OpenedGroupMessage) -> None:
         """The key of that message is used."""

@@ -17,6 +17,11 @@ _LENGTH = Struct("<H")
 _ENTRY = Struct("<I")
 _LAST = 0x80
 """Of an item's kind: nothing follows it, so it has no length."""
+LACK_MAX = 4 * KIB
+"""Bytes of the epochs in one *lack*; the rest are named in another."""
+LACK_NONE_BEFORE, LACK_NONE_AFTER = (255, 0), (255, 1)
+"""Entries of a *lack* with a place that no member has: of epochs with a lower, or a higher, number than this
+one's nothing is wanted but what is named."""
 LETTER_MAX = 16 * KIB
 """Operations put into one letter; the rest goes in another."""
 
@@ -93,7 +98,7 @@ class HaveFile:
 class Lack:
     """Kind 7. "Please send the messages that are not here." Of each epoch, (place, number): that message of
     the sender at that place; the highest number of a place, and all after it, have not come, as nothing has
-    of places and epochs that are not named."""
+    of places and epochs that are not named; but see `LACK_NONE_BEFORE`."""
 
     group: GroupId
     epochs: tuple[tuple[bytes, tuple[tuple[int, int], ...]], ...]

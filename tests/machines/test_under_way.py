@@ -2,6 +2,7 @@
 
 from collections import Counter
 from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 from nexus_node.base.errors import StoreFull
 from nexus_node.base.states import State
@@ -159,6 +160,8 @@ def test_n12_a_chain_that_has_come_to_its_end_can_be_named() -> None:
         keys={epoch: SimpleNamespace(chains={3: chain})},
         state=SimpleNamespace(epoch=epoch),
         group=SimpleNamespace(id=b"g" * 16),
+        log=MagicMock(**{"__contains__.return_value": True, "epoch_number.return_value": 1}),
     )
-    (named,) = Room.lack(room).epochs
-    assert named[1] == ((3, COUNTER_MAX),) and Room.lack(room).encode()
+    lack, more = Room.lack(room)
+    (named,) = lack.epochs
+    assert named[1] == ((3, COUNTER_MAX),) and lack.encode() and not more
