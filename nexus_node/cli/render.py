@@ -93,6 +93,8 @@ def message(item: dict[str, Any]) -> None:
     """One received message: a line about it, then its text, indented so that it cannot pass for another."""
     out = console()
     head = Text.assemble((when(item["received_ms"]), "dim"), "  ", (clean(item["from"]), "bold"))
+    if item.get("group_id"):
+        head.append(f"  to {clean(item['to'])}")
     if item["sent_ms"] is not None and item["received_ms"] - item["sent_ms"] >= NOTABLE_DELAY_MS:
         head.append(f"  sent {when(item['sent_ms'])}", style="dim")
     head.append(f"  {item['id']}", style="dim")

@@ -138,6 +138,7 @@ def test_n11_the_verbs_of_a_person(tmp_path: Path) -> None:
         wait_until(lambda: bool(ben.inbox()), 20, "what waited for his consent")
         row = ask(ben.home, "inbox")[0]
         assert (row["to"], row["text"], row["id"]) == ("Bergfreunde", "Grüß Gott", sent["id"])
+        assert "  to Bergfreunde" in nexus(ben.home, "inbox").out.splitlines()[0]
         ask(anna.home, "group", "promote", "Bergfreunde", "ben", "--permissions", "rotation")
         wait_until(
             lambda: bool(ask(ben.home, "group", "show", "Bergfreunde")[0]["co_admins"]), 20, "Ben's right"
