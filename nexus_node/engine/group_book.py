@@ -274,6 +274,13 @@ class GroupBook:
         except StoreFull:
             self._counters["group_messages_not_kept"] += 1
 
+    def _failed(self, group_id: GroupId, message_id: MessageId) -> None:
+        """A message that waited for its key will not be read (M6)."""
+        group = self._store.group(group_id)
+        self._counters["group_messages_failed"] += 1
+        name = group.name if group is not None else group_id.hex()
+        self._emit("group_message_failed", {"group": name, "id": message_id.hex()})
+
     def _note_aired(self) -> None:
         """What is under way on the air is known after a crash."""
         noted = b"".join(dict.fromkeys([*self.air.under_way, *self.flood.under_way]))

@@ -199,8 +199,8 @@ class GroupReader(GroupBook):
         if all(one.id != message_id for one in self._store.held_group_messages(item.group)):
             self._catch_up.brought(item.group, sender, now)
         held = HeldMessage(message_id, item.message, self._wall.ms(now))
-        gone = self._store.hold_group_message(item.group, held, most=GROUP_WAITING_MAX)
-        self._counters["group_messages_failed"] += gone
+        for gone in self._store.hold_group_message(item.group, held, most=GROUP_WAITING_MAX):
+            self._failed(item.group, gone)
         if room is not None:
             self._asks.need(room, sender, now)
 
@@ -245,7 +245,7 @@ class GroupReader(GroupBook):
                     continue
             except BadWire as error:
                 self._counters[error.code] += 1
-                self._counters["group_messages_failed"] += 1
+                self._failed(room.group.id, held.id)
             except StoreFull:
                 return
             self._store.drop_group_message(held.id)

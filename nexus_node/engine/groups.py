@@ -260,8 +260,7 @@ class Groups(GroupAdmin):
                 continue
             for held in self._store.held_group_messages(group.id):
                 if held.received_ms + GROUP_WAITING_S * 1000 < now_ms:
-                    self._counters["group_messages_failed"] += 1
-                    self._emit("group_message_failed", {"group": group.name, "id": held.id.hex()})
+                    self._failed(group.id, held.id)
                     self._store.drop_group_message(held.id)
         for room in self._rooms.values():
             room.forget_before(now_ms - GROUP_SECRET_S * 1000)

@@ -127,8 +127,8 @@ class GroupStore(Protocol):
         ...
 
     # --- messages -------------------------------------------------------------------------------
-    def hold_group_message(self, group_id: GroupId, message: HeldMessage, *, most: int) -> int:
-        """Keep a message until its key comes; of more than `most` in a group the oldest goes. How many went.
+    def hold_group_message(self, group_id: GroupId, message: HeldMessage, *, most: int) -> list[MessageId]:
+        """Keep a message until its key comes; of more than `most` in a group the oldest go. Which went.
 
         Raises `StoreFull`. One that is there already is not kept twice.
         """

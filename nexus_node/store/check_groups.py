@@ -127,7 +127,7 @@ def check_group_waiting(make_store: MakeStore) -> None:
     before = store.usage()[1]
     held = [HeldMessage(a_message_id(number), b"%d" % number, number) for number in range(5)]
     gone = [store.hold_group_message(ONE, one, most=3) for one in (*held, held[4])]
-    expect(gone, [0, 0, 0, 1, 1, 0], "how many went")
+    expect(gone, [[], [], [], [held[0].id], [held[1].id], []], "which went")
     store.hold_group_message(OTHER, HeldMessage(a_message_id(9), b"9", 9), most=3)
     expect(store.held_group_messages(ONE), held[2:], "what waits")
     expect(store.usage()[1] - before, 4, "bytes counted")

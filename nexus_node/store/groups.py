@@ -116,12 +116,12 @@ class GroupTable(Database):
         return [(place, body) for place, body in rows]
 
     # --- messages -------------------------------------------------------------------------------
-    def hold_group_message(self, group_id: GroupId, message: HeldMessage, *, most: int) -> int:
+    def hold_group_message(self, group_id: GroupId, message: HeldMessage, *, most: int) -> list[MessageId]:
         self._add(group_id, _Kind.WAITING, message.id, message.data, at_ms=message.received_ms)
-        older = self._all(group_id, _Kind.WAITING)[:-most]
-        for message_id, *_ in older:
+        older = [one.id for one in self.held_group_messages(group_id)[:-most]]
+        for message_id in older:
             self.drop_group_message(message_id)
-        return len(older)
+        return older
 
     def held_group_messages(self, group_id: GroupId) -> list[HeldMessage]:
         rows = self._all(group_id, _Kind.WAITING)

@@ -456,6 +456,42 @@ def test_m6_a_message_before_its_key_waits_and_is_read_when_it_comes() -> None:
     assert not carl._store.held_group_messages(state(mesh, "carl").group)
 
 
+def test_m6_what_waits_is_bounded_survives_a_crash_and_is_marked_failed_in_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nexus_node.engine.group_reader.GROUP_WAITING_MAX", 3)
+    mesh = friends("anna", "ben", "carl", folder=tmp_path)
+    group = state(mesh, "carl").group
+
+    def without_keys(*texts: str) -> list[bytes]:
+        carl = mesh["carl"].core.groups
+        carl._take_key = carl._take_operations = lambda *args: None
+        act(mesh, "anna", "rotate")
+        mesh.run(1)
+        said = [say(mesh, "ben", text) for text in texts]
+        mesh.run(1)
+        return said
+
+    def failed() -> list[str]:
+        return [one.fields["id"] for one in mesh["carl"].events if one.event == "group_message_failed"]
+
+    said = without_keys("0", "1", "2", "3")
+    held = [one.id for one in mesh["carl"].store.held_group_messages(group)]
+    assert held == said[1:] and failed() == [said[0].hex()], "the oldest made room"
+    mesh.crash("carl")
+    assert [one.id for one in mesh["carl"].store.held_group_messages(group)] == held
+    for name in ("anna", "ben"):
+        mesh.join(name, "carl")
+    mesh.run(300)
+    assert set(mesh["carl"].inbox()) >= {"1", "2", "3"}
+    assert not mesh["carl"].store.held_group_messages(group)
+    (never,) = without_keys("never")
+    mesh.leave("carl")
+    mesh.run(31 * DAY_S)
+    assert failed()[-1] == never.hex() and "never" not in mesh["carl"].inbox()
+    assert not mesh["carl"].store.held_group_messages(group)
+
+
 def test_n10_a_relay_keeps_a_groups_letters() -> None:
     mesh = friends("anna", "ben", "carl", relays=("rita",))
     for name in ("anna", "ben", "rita"):
