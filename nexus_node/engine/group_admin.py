@@ -147,7 +147,10 @@ class GroupAdmin(GroupReader):
         room = self.get(name)
         if room.group.standing is not Standing.INVITED:
             self._mine(name)
-        self._operate(room, Kind.LEAVE, now, None)
+        if room.log.full:  # it can tell nobody, and goes all the same
+            self._stand(room, Standing.LEFT)
+        else:
+            self._operate(room, Kind.LEAVE, now, None)
         return room
 
     def accept(self, name: str, now: float) -> Room:
@@ -201,6 +204,11 @@ class GroupAdmin(GroupReader):
             raise InputError(
                 f"in {room.group.name!r} that is for its creator, and for co-admins with the permission "
                 f"{needs.name.lower()}; ask one of them"
+            )
+        if room.log.full:
+            raise InputError(
+                f"{room.group.name!r} has had {len(room.log)} changes, and a group takes no more; "
+                "make a new one"
             )
         time = self._time(now)
         expires = next((one.expires for one in state.co_admins if one.node_id == own), 0)

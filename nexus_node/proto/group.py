@@ -145,7 +145,7 @@ class GroupLog:
 
     def _attach(self, operation_id: OperationId, operation: Operation) -> None:
         fold = self._fold
-        if len(fold.ids) >= GROUP_OPERATIONS_MAX:
+        if self.full:
             raise BadWire("group_full")
         parents = [fold.index[parent] for parent in operation.parents]
         if not parents or operation.sequence != 1 + max(fold.operations[one].sequence for one in parents):
@@ -205,6 +205,11 @@ class GroupLog:
         for at, operation in enumerate(fold.operations):
             if not known >> at & 1:
                 yield operation
+
+    @property
+    def full(self) -> bool:
+        """Whether it takes no more operations."""
+        return len(self) >= GROUP_OPERATIONS_MAX
 
     # --- what it comes to -----------------------------------------------------------------------
     @property

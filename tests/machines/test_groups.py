@@ -202,6 +202,23 @@ def test_n11_who_comes_with_a_link_to_a_full_group_costs_no_epoch(monkeypatch: p
     assert state(mesh, "anna") == before
 
 
+def test_n12_a_group_that_takes_no_more_operations_ends_no_node(monkeypatch: pytest.MonkeyPatch) -> None:
+    mesh = friends("anna", "ben", "carl")
+    most = len(mesh["anna"].core.groups.get("friends").log) + 1
+    monkeypatch.setattr("nexus_node.proto.group.GROUP_OPERATIONS_MAX", most)
+    act(mesh, "carl", "leave")
+    mesh.run(200)  # an admin that would rotate now
+    assert members(mesh, "anna") == {"anna", "ben"} and state(mesh, "anna").stale
+    assert mesh["anna"].core.counters["group_rotations_failed"] > 0
+    with pytest.raises(InputError, match="make a new one"):
+        act(mesh, "anna", "rotate")
+    say(mesh, "ben", "we go on")
+    mesh.run(5)
+    assert mesh["anna"].inbox() == ["we go on"]
+    act(mesh, "ben", "leave")
+    assert mesh["ben"].core.groups.get("friends").group.standing is Standing.LEFT
+
+
 def test_n12_a_certificate_that_has_expired_is_good_for_nothing() -> None:
     mesh = friends("anna", "ben", "carl")
     act(mesh, "anna", "promote", "ben", Permissions.MEMBERS, expires_s=3600)
