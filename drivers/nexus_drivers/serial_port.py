@@ -122,19 +122,17 @@ class _DescriptorStream(SerialStream):
                 raise trio.BrokenResourceError(os.strerror(error.errno or 0)) from error
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        rest = memoryview(data)
         await trio.lowlevel.wait_writable(self._descriptor)
-        rest = self._write(rest)
-        try:
-            await self._write_rest(rest)
-        except trio.Cancelled:
-            with trio.move_on_after(_FINISH_S, shield=True):
-                await self._write_rest(rest)
-            raise
-
-    async def _write_rest(self, rest: memoryview) -> None:
+        rest = self._write(memoryview(data))
         while rest:
-            await trio.lowlevel.wait_writable(self._descriptor)
+            try:
+                await trio.lowlevel.wait_writable(self._descriptor)
+            except trio.Cancelled:
+                with trio.move_on_after(_FINISH_S, shield=True):
+                    while rest:
+                        await trio.lowlevel.wait_writable(self._descriptor)
+                        rest = self._write(rest)
+                raise
             rest = self._write(rest)
 
     def _write(self, data: memoryview) -> memoryview:

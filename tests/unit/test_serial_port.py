@@ -120,15 +120,18 @@ def test_a_write_waits_for_a_reader_and_leaves_no_half_frame_when_cancelled(pty,
                 begun, empty = begun + piece, 0 if piece else empty + 1
                 await trio.sleep(0.05)
             assert 0 < begun < 100_000
-            frame = b"\xc0" + bytes(30_000)
+            frame = bytes(range(250)) * 200
             monkeypatch.setattr(serial_port, "_FINISH_S", 10.0)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(stream.send_all, frame)
-                await trio.lowlevel.wait_readable(master)  # some of it is written
+                got = b""
+                while len(got) < 12_000:  # some of it is written, in several pieces
+                    await trio.lowlevel.wait_readable(master)
+                    got += read_all(master)
                 nursery.cancel_scope.cancel()
 
                 async def take():
-                    got = b""
+                    nonlocal got
                     while len(got) < len(frame):
                         got += read_all(master)
                         await trio.sleep(0.005)
