@@ -229,10 +229,19 @@ class Medium:
         for peer in [peer for peer, link in self.links.items() if link is one]:
             del self.links[peer]
             heard = self._heard.get(peer)
-            if heard is not None and one.link.peer is None:
+            if heard is not None and one.link.broadcasts is None:  # it never came up
                 heard.avoid_until = now + _REOPEN_S
         self._by_index = {index: link for index, link in self._by_index.items() if link is not one}
         self._waiting.pop(one.cid, None)
+        if one.link.broadcasts is not None and not any(left.link.up for left in self.links.values()):
+            self._start_anew(now)
+
+    def _start_anew(self, now: float) -> None:
+        """Nobody is left: say HELLO as after a start, by an index that shows those who still think that they
+        have a link that this side has not. Otherwise the way back would wait for the half-hourly HELLO."""
+        self._sender = BroadcastSender(self._rng, now)
+        self._hello_gap = _HELLO_FIRST_S
+        self._hello_at = min(self._hello_at, now + self._wait(_HELLO_SIZE))
 
     def want(self, peer: NodeId, now: float) -> Attachment | None:
         """Open a link with a node that was heard, if there is none."""

@@ -270,6 +270,22 @@ def test_n4_a_neighbour_that_is_gone_is_noticed_by_who_sends_and_another_way_is_
     assert d.inbox() == ["one", "two"] and a.states()[second] == "delivered"
 
 
+def test_n3_who_was_out_of_reach_is_found_soon_after_it_is_back() -> None:
+    """A has given up, B does not know of it. Neither waits for a HELLO of every half hour."""
+    air = air_of(2)
+    a, b = air.hosts
+    introduce(a, b)
+    now = air.run(0.0, 3 * 3600.0)
+    away = {frozenset((id(a), id(b)))}
+    air.deaf |= away
+    message = a.send("b", "while you are away", now)
+    now = air.run(now, now + 600)
+    assert not links(a) and links(b)
+    air.deaf -= away
+    now = air.run(now, now + 300)
+    assert b.inbox() == ["while you are away"] and a.states()[message] == "delivered"
+
+
 def test_n3_who_has_enough_links_opens_one_more_to_whom_it_writes() -> None:
     air = air_of(14)
     a = air.hosts[0]
