@@ -24,6 +24,7 @@ from nexus_firmware.rnode_events import (
     Received,
     Restarted,
 )
+from nexus_firmware.rnode_queue import QueueAccount
 from nexus_node.base.errors import CarrierLost
 
 _ASK_EVERY_S, _ASK_FOR_S = 0.5, 6.0
@@ -65,7 +66,7 @@ class RNodeModem(Modem):
         self.settings: RadioSettings = settings
         self._limit = airtime_limit
         self._decoder = rnode.RNodeDecoder()
-        self._queue = rnode.QueueAccount(packets=3, octets=1500)
+        self._queue = QueueAccount(packets=3, octets=1500)
         self._start(0.0)
 
     def _start(self, now: float) -> None:
@@ -134,7 +135,7 @@ class RNodeModem(Modem):
             case DeviceError(code):
                 self._failed(code)
             case ChannelStats():
-                self._note_air(event)
+                self._note_air(event, now)
 
     def _failed(self, code: int) -> None:
         words = DEVICE_ERRORS.get(code, f"error {code:02x}")
@@ -145,10 +146,11 @@ class RNodeModem(Modem):
             self._full = True
             self._due = min(self._due, self._until)
 
-    def _note_air(self, stats: ChannelStats) -> None:
+    def _note_air(self, stats: ChannelStats, now: float) -> None:
         """While a limit holds its queue back it takes nothing more; others' packets make it wait longer."""
         self._locked = self._limit is not None and stats.airtime_long >= self._limit
         self._others = min(max(stats.load_short - stats.airtime_short, 0.0), _LOAD_MAX)
+        self._queue.told(stats.airtime_short, self._others, now)
 
     # --- setting up -----------------------------------------------------------------------------
     def _set_up(self, now: float) -> None:
@@ -175,6 +177,7 @@ class RNodeModem(Modem):
     def _check(self, now: float) -> None:
         if self._phase is _Phase.SETTING and not list(rnode.mismatches(self._wanted, self._echoes)):
             self._phase = _Phase.ON
+            self._queue.switched_on(now)
             self.ready = True
             self._due = inf
             self._alive = now + _ALIVE_S
@@ -247,7 +250,7 @@ class RNodeModem(Modem):
         return self._queue.next_room(now) or inf
 
     def send(self, frame: bytes, now: float) -> None:
-        self._queue.took(len(frame), self.airtime(len(frame)) / (1 - self._others), now)
+        self._queue.took(len(frame), self.airtime(len(frame)), now)
         self.write(rnode.encode_packet(frame))
         if self._answers_ready and self._ready_asked is None:
             self._ask_ready(now)
@@ -261,4 +264,6 @@ class RNodeModem(Modem):
             return "the RNode itself holds packets back: the airtime of this hour is used up"
         if self._full:
             return self._why_full
+        if self.ready and self._queue.waits:
+            return "the RNode waits for the air to be free"
         return self._error if not self.ready else None

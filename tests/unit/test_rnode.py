@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from nexus_firmware import rnode
 from nexus_firmware.kiss import encode_kiss
 from nexus_firmware.radio import RadioSettings
-from nexus_firmware.rnode import QueueAccount, RNodeDecoder
+from nexus_firmware.rnode import RNodeDecoder
 from nexus_firmware.rnode_events import (
     Battery,
     ChannelStats,
@@ -25,6 +25,7 @@ from nexus_firmware.rnode_events import (
     Restarted,
     Temperature,
 )
+from nexus_firmware.rnode_queue import QueueAccount
 
 SETTINGS = RadioSettings(867_200_000, 125_000, 8, 5, 7)
 

@@ -118,15 +118,17 @@ def test_no_more_than_the_queue_holds():
     for _ in range(3):
         assert modem.room_at(1.0) == 1.0
         modem.send(bytes(500), 1.0)
-    later = modem.room_at(1.0)
-    assert later == pytest.approx(1.0 + modem.airtime(500))
+    assert modem.room_at(1.0) == 3.2, "by then it tells how much it sends, if it ever does"
+    assert modem.room_at(3.2) == 3.2
+    modem.send(bytes(500), 3.2)
+    assert modem.room_at(3.2) == pytest.approx(1.0 + 2 * modem.airtime(500))
     assert written(modem).count(rnode.READY_QUERY) == 1
-    modem.receive(said(0x0F, b"\x00"), 1.1)
+    modem.receive(said(0x0F, b"\x00"), 3.3)
     assert modem.room_at(100.0) == inf
     assert modem.trouble == "the RNode's queue is full"
     modem.expire(modem.next_deadline())
     assert written(modem) == rnode.READY_QUERY
-    modem.receive(said(0x0F, b"\x01"), 2.0)
+    modem.receive(said(0x0F, b"\x01"), 4.0)
     assert modem.room_at(100.0) == 100.0 and modem.trouble is None
 
 
@@ -158,12 +160,32 @@ def channel(own: int, load: int, own_hour: int = 0) -> bytes:
     return said(0x25, b"".join(n.to_bytes(2) for n in numbers) + bytes((50, 40, 0xFF)))
 
 
-def test_while_others_send_packets_count_for_longer():
+def test_what_waits_for_the_air_is_counted_until_the_device_has_sent_it():
+    """R5: by how much it says to have sent, and not by how long that takes alone."""
     modem = up()
     modem.receive(channel(own=0, load=5000), 1.0)
     for _ in range(3):
         modem.send(bytes(500), 1.0)
-    assert modem.room_at(1.0) == pytest.approx(1.0 + 2 * modem.airtime(500))
+    for second in range(2, 35):
+        modem.receive(channel(own=0, load=5000), second)
+        assert modem.room_at(second) == inf and modem.trouble == "the RNode waits for the air to be free"
+    own = round(modem.airtime(500) / 15 * 10_000)
+    modem.receive(channel(own, load=5000 + own), 35.0)
+    assert modem.room_at(35.0) == 35.0 and modem.trouble is not None
+    modem.receive(channel(3 * own, load=5000), 36.0)
+    assert modem.trouble is None
+
+
+def test_what_the_device_has_lost_is_not_waited_for_for_ever():
+    """A spoilt byte on the line: it never sends, though the air is free."""
+    modem = up()
+    for _ in range(3):
+        modem.send(bytes(500), 1.0)
+    for second in range(2, 12):
+        modem.receive(channel(own=0, load=0), second)
+        assert modem.room_at(second) == inf
+    modem.receive(channel(own=0, load=0), 12.0)
+    assert modem.room_at(12.0) == 12.0
 
 
 def test_the_devices_own_limit_is_respected_and_said():

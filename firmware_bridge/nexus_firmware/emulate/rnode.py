@@ -3,6 +3,7 @@
 The serial parser works byte by byte: settings of one byte act with every byte and are not un-escaped, a
 packet counts when its closing FEND comes. The queue drops silently what does not fit, and tears the packet
 after it. A packet of exactly 508 bytes makes a third, empty LoRa frame. READY is said only when asked.
+Channel statistics come once a second, and when the queue has gone out.
 """
 
 import struct
@@ -59,6 +60,7 @@ class RNode(Firmware):
         self._queued = bytearray()
         """Bytes of the packet that is coming in, or of torn ones before it."""
         self._flushing: deque[bytes] = deque()
+        self._in_burst = False
         self._stats_at: float | None = None
         self.packets_in = self.packets_out = 0
 
@@ -184,6 +186,7 @@ class RNode(Firmware):
         elif byte == 0x00:
             radio.stop()
             self._stats_at = None
+            self._in_burst = False
             self._flushing.clear()
         self._echo(0x06, int(radio.on))
         self._tell_physical()
@@ -231,6 +234,9 @@ class RNode(Firmware):
         if self._stats_at is not None and now >= self._stats_at:
             self._stats_at = now + STATS_S
             self._tell_channel(now)
+        if self._in_burst and not self._flushing and now >= self.sending_until:
+            self._in_burst = False
+            self._tell_channel(now)
         self._contend(now)
         due = radio.may_send_at
         if due is not None and now >= due and radio.on and not radio.locked(now):
@@ -243,6 +249,7 @@ class RNode(Firmware):
 
     def _flush(self) -> None:
         """The whole queue goes out in one burst; a packet too long is thrown away only here."""
+        self._in_burst = True
         while self._queue:
             packet = self._queue.popleft()
             if 0 < len(packet) <= PACKET_MAX:
@@ -254,7 +261,7 @@ class RNode(Firmware):
             return self._up_at
         times = [self._stats_at]
         due = self._radio.may_send_at
-        if self._flushing:
+        if self._in_burst:
             times.append(self.sending_until)
         elif due is not None and self._radio.on and not self._radio.locked(max(due, self._now)):
             # While a limit holds the queue back it is looked at again with the statistics.

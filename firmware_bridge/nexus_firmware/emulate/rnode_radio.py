@@ -15,6 +15,8 @@ DIFS_SLOTS, WINDOW_SLOTS = 2, 15
 BAND_LIMITS = (0.07, 0.46, 0.85)
 """Airtime above which the next band of the contention window begins; the outer two are the firmware's."""
 SHORT_S, LONG_S = 15.0, 3600.0
+BIN_S = SHORT_S / 2
+"""Own airtime is counted in such bins, a packet when it is out; the last two are the short share."""
 
 
 class RNodeRadio:
@@ -107,7 +109,7 @@ class RNodeRadio:
         """Draw a number of slots to wait, unless one runs; the band it was drawn from."""
         if self._slots_left is not None:
             return None
-        band = 1 + sum(self._share(self._sent, SHORT_S, now) > limit for limit in BAND_LIMITS)
+        band = 1 + sum(self._own_share(now) > limit for limit in BAND_LIMITS)
         low = (band - 1) * WINDOW_SLOTS
         self._slots_left = self._rng.randrange(low, low + WINDOW_SLOTS)
         self._clear_since = max(self._clear_since, now)
@@ -147,17 +149,25 @@ class RNodeRadio:
     def locked(self, now: float) -> bool:
         """Whether a limit holds the queue back; from 100 % on it is none."""
         short, long = self.short_limit / 10_000, self.long_limit / 10_000
-        return (0 < short < 1 and self._share(self._sent, SHORT_S, now) >= short) or (
+        return (0 < short < 1 and self._own_share(now) >= short) or (
             0 < long < 1 and self._share(self._sent, LONG_S, now) >= long
         )
 
     def shares(self, now: float) -> list[int]:
         """Own airtime, short and long, then everybody's, in hundredths of a percent."""
-        return [
-            int(self._share(spans, window, now) * 10_000)
-            for spans in (self._sent, self._seen)
-            for window in (SHORT_S, LONG_S)
-        ]
+        own = self._own_share(now)
+        others = self._share(self._seen, SHORT_S, now) - self._share(self._sent, SHORT_S, now)
+        shares = (
+            own,
+            self._share(self._sent, LONG_S, now),
+            min(own + others, 1.0),
+            self._share(self._seen, LONG_S, now),
+        )
+        return [int(one * 10_000 + 1e-6) for one in shares]
+
+    def _own_share(self, now: float) -> float:
+        begin = (now // BIN_S - 1) * BIN_S
+        return sum(airtime for ends, airtime in self._sent if begin <= ends <= now) / SHORT_S
 
     @staticmethod
     def _share(spans: deque[tuple[float, float]], window: float, now: float) -> float:
