@@ -120,6 +120,25 @@ def test_a_file_in_the_place_of_the_link_stays(tmp_path: Path):
     assert taken.read_text() == "mine"
 
 
+def test_the_port_of_another_emulator_is_not_taken_away(tmp_path: Path):
+    """The same command typed twice; what one left behind that was killed is replaced."""
+    link = tmp_path / "ttyRADIO"
+
+    async def main():
+        async with open_pty(link):
+            device = os.readlink(link)
+            with pytest.raises(InputError, match="is the port of another emulator; end that one"):
+                async with open_pty(link):
+                    pass
+            assert os.readlink(link) == device
+        link.symlink_to(device)  # left behind by one that was killed
+        async with open_pty(link):
+            pass
+        assert not link.is_symlink()
+
+    trio.run(main)
+
+
 @pytest.mark.parametrize("newest_wins", [True, False])
 def test_tcp_has_one_client(newest_wins):
     async def main():

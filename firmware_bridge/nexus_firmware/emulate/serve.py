@@ -1,9 +1,12 @@
 """Ports of emulated boards: a pty as a serial port, or TCP. trio."""
 
 import os
+import socket
+import sys
 import tty
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from hashlib import blake2b
 from pathlib import Path
 
 import trio
@@ -18,14 +21,16 @@ async def open_pty(link: Path | None = None) -> AsyncIterator[tuple[trio.abc.Str
 
     `link` becomes a symbolic link to it, for as long as it lives. One descriptor of the far end stays
     open, so that programs may come and go without the device seeing a hang-up. Raises `InputError` when
-    `link` cannot be made.
+    `link` cannot be made, or is another emulator's.
     """
     master, slave = os.openpty()
     stream = trio.lowlevel.FdStream(master)
+    claim = ExitStack()
     try:
         tty.setraw(slave)
         name = os.ttyname(slave)
         if link is not None:
+            claim.enter_context(_claimed(link))
             _make_link(link, name)
         try:
             yield stream, str(link or name)
@@ -33,6 +38,7 @@ async def open_pty(link: Path | None = None) -> AsyncIterator[tuple[trio.abc.Str
             if link is not None and link.is_symlink() and os.readlink(link) == name:
                 link.unlink()
     finally:
+        claim.close()
         os.close(slave)
         await trio.aclose_forcefully(stream)
 
@@ -48,6 +54,22 @@ def _make_link(link: Path, name: str) -> None:
         raise InputError(
             f"cannot make the link {link} ({error.strerror}); name a path you may write"
         ) from error
+
+
+@contextmanager
+def _claimed(link: Path) -> Iterator[None]:
+    """No other emulator makes that link meanwhile: the kernel keeps the claim as long as this process lives,
+    and only that, so that a link left behind is replaced. On other systems nothing is claimed."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as claim:
+        if sys.platform == "linux":
+            path = os.fsencode(link.parent.resolve() / link.name)
+            try:
+                claim.bind(b"\0nexus-pty-" + blake2b(path, digest_size=16).hexdigest().encode())
+            except OSError as error:
+                raise InputError(
+                    f"{link} is the port of another emulator; end that one, or name another path"
+                ) from error
+        yield
 
 
 async def serve_pty(board: Board, link: Path | None, announce: Callable[[str], None]) -> None:
