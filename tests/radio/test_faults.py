@@ -154,6 +154,31 @@ def test_a_board_that_boots_in_mid_frame_is_set_up_again(kind: str) -> None:
     in_virtual_time(main)
 
 
+@pytest.mark.parametrize("kind", ["rnode", "meshtastic", "rylr998", "rak3172", "rn2483"])
+def test_r6_m11_a_board_that_says_it_was_reset_is_back_within_ten_seconds(kind: str) -> None:
+    """Those whose firmware says so when it starts; of the others the driver asks."""
+
+    async def main() -> None:
+        radio = RADIOS[kind]
+        async with trio.open_nursery() as nursery:
+            bench = Bench(nursery)
+            near, far = pair(bench, kind)
+            here, there = ProbePort(), ProbePort()
+            async with running(on(near, radio.new()), here), running(on(far, radio.new()), there):
+                await meet_slowly(here, there)
+                bench.boards[0].firmware.boot(trio.current_time())
+                bench.boards[0].ring()
+                await trio.sleep(10)
+                (a,), (b,) = here.carriers, there.carriers
+                before = len(b.received)
+                a.send(b"back")
+                await trio.sleep(10)
+                assert b"back" in b.received[before:] and near.opened == 1
+            nursery.cancel_scope.cancel()
+
+    in_virtual_time(main)
+
+
 class KeptPort(ProbePort):
     """The node's stand-in with budgets that are kept in a store, as the node's are."""
 
