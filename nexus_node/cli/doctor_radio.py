@@ -52,9 +52,14 @@ def check_radios(
     # A running node may want what is configured at any moment, also what it does not show yet.
     free = [port for port in ports if (running is None or port.carrier is None) and _why_not(port) is None]
     answers = _ask_all([port for port in free if _may_ask(port)]) if ask else {}
+    shown = []
     for port in ports:
         row = _held_by(port, running)
-        yield _of_node(port, row) if row is not None else _why_not(port) or _judge(port, answers)
+        shown.append(row)
+        yield _of_node(_name(port), row) if row is not None else _why_not(port) or _judge(port, answers)
+    for row in running or ():  # what was added by --carrier is in no file
+        if row not in shown and row.get("driver") in (*_KINDS, "uart_lora"):
+            yield _of_node(f"carrier {row.get('label')}", row)
     for carrier in carriers:
         yield from _check_far(carrier)
         yield from _check_law(carrier)
@@ -84,13 +89,13 @@ def _held_by(port: Port, running: Sequence[Mapping[str, Any]] | None) -> Mapping
     return next((row for row in running if row.get("label") == label), None)
 
 
-def _of_node(port: Port, row: Mapping[str, Any]) -> Finding:
+def _of_node(check: str, row: Mapping[str, Any]) -> Finding:
     state, why = str(row.get("state")), str(row.get("why") or "")
     words = f"the running node has it: {state}"
     if state in _WELL or not why:
-        return Finding(_name(port), True, f"{words}{f', {why}' if why else ''}")
+        return Finding(check, True, f"{words}{f', {why}' if why else ''}")
     found, do = split_cure(why)
-    return Finding(_name(port), False, f"{words}, {found}", do)
+    return Finding(check, False, f"{words}, {found}", do)
 
 
 def _name(port: Port) -> str:

@@ -123,6 +123,15 @@ def test_the_port_of_a_running_node_is_left_alone(tmp_path: Path) -> None:
         radio.end()
 
 
+def test_a_radio_added_on_the_command_line_is_told_of_as_well(tmp_path: Path) -> None:
+    link = tmp_path / "ttyRADIO"
+    with RunningNode(tmp_path / "alice", [f"rnode port={link} {SET}"]) as alice:
+        alice.start()
+        row = doctor(alice.home)[f"carrier rnode:{link}"]
+        assert (row["ok"], row["do"]) == (False, "plug the radio in, or name another port")
+        assert row["found"] == f"the running node has it: waiting, {link} is not there"
+
+
 def test_a_port_nobody_configured_is_named_with_its_driver(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -77,7 +77,7 @@ def test_a_text_crosses_in_packets_within_the_dwell_time(
     [
         ("meshcore_kiss", 11, 0.0, (9.0, 11.6)),
         ("meshcore_kiss", 11, 0.1, (11.0, 25.4)),
-        ("rnode", 10, 0.0, (2.4, 3.1)),
+        ("rnode", 10, 0.0, (2.5, 3.7)),
         ("rnode", 10, 0.1, (4.1, 106.9)),
     ],
 )
