@@ -149,6 +149,8 @@ def _decode(frame: bytes) -> Event | None:
         case 0x05 if size >= 58:
             kilohertz, hertz = (int.from_bytes(frame[at : at + 4], "little") for at in (48, 52))
             settings = RadioSettings(kilohertz * 1000, hertz, frame[56], frame[57], frame[2])
+            if not settings.possible:
+                return None  # spoilt on its way
             return SelfInfo(settings, frame[58:].decode("utf-8", "replace").rstrip("\0"))
         case 0x0A:
             return NoMore()

@@ -6,6 +6,7 @@ because the nodes encrypt end to end themselves: no keys to exchange, and every 
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from math import inf
 
 from nexus_firmware import meshtastic
@@ -137,6 +138,7 @@ class MeshtasticModem(Modem):
         self.region = lora.region
         self._hops = lora.hop_limit or _HOPS
         primary = self._handshake.channels.get(0)
+        settings: RadioSettings | None
         try:
             if lora.use_preset:
                 name = primary.name if primary is not None else ""
@@ -149,17 +151,12 @@ class MeshtasticModem(Modem):
                     lora.coding_rate,
                     lora.tx_power,
                 )
-                settings.airtime(1, 16)
         except (KeyError, ValueError):
+            settings = None
+        if settings is None or not settings.possible:
             settings = radio_settings("EU_868", "LONG_FAST")
-        if lora.frequency_mhz:
-            settings = RadioSettings(
-                round(lora.frequency_mhz * 1e6),
-                settings.bandwidth,
-                settings.spreading_factor,
-                settings.coding_rate,
-                settings.tx_power,
-            )
+        if 0 < lora.frequency_mhz < inf:
+            settings = replace(settings, frequency=round(lora.frequency_mhz * 1e6))
         self.settings = settings
 
     # --- in -------------------------------------------------------------------------------------

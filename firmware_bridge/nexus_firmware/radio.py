@@ -4,6 +4,10 @@ from dataclasses import dataclass
 
 from nexus_firmware.airtime import time_on_air
 
+BANDWIDTH_MIN = 7800
+"""Hz; no chip has less."""
+SPREADING_FACTORS, CODING_RATES = (5, 12), (5, 8)
+
 
 @dataclass(frozen=True, slots=True)
 class RadioSettings:
@@ -23,6 +27,15 @@ class RadioSettings:
             bandwidth=self.bandwidth,
             coding_rate=self.coding_rate,
             preamble=preamble,
+        )
+
+    @property
+    def possible(self) -> bool:
+        """Whether a LoRa chip can be set so: what a device tells may have been spoilt on its way."""
+        return (
+            self.bandwidth >= BANDWIDTH_MIN
+            and SPREADING_FACTORS[0] <= self.spreading_factor <= SPREADING_FACTORS[1]
+            and CODING_RATES[0] <= self.coding_rate <= CODING_RATES[1]
         )
 
     @property

@@ -82,6 +82,29 @@ def test_n6_neighbours_on_one_medium_take_turns() -> None:
     assert len(b.inbox()) == 20
 
 
+@pytest.mark.parametrize(
+    "lost",
+    [["Hello"], ["Opening"], ["Reply"], ["sealed"], ["Opening", "Reply", "sealed"], ["Reply"] * 2],
+    ids=lambda lost: "-".join(lost),
+)
+def test_n3_each_packet_of_a_handshake_is_repeated_when_it_is_lost(lost: list[str]) -> None:
+    left = list(lost)
+
+    class Losing(Air):
+        def hears(self, a: Host, b: Host) -> bool:
+            frame = parse_frame_untrusted(self.sent[-1][2])
+            kind = "sealed" if isinstance(frame, SealedFrame) else type(frame).__name__
+            if kind in left:
+                left.remove(kind)
+                return False
+            return super().hears(a, b)
+
+    hosts = [Host(1), Host(2)]
+    Losing(hosts, LORA, random.Random(0)).run(0.0, 100.0)
+    assert not left
+    assert links(hosts[0]) == {hosts[1].identity.node_id} and links(hosts[1]) == {hosts[0].identity.node_id}
+
+
 def test_n3_a_link_that_came_up_at_one_end_only_ends() -> None:
     air = air_of(2)
     now = 0.0

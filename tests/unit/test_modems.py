@@ -416,6 +416,24 @@ def test_what_the_device_is_set_to():
         Device(unset).shake(0.1, region=0)
 
 
+@pytest.mark.parametrize(
+    "spoilt", [{"bandwidth": 0}, {"coding_rate": 40}, {"override_frequency": float("nan")}]
+)
+def test_settings_that_no_radio_has_are_reckoned_as_the_default(spoilt):
+    """A byte was spoilt, or firmware has what is not known here: no reason to end."""
+    modem = MeshtasticModem(0, 256, None, lambda: 77)
+    device = Device(modem)
+    modem.begin(0.0)
+    device.say(0.1, my_info=device.mesh.MyNodeInfo(my_node_num=5))
+    lora = {"region": 3, "bandwidth": 250, "spread_factor": 11, "coding_rate": 5, "tx_enabled": True} | spoilt
+    config = protobufs().config.Config
+    device.say(0.1, config=config(lora=config.LoRaConfig(**lora)))
+    device.say(0.2, config_complete_id=77)
+    assert modem.ready and modem.settings is not None
+    assert (modem.settings.bandwidth, modem.settings.spreading_factor) == (250_000, 11)
+    assert modem.airtime(100) > 0
+
+
 def test_m5_never_more_than_there_is_room_and_a_lost_status_is_asked_for():
     modem, device = meshtastic_up()
     device.room(0.3, 3)

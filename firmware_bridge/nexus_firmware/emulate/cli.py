@@ -20,7 +20,7 @@ from nexus_firmware.emulate.companion import Companion
 from nexus_firmware.emulate.e22 import E22, FACTORY, Mode
 from nexus_firmware.emulate.faults import BadLine
 from nexus_firmware.emulate.firmware import Firmware
-from nexus_firmware.emulate.local_air import BANDWIDTH_MIN, LocalAir
+from nexus_firmware.emulate.local_air import LocalAir
 from nexus_firmware.emulate.mesh_node import NodeSettings
 from nexus_firmware.emulate.mesh_packet import MeshChannel
 from nexus_firmware.emulate.meshcore import MeshcoreModem
@@ -32,6 +32,7 @@ from nexus_firmware.emulate.rnode import RNode
 from nexus_firmware.emulate.rylr import Rylr998
 from nexus_firmware.emulate.serve import serve_pty, serve_tcp
 from nexus_firmware.meshtastic_presets import PRESETS, REGIONS
+from nexus_firmware.radio import BANDWIDTH_MIN
 from nexus_node.base.errors import InputError
 
 TCP_PORTS = {"rnode": 7633, "meshtastic": 4403, "companion": 5000}

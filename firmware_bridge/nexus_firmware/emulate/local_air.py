@@ -19,13 +19,12 @@ import trio
 
 from nexus_firmware.airtime import MAX_PAYLOAD
 from nexus_firmware.emulate.air import Channel, Ether, Station, Transmission
+from nexus_firmware.radio import BANDWIDTH_MIN
 from nexus_node.base.errors import BadWire, InputError
 
 _HEADER = struct.Struct("<4sdIIBBHH")
 _MAGIC = b"NXA1"
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,32}", re.ASCII)
-BANDWIDTH_MIN = 7800
-"""Hz; no chip has less."""
 LATE_MAX_S = 30.0
 """A process that looks only then has missed the packet."""
 _PATH_MAX = 100
