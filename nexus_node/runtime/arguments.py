@@ -8,7 +8,8 @@ from nexus_node.base.errors import InputError
 
 Json = dict[str, Any]
 SECONDS_MAX = 10**10
-BANDWIDTH_MAX = 10**12
+BANDWIDTH_MAX = 2**32 - 1
+"""As what announces a file writes it (docs/protocol/message.md)."""
 
 
 class UsageError(InputError):

@@ -72,7 +72,7 @@ def test_n13_a_preview_of_an_image_goes_ahead(tmp_path: Path) -> None:
     real = tmp_path / "real.jpg"
     real.write_bytes(picture(1600, 1200, quality=95))
     with tcp_pair(tmp_path) as (alice, bob):
-        wait = ("--min-bandwidth", "1000000000000", "--json")
+        wait = ("--min-bandwidth", "4000000000", "--json")
         assert nexus(alice.home, "send", "bob", "look", "--file", str(real), *wait).code == 0
         wait_until(lambda: bob.inbox(), 20, "what is said of the photo")
         file = attached(bob)
@@ -260,7 +260,7 @@ def test_n7_a_large_file_is_put_in_little_memory_and_the_node_goes_on(tmp_path: 
 def test_n7_what_a_kill_leaves_of_files_that_were_not_sent_yet_goes_after_a_day(tmp_path: Path) -> None:
     content = photo(tmp_path, 40_000_000)
     with tcp_pair(tmp_path) as (alice, _), alice.control(60) as control, ThreadPoolExecutor(1) as pool:
-        mail = {"to": "bob", "text": "x", "files": [str(content)] * 8, "min_bandwidth": 10**12}
+        mail = {"to": "bob", "text": "x", "files": [str(content)] * 8, "min_bandwidth": 4 * 10**9}
         sending = pool.submit(control.request, "send.files", mail)
         wait_until(lambda: any(one["chunks_have"] for one in alice.stream("objects")), 30, "some of them")
         alice.kill9()
