@@ -39,6 +39,10 @@ KEEPALIVE_S = 25.0
 """Below the shortest common NAT mapping of 30 s."""
 KEEPALIVE_SHARED_S = 2250.0
 """On shared media announces, one each 1,800 s, show that a node is there."""
+_SECOND = 1.2
+"""The end with the higher id asks so much later: by then it has been asked, which shows both the other."""
+_ALIVE_SPARE_S = 1.0
+"""A check that comes so much too soon counts: what came last was the answer to the one before."""
 SILENT_ROUNDS = 3
 """A neighbour that has said nothing for three rounds is gone (N4)."""
 _REKEY_TRIES = 12
@@ -140,7 +144,7 @@ class Link:
         """Whether the peer waits for a first sealed frame of ours."""
         self._rekeying: Rekeying | None = None
         self._waiting_until = inf if dialed else now + self.timeout
-        self._alive_due = inf
+        self._alive_after, self._alive_due = self.keepalive, inf
         self._ping: tuple[int, float] | None = None
         self._lost_sent = float("-inf")
         if dialed:
@@ -341,7 +345,9 @@ class Link:
         if outcome.rtt is not None:
             self.measured(outcome.rtt)
         self.last_heard = self.last_answered = now
-        self._alive_due = now + self.keepalive
+        second = not self._profile.shared and agreed.peer < self._identity.node_id
+        self._alive_after = self.keepalive * (_SECOND if second else 1.0)
+        self._alive_due = now + self._alive_after
         self._asked = 0
         if outcome.confirm and self._profile.shared:  # much gets lost there, and who answered must hear it
             self._ask_whether_up(now)
@@ -445,13 +451,14 @@ class Link:
             self._drop("it does not answer", now)
             return
         silent = now - self.last_heard
-        if silent >= SILENT_ROUNDS * self.keepalive:
+        late, gone = silent + _ALIVE_SPARE_S, SILENT_ROUNDS * self.keepalive
+        if late >= gone:
             self._drop(f"nothing heard for {silent:.0f} s", now)
-        elif silent >= self.keepalive:
+        elif late >= self._alive_after:
             self.ping(now)
-            self._alive_due = now + self.keepalive
+            self._alive_due = min(now + self.keepalive, self.last_heard + gone)
         else:
-            self._alive_due = self.last_heard + self.keepalive
+            self._alive_due = self.last_heard + self._alive_after
             if self._last_sealed + self.keepalive <= now and not self._profile.shared:
                 self._confirm = True  # the peer sends and sends: let it hear that we are there
 

@@ -2,6 +2,7 @@
 
 import random
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -353,8 +354,42 @@ def test_n3_rekey_survives_loss(seed: int) -> None:
     assert a.heard == b.heard == [b"end"]
 
 
-def test_n3_silent_peer_is_noticed_and_dialed_again() -> None:
-    a, b = pair()
+@pytest.mark.parametrize("profile", [WIDE, STREAM])
+def test_n3_one_of_two_asks_and_that_keeps_an_idle_link_alive(profile: LinkProfile) -> None:
+    a, b = pair(profile)
+    talk(a, b, 0.0)
+    first, second = sorted((a, b), key=lambda side: identity(1 if side is a else 2).node_id)
+    now, delay, woken = 0.0, 0.03, 0
+    sent: dict[int, list[float]] = {id(first): [], id(second): []}
+    under_way: list[tuple[float, Side, bytes]] = []
+    while now < 999:
+        now = min([one.link.next_deadline() for one in (a, b)] + [at for at, _, _ in under_way])
+        for one in (a, b):
+            if now >= one.link.next_deadline():
+                one.link.expire(now)
+                woken += 1
+        due, under_way = (
+            [one for one in under_way if one[0] <= now],
+            [one for one in under_way if one[0] > now],
+        )
+        for _, to, frame in due:
+            to.take(frame, now)
+        for one, other in ((a, b), (b, a)):
+            for frame in one.pull(now):
+                sent[id(one)].append(now)
+                under_way.append((now + delay, other, frame))
+    assert a.link.up and b.link.up
+    for side in (first, second):
+        assert abs(len(sent[id(side)]) - 1000 // first.link.keepalive) <= 1, "a PING or a PONG a period"
+        gaps = [later - sooner for sooner, later in pairwise([0.0, *sent[id(side)]])]
+        assert max(gaps) < 30, "NAT mappings of both ends"
+    assert woken <= 2 * 1000 / first.link.keepalive + 2
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_n3_silent_peer_is_noticed_and_dialed_again(swapped: bool) -> None:
+    """The end that asks later than the other would notices as soon."""
+    a, b = (make(2, WIDE, dialed=True), make(1, WIDE, dialed=False)) if swapped else pair()
     talk(a, b, 0.0)
     now = 0.0
     while a.link.up:
@@ -364,7 +399,7 @@ def test_n3_silent_peer_is_noticed_and_dialed_again() -> None:
         a.link.expire(now)
         a.pull(now)
     assert now == pytest.approx(3 * a.link.keepalive, abs=1.0)
-    b2 = make(2, WIDE, dialed=False, now=now, salt=3)
+    b2 = make(1 if swapped else 2, WIDE, dialed=False, now=now, salt=3)
     a.link.expire(a.link.next_deadline())
     talk(a, b2, now)
     assert a.link.up and b2.link.up
