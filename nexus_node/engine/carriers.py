@@ -42,9 +42,9 @@ class Carriers(ABC):
         self.store = store
         self.counters: Counter[str] = Counter()
         """Everything refused or dropped, by name, for `status`."""
-        self._links_at = self._rooms_at = inf
-        """When links and media have something to do, and when all the rest has: links are looked after far
-        more often. Only ever brought forward between calls of `expire`."""
+        self._links_at = self._paths_at = self._rooms_at = inf
+        """When links and media have something to do, when the router has, and when all the rest has, which is
+        far more seldom. Only ever brought forward between calls of `expire`."""
         self.ready: set[int] = set()
         """Carriers that may have something to send; the runtime takes numbers out."""
         self.attachments: dict[int, Attachment] = {}
@@ -386,7 +386,7 @@ class Carriers(ABC):
     @property
     def wake_at(self) -> float:
         """When `expire` wants to be called."""
-        return min(self._links_at, self._rooms_at)
+        return min(self._links_at, self._paths_at, self._rooms_at)
 
     def _expire_links(self, now: float) -> None:
         self._links_at = inf
@@ -396,22 +396,18 @@ class Carriers(ABC):
             if medium.hello_due or medium.broadcast_due:
                 self.ready.add(medium.cid)
             self._arm_links(medium.next_deadline())
-        due, at = [], inf
-        for one in self.attachments.values():
-            if now >= one.due:
-                due.append(one)
-            elif one.due < at:
-                at = one.due
-        self._arm_links(at)
+        due = [one for one in self.attachments.values() if now >= one.due]
         for one in due:
             one.link.expire(now)
             self._link_events(one)
             if one.medium is not None and one.link.closed is not None:
                 self._detach(one, one.link.closed)
-                continue
-            self._arm_link(one)
-            if one.link.stirs or one.link.closed is not None:
+            elif one.link.stirs or one.link.closed is not None:
                 self._wake(one)
+        for one in self.attachments.values():
+            if due:  # what was heard on air since puts off what its links want: all are looked at together
+                one.due = one.link.next_deadline()
+            self._arm_links(one.due)
 
     def _wake(self, one: Attachment) -> None:
         """That link may have something to send."""
@@ -428,6 +424,10 @@ class Carriers(ABC):
     def _arm(self, deadline: float) -> None:
         if deadline < self._rooms_at:
             self._rooms_at = deadline
+
+    def _arm_paths(self, deadline: float) -> None:
+        if deadline < self._paths_at:
+            self._paths_at = deadline
 
     def _arm_links(self, deadline: float) -> None:
         if deadline < self._links_at:

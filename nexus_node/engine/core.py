@@ -111,7 +111,7 @@ class NodeCore(Carriers):
             store,
             rng,
             counters=self.counters,
-            arm=self._arm,
+            arm=self._arm_paths,
             serve=relay.serve,
             memory_only=relay.memory_only,
             policy=path_policy,
@@ -452,13 +452,15 @@ class NodeCore(Carriers):
         self._now = now
         if now >= self._links_at:
             self._expire_links(now)
+        if now >= self._paths_at:
+            self._paths_at = float("inf")
+            self._wake_all(self.router.expire(now))
+            self._follow()
         if now >= self._rooms_at:
             self._expire_rooms(now)
 
     def _expire_rooms(self, now: float) -> None:
         self._rooms_at = float("inf")
-        self._wake_all(self.router.expire(now))
-        self._follow()
         self.planner.expire(now)
         self._wake_all(self.delivery.expire(now))
         self.forwarder.expire(now, self.attachments)
@@ -473,6 +475,7 @@ class NodeCore(Carriers):
         if now >= self._expiry_at:
             self._expire_messages(now)
         self._arm(self._expiry_at)
+        self._follow()
 
     def _resume_links(self, now: float) -> None:
         """There is air for bulk again, or a pause is over."""

@@ -410,7 +410,15 @@ class Link:
             rekey = self._rekeying.due
         elif self._session is not None and self._used(self._session):
             rekey = self._session.keyed_at + self._rekey_after
-        return min(*self._exchange.deadlines(), self._waiting_until, self._alive_due, rekey)
+        return min(*self._exchange.deadlines(), self._waiting_until, self._alive_at, rekey)
+
+    @property
+    def _alive_at(self) -> float:
+        """When to see whether the peer is there. What came since the last look puts it off on shared media;
+        elsewhere the look also shows whether the peer has heard this side of late."""
+        if self._profile.shared and not self._asked:
+            return max(self._alive_due, self.last_heard + self.keepalive - _ALIVE_SPARE_S)
+        return self._alive_due
 
     def expire(self, now: float) -> None:
         """Do what has become due."""
@@ -422,7 +430,7 @@ class Link:
             return
         self._exchange.expire(now, up=self.up)
         self.closed = self._exchange.failed
-        if now >= self._alive_due:
+        if now >= self._alive_at:
             self._check_alive(now)
         if self._rekeying is not None:
             if now >= self._rekeying.due:
