@@ -110,7 +110,7 @@ class Wire:
             free_at = max(free_at, now) + 8 * len(frame) / self._rate.bps
         if free_at > now + SLACK_S:
             await sleep_until(free_at)
-        else:
+        elif not (self._rate.bps and self._rate.delay_s):  # else time passes anyway, here or on the way
             await trio.lowlevel.checkpoint()
         return frame, free_at
 
