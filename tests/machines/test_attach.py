@@ -440,6 +440,7 @@ class _Paced(Wire):
                 return pull(cid, now)
             if now < free[0]:
                 core._arm(free[0])
+                core.ready.add(cid)
                 return None
             frame = pull(cid, now)
             if frame is not None:

@@ -373,6 +373,7 @@ def test_message_claiming_another_sender_is_refused() -> None:
     b.core.contacts.candidates = lambda first: [a.identity.node_id]
     packet = Packet(Context.MESSAGE, composed.data).encode()
     mallory.core.attachments[evil.cids[0]].link.queue(ItemKind.PACKET, packet)
+    mallory.core.ready.add(evil.cids[0])
     evil.step(1.0)
     evil.step(1.0)
     assert b.inbox() == []
@@ -397,6 +398,7 @@ def test_packet_for_somebody_else_is_refused_with_the_reason(tlvs, reason: Reaso
 
     a.core.delivery.take_refusal = listening
     a.core.attachments[wire.cids[0]].link.queue(ItemKind.PACKET, packet.encode())
+    a.core.ready.add(wire.cids[0])
     wire.settle(1.0, 2.0)
     assert heard == [(b.identity.node_id, Refusal(reason, object_prefix(packet)))]
     assert b.core.counters[counter] == 1 and b.inbox() == []
@@ -409,6 +411,7 @@ def test_anything_inside_an_authenticated_link_is_survived(kind: int, body: byte
     wire.plug(0.0)
     wire.settle(0.0, 1.0)
     a.core.attachments[wire.cids[0]].link._items.append((kind, body))
+    a.core.ready.add(wire.cids[0])
     wire.step(1.0)
     wire.settle(1.0, 2.0)
     wire.plug(3.0)

@@ -94,6 +94,7 @@ class _Radio(Wire):
 
         def next_frame(cid: int, now: float) -> bytes | None:
             if budget.free_at(8 * RADIO.mtu / RADIO.bps, now) > now:
+                core.ready.add(cid)
                 return None
             frame = pull(cid, now)
             if frame is not None:

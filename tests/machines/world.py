@@ -112,7 +112,9 @@ class Wire:
                 host.core.expire(now)
         for side, host in enumerate(self.hosts):
             cid = self.cids[side]
-            while cid is not None:
+            if cid is None or not rung(host.core, cid):
+                continue
+            while True:
                 try:
                     frame = host.core.next_frame(cid, now)
                 except CarrierClosed:
@@ -190,9 +192,13 @@ class Air:
         order = list(range(len(self.hosts)))
         self.dice.shuffle(order)
         for number in order:
-            frame = self.hosts[number].core.next_frame(self.cids[number], now)
+            core, cid = self.hosts[number].core, self.cids[number]
+            if not rung(core, cid):
+                continue
+            frame = core.next_frame(cid, now)
             if frame is None:
                 continue
+            core.ready.add(cid)  # drivers ask again after each frame
             assert len(frame) <= self.profile.mtu
             self.bytes += len(frame)
             self.sent.append((now, number, frame))
@@ -212,6 +218,13 @@ class Air:
         """kill -9, and start again with what the disk has."""
         self.hosts[number].crash(now)
         self.cids[number] = self.hosts[number].core.carrier_up(self.profile, "radio", dialed=True, now=now)
+
+
+def rung(core: NodeCore, cid: int) -> bool:
+    """Whether the engine has asked for that carrier to be pulled since it last was: else no driver would."""
+    ready = cid in core.ready
+    core.ready.discard(cid)
+    return ready
 
 
 def introduce(a: Host, b: Host) -> None:
