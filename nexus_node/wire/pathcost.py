@@ -63,14 +63,7 @@ class PathCost(NamedTuple):
 
     def after(self, hop: Hop) -> "PathCost":
         """The same path seen from one hop farther away."""
-        cost_code, hops = self.rank_after(hop.cost)
-        return PathCost(
-            cost_code=cost_code,
-            latency_ms=min(_U16, self.latency_ms + round(hop.latency_ms)),
-            bps_code=min(self.bps_code, _code(8, hop.bps)),
-            hops=hops,
-            mtu_code=min(self.mtu_code, _code(4, hop.mtu)),
-        )
+        return _after(self, hop)
 
     def encode(self) -> bytes:
         """The 7 bytes."""
@@ -79,6 +72,18 @@ class PathCost(NamedTuple):
 
 UNREACHABLE = PathCost(_U16, _U16, 0, _U8, 0)
 """No path at all: goes with an announce that is only to show how new it is."""
+
+
+@lru_cache(1024)  # every announce comes again each half hour, at the same cost
+def _after(path: PathCost, hop: Hop) -> PathCost:
+    cost_code, hops = path.rank_after(hop.cost)
+    return PathCost(
+        cost_code=cost_code,
+        latency_ms=min(_U16, path.latency_ms + round(hop.latency_ms)),
+        bps_code=min(path.bps_code, _code(8, hop.bps)),
+        hops=hops,
+        mtu_code=min(path.mtu_code, _code(4, hop.mtu)),
+    )
 
 
 @lru_cache(256)  # there are few kinds of links
