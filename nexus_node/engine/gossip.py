@@ -56,7 +56,13 @@ class Gossip:
         self._counters = counters
         self._arm = arm
         self.owing: dict[NodeId, Neighbour] = {}
-        """Those for whom there may be something: most of the time nobody."""
+        """Those for whom there may be something that goes to them alone: most of the time nobody."""
+
+    def neighbour_down(self, gone: Neighbour) -> None:
+        """Nothing is for that one any more."""
+        self.owing.pop(gone.peer, None)
+        if gone.link.medium is not None:
+            gone.link.medium.owing.pop(gone.peer, None)
 
     # --- deciding -------------------------------------------------------------------------------
     def spread(self, now: float) -> None:
@@ -142,9 +148,9 @@ class Gossip:
         for one in list(self.owing.values()):
             if one.has_news(now):
                 found.append(one.link)
-            elif not one.owed:
+            elif one.link.medium is not None or not one.owed:
                 del self.owing[one.peer]
-            elif one.link.medium is None:
+            else:
                 self._arm(one.tell_at)
         return found
 
@@ -152,22 +158,25 @@ class Gossip:
     def has_broadcasts(self, medium: Medium, now: float) -> bool:
         """Whether there is something for all neighbours on that medium, and the budget for all of it or for a
         frame full: each frame costs air of its own."""
-        if not self.owing and not medium.asking:
+        if not medium.owing and not medium.asking:
+            return False
+        if now < medium.quiet_until:
+            self._arm(medium.quiet_until)
             return False
         telling = own = 0
-        for one in self.owing.values():
-            if one.link.medium is medium and one.peer in medium.links:
+        for one in list(medium.owing.values()):
+            if one.link.medium is not medium or not (one.news or one.own_due):
+                del medium.owing[one.peer]
+            elif one.peer in medium.links:
                 telling = max(telling, len(one.news) * ANNOUNCE_ITEM)
                 if one.own_due:
                     own = ANNOUNCE_ITEM
         asking = len(medium.asking) * REQUEST_ITEM if medium.asking and self._on(medium) else 0
         if not (asking or telling or own):
             return False
-        most = frame_full(medium.room)
+        most, due = frame_full(medium.room), float("inf")
         if telling < most and now < medium.tell_at:
-            telling = 0
-            self._arm(medium.tell_at)
-        due = float("inf")
+            telling, due = 0, medium.tell_at
         for bucket, size, credit in (
             (medium.requests, asking, 0.0),
             (medium.gossip, telling, 0.0),
@@ -176,6 +185,7 @@ class Gossip:
             if size > 0:
                 due = min(due, bucket.ready_at(min(size, most), now, credit=credit))
         if due > now:
+            medium.quiet_until = due
             self._arm(due)
         return due <= now
 

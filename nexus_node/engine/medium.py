@@ -8,6 +8,7 @@ is for all neighbours is sealed once. Everything that many might answer at once 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from math import inf
+from typing import TYPE_CHECKING
 
 from nexus_node.base.duty import AirBudget
 from nexus_node.base.errors import BadWire
@@ -42,6 +43,9 @@ from nexus_node.wire.frames import (
 )
 from nexus_node.wire.pathcost import PathCost
 from nexus_node.wire.routing import PathRequest
+
+if TYPE_CHECKING:
+    from nexus_node.engine.neighbour import Neighbour
 
 LINKS_WANTED = 8
 """Who has fewer opens links to those it hears: so many chosen at random by each node connect them all, and a
@@ -121,6 +125,10 @@ class Medium:
         """Destinations that all neighbours are to be asked for, each with the hops left."""
         self.told: OrderedDict[Address, tuple[float, PathCost]] = OrderedDict()
         """When those here were last told of a destination, by this node or others, and its cost from here."""
+        self.owing: dict[NodeId, Neighbour] = {}
+        """Neighbours for whom the router may have something that goes to all here."""
+        self.quiet_until = -inf
+        """Before that nothing goes to all here, unless there comes something more."""
         self.tell_at = inf
         """When what is news to some here is to go at the latest."""
         self._identity = identity

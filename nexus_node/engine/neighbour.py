@@ -48,7 +48,8 @@ class Neighbour:
     def __init__(
         self, peer: NodeId, link: Attachment, now: float, owing: "dict[NodeId, Neighbour] | None" = None
     ) -> None:
-        """It puts itself into `owing` when there may be something for it."""
+        """It puts itself into `owing` when there may be something for it alone; what all on its medium should
+        hear stands there."""
         self.peer = peer
         self._owing = owing if owing is not None else {}
         self.address = address_of(peer)
@@ -90,7 +91,9 @@ class Neighbour:
             self.tell_at = now  # what was put off for the link before
             if link.medium is not None:
                 link.medium.tell_at = min(link.medium.tell_at, now)
-        self.link = link
+        moved, self.link = link.medium is not self.link.medium, link
+        if moved and self.owed:
+            self._note()
         gossip = gossip_of(link, now)
         if gossip.rate != self.gossip.rate or link.medium is not None:
             self.gossip = gossip
@@ -137,10 +140,19 @@ class Neighbour:
         """Whether there is anything for it, alone or with others."""
         return bool(self.news or self.own_due or self.lost or self.requests or self.greeting)
 
+    def _note(self) -> None:
+        """There is something for it that goes to all, where its link is one of a medium."""
+        medium = self.link.medium
+        if medium is None:
+            self._owing[self.peer] = self
+        else:
+            medium.owing[self.peer] = self
+            medium.quiet_until = float("-inf")
+
     def introduce(self) -> None:
         """It is to be told this node's own announce."""
         self.introduced = self.own_due = True
-        self._owing[self.peer] = self
+        self._note()
 
     def ask(self, body: bytes) -> None:
         """It is to be sent that request."""
@@ -154,7 +166,7 @@ class Neighbour:
 
     def owe(self, address: Address, *, first: bool = False, by: float = float("-inf")) -> None:
         """It is to be told of that destination, `first` of all and at once, or else `by` some time."""
-        self._owing[self.peer] = self
+        self._note()
         medium = self.link.medium
         if medium is not None:
             medium.tell_at = min(medium.tell_at, by)

@@ -227,6 +227,7 @@ class PathRequests:
                 waiting = medium.asking.get(request.destination)
                 if waiting is None or demand_of(waiting[0]) < demand_of(request):
                     medium.asking[request.destination] = request, hops
+                    medium.quiet_until = float("-inf")
                 if len(medium.asking) > PATHS_WANTED:
                     medium.asking.popitem(last=False)
             elif neighbour.should_ask(request, now):

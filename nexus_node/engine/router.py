@@ -108,7 +108,7 @@ class Router:
         if gone is None:
             return
         del self._by_address[gone.address]
-        self.gossip.owing.pop(peer, None)
+        self.gossip.neighbour_down(gone)
         self.paths.changed.add(gone.address)
         self.paths.neighbour_down(peer, now)
         self.announces.schedule(now + SOON_S)

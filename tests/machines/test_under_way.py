@@ -141,11 +141,12 @@ def test_n4_news_put_off_for_a_wire_goes_when_the_neighbour_is_on_the_air_now() 
         one.medium = medium
         return one
 
-    medium = SimpleNamespace(tell_at=float("inf"), gossip=SimpleNamespace(rate=1.0))
+    never = float("inf")
+    medium = SimpleNamespace(tell_at=never, gossip=SimpleNamespace(rate=1.0), owing={}, quiet_until=never)
     neighbour = Neighbour(b"p" * 32, link(None), 0.0, {})
     neighbour.owe(b"a" * 16, by=10.0)
     neighbour.use(link(medium), 1.0)
-    assert medium.tell_at <= 1.0
+    assert medium.tell_at <= 1.0 >= medium.quiet_until and neighbour.peer in medium.owing
     neighbour.told(1.5)
     neighbour.owe(b"b" * 16, by=50.0)
     neighbour.use(link(None), 2.0)
