@@ -397,15 +397,19 @@ class Carriers(ABC):
                 self.ready.add(medium.cid)
             self._arm_links(medium.next_deadline())
         due = [one for one in self.attachments.values() if now >= one.due]
+        on_air = False
         for one in due:
             one.link.expire(now)
             self._link_events(one)
+            on_air = on_air or one.medium is not None
             if one.medium is not None and one.link.closed is not None:
                 self._detach(one, one.link.closed)
-            elif one.link.stirs or one.link.closed is not None:
+                continue
+            one.due = one.link.next_deadline()
+            if one.link.stirs or one.link.closed is not None:
                 self._wake(one)
         for one in self.attachments.values():
-            if due:  # what was heard on air since puts off what its links want: all are looked at together
+            if on_air and one.medium is not None:  # what was heard since has put them off: one look for all
                 one.due = one.link.next_deadline()
             self._arm_links(one.due)
 

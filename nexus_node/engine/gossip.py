@@ -1,7 +1,7 @@
 """What neighbours are told of paths, each within the budget of its link (N4, N5)."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 
 from nexus_node.base.ids import ADDRESS_SIZE, Address, NodeId
@@ -55,11 +55,18 @@ class Gossip:
         self._rng = rng
         self._counters = counters
         self._arm = arm
+        self._together: dict[Medium | None, list[Neighbour]] = {}
+        """All by the medium they are on; empty when that is to be found out anew."""
         self.owing: dict[NodeId, Neighbour] = {}
         """Those for whom there may be something that goes to them alone: most of the time nobody."""
 
+    def neighbour_up(self) -> None:
+        """One has come, or the link to it is another."""
+        self._together = {}
+
     def neighbour_down(self, gone: Neighbour) -> None:
         """Nothing is for that one any more."""
+        self._together = {}
         self.owing.pop(gone.peer, None)
         if gone.link.medium is not None:
             gone.link.medium.owing.pop(gone.peer, None)
@@ -82,30 +89,51 @@ class Gossip:
 
     def _spread_path(self, address: Address, known: Destination, path: Path, now: float) -> None:
         """Queue it for every neighbour that lacks it."""
-        told: dict[Medium, tuple[list[NodeId], int]] = {}
-        at_once = float("-inf")
-        by_wire = now + CALM_WIRE_S if _is_due(known, path, now) else at_once
-        last, tellers, enough = None, list[NodeId](), 0
-        for neighbour in self._neighbours.values():
-            asked = address in neighbour.asked
-            if asked and self._requests.answer(neighbour, address, now):
+        by_wire = now + CALM_WIRE_S if _is_due(known, path, now) else float("-inf")
+        for medium, here in self._by_medium():
+            if medium is not None:
+                self._spread_on(medium, here, address, known, path, now)
                 continue
-            medium = neighbour.link.medium
-            if medium is None:
-                neighbour.owe(address, by=by_wire)
-                continue
-            if medium is not last:
-                if medium not in told:
-                    few = self._enough(medium, address, path, now)
-                    told[medium] = self._tellers(medium, known, path) if few else [], few
-                last, (tellers, enough) = medium, told[medium]
-            if (enough or asked) and self._lacks(neighbour, address, path, tellers, enough):
-                neighbour.owe(address, by=now + self._calm_s() if enough == TELLERS_AGAIN else at_once)
-            elif address not in neighbour.behind:
-                neighbour.news.pop(address, None)
-        for medium, (tellers, enough) in told.items():
-            if 0 < enough <= len(tellers):
-                medium.note_told(address, path.cost, now)
+            for neighbour in here:
+                if address not in neighbour.asked or not self._requests.answer(neighbour, address, now):
+                    neighbour.owe(address, by=by_wire)
+
+    def _spread_on(
+        self,
+        medium: Medium,
+        here: list[Neighbour],
+        address: Address,
+        known: Destination,
+        path: Path,
+        now: float,
+    ) -> None:
+        """The same for those on a medium."""
+        enough = self._enough(medium, address, path, now)
+        asking = any(address in neighbour.asked for neighbour in here)
+        tellers = self._tellers(medium, known, path) if enough else []
+        if enough or asking:
+            for neighbour in here:
+                asked = address in neighbour.asked
+                if asked and self._requests.answer(neighbour, address, now):
+                    continue
+                if (enough or asked) and self._lacks(neighbour, address, path, tellers, enough):
+                    soon = enough != TELLERS_AGAIN
+                    neighbour.owe(address, by=float("-inf") if soon else now + self._calm_s())
+                elif address not in neighbour.behind:
+                    neighbour.news.pop(address, None)
+        else:
+            for neighbour in medium.owing.values():
+                if neighbour.link.medium is medium and address not in neighbour.behind:
+                    neighbour.news.pop(address, None)
+        if 0 < enough <= len(tellers):
+            medium.note_told(address, path.cost, now)
+
+    def _by_medium(self) -> Iterable[tuple[Medium | None, list[Neighbour]]]:
+        """The neighbours on each medium, and under None those on wires."""
+        if not self._together:
+            for neighbour in self._neighbours.values():
+                self._together.setdefault(neighbour.link.medium, []).append(neighbour)
+        return self._together.items()
 
     def _calm_s(self) -> float:
         """Who has heard the same at the same time does not tell it at the same time: what one has told the

@@ -84,6 +84,7 @@ class Router:
         A neighbour that has started a new session may have lost its memory, and with it what keeps paths
         through it free of loops: call `neighbour_down` first.
         """
+        self.gossip.neighbour_up()
         known = self._neighbours.get(peer)
         if known is not None:
             if known.link.profile.bps != link.profile.bps:
