@@ -312,6 +312,8 @@ class Carriers(ABC):
             else:
                 self._pending.pop(one.cid, None)
                 one.begin_session()
+                if one.medium is not None:
+                    one.medium.note_senders()
                 if one.dialed and one.medium is None and self.store.neighbour(one.label) != event.peer:
                     self.store.remember_neighbour(one.label, event.peer)
                 self._link_came(one, event.peer)

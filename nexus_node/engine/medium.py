@@ -138,6 +138,8 @@ class Medium:
         self._wanted = wanted
         self._sender = BroadcastSender(rng, now)
         self._by_index: dict[int, Attachment] = {}
+        self._by_broadcast: dict[int, Attachment] = {}
+        """Links that are up, by the index of what their peers say to all."""
         self._heard: OrderedDict[NodeId, _Heard] = OrderedDict()
         self._openings: dict[NodeId, float] = {}
         """Who is to be opened to, and when."""
@@ -240,6 +242,7 @@ class Medium:
             if heard is not None and one.link.broadcasts is None:  # it never came up
                 heard.avoid_until = now + _REOPEN_S
         self._by_index = {index: link for index, link in self._by_index.items() if link is not one}
+        self.note_senders()
         self._waiting.pop(one.cid, None)
         if one.link.broadcasts is not None and not any(left.link.up for left in self.links.values()):
             self._start_anew(now)
@@ -277,7 +280,7 @@ class Medium:
             case Reply() | Final() | Retry():
                 return self._by_index.get(frame.receiver)
             case SealedFrame() if frame.broadcast:
-                return self._sender_of(frame)
+                return self._by_broadcast.get(frame.index) if frame.index is not None else None
             case SealedFrame():
                 return self._by_index.get(frame.index) if frame.index is not None else None
         return None
@@ -335,11 +338,12 @@ class Medium:
             raise BadWire("links_full")
         return self._link_with(peer, dialed=False, now=now)
 
-    def _sender_of(self, frame: SealedFrame) -> Attachment | None:
-        for one in self.links.values():
-            if one.link.broadcasts is not None and one.link.broadcasts.index == frame.index:
-                return one
-        return None
+    def note_senders(self) -> None:
+        """A link has come up, or has gone: its peer's broadcasts are known by another index now."""
+        links = self.links.values()
+        self._by_broadcast = {
+            one.link.broadcasts.index: one for one in links if one.link.broadcasts is not None
+        }
 
     # --- sending --------------------------------------------------------------------------------
     def wake(self, one: Attachment) -> None:
