@@ -343,7 +343,7 @@ class Carry:
         search.tries += 1
         soon, most_s = path_requests.ASK_SOON, path_requests.ASK_AGAIN_MAX_S
         if not self._gossip.wired[me]:
-            soon, most_s = 2, path_requests.ASK_AGAIN_SHARED_S
+            soon, most_s = path_requests.ASK_SOON_SHARED, path_requests.ASK_AGAIN_SHARED_S
         patience = float(self._gossip.patience_s[me]) * 2.0 ** min(max(0, search.tries - soon), 9)
         self._gossip.ask(me, to, self._agenda.now)
         wait = min(patience, most_s)

@@ -96,10 +96,12 @@ def closed(scenario: Scenario, nodes: int, neighbours: float, island: int) -> di
 
 
 def _asked_in_an_hour(bps: float) -> int:
-    """How often a node asks for somebody who is not found, where it has no wires (`Router.expire`)."""
+    """How often a node asks for somebody who is not found, where it has no wires (`PathRequests.expire`)."""
     round_s = max(path_requests.ASK_AGAIN_S, path_requests.ROUND_SHARED * 8 * sizes.ANNOUNCE_ITEM / bps)
     times, at = 1, round_s
     while at < 3600:
         times += 1
-        at += min(round_s * 2.0 ** max(0, times - 2), path_requests.ASK_AGAIN_SHARED_S)
+        at += min(
+            round_s * 2.0 ** max(0, times - path_requests.ASK_SOON_SHARED), path_requests.ASK_AGAIN_SHARED_S
+        )
     return times

@@ -49,14 +49,14 @@ class Gossip:
         self._graph, self._meeting, self._dice, self._bps = graph, meeting, dice, bps
         self._room = room + ITEM_HEAD - 1
         self._most = neighbour.frame_full(room)
-        """What the budget must have before a frame is begun, as `Router.has_broadcasts`."""
+        """What the budget must have before a frame is begun, as `Gossip.has_broadcasts`."""
         self._rate = np.zeros(count)
         self._tokens = np.full(count, bps / 8 * medium._GOSSIP_SHARE * medium._GOSSIP_BURST_S)
         self._asking_tokens = medium._REQUESTS * self._tokens
         self.share(np.arange(count))
         round_s = path_requests.ROUND_SHARED * 8 * sizes.ANNOUNCE_ITEM / bps
         self.patience_s = np.full(count, max(path_requests.ASK_AGAIN_S, round_s))
-        """As `Router._patience`."""
+        """As `PathRequests._patience`."""
         meeting.ended = self.cut
         self.sequence = np.zeros(count, dtype=np.int32)
         self.own_due = np.zeros(count, dtype=bool)
@@ -99,7 +99,7 @@ class Gossip:
 
     # --- time -----------------------------------------------------------------------------------
     def schedule(self, nodes: Array, at: float) -> None:
-        """Announce anew at that time at the latest, as `Router._schedule`."""
+        """Announce anew at that time at the latest, as `OwnAnnounce.schedule`."""
         soonest = np.maximum(at, self._announced_at[nodes] + own_announce.ANNOUNCE_GAP_S)
         np.minimum.at(self._own_at, nodes, soonest)
 
@@ -148,7 +148,7 @@ class Gossip:
 
     # --- saying ---------------------------------------------------------------------------------
     def compose(self, nodes: Array, now: float) -> Array:
-        """Fill a broadcast of each, as `Router.fill_broadcast`; bytes of the frames, 0 for none."""
+        """Fill a broadcast of each, as `Gossip.fill_broadcast`; bytes of the frames, 0 for none."""
         self.broadcast_due[nodes] = False
         left = np.full(len(nodes), self._room)
         burst = self._rate[nodes] * medium._GOSSIP_BURST_S
@@ -242,7 +242,7 @@ class Gossip:
         return told
 
     def _lacked(self, nodes: Array, row: Array, now: float) -> Array:
-        """Whether any neighbour on the air lacks that, as `Router._lacks`."""
+        """Whether any neighbour on the air lacks that, as `Gossip._lacks`."""
         over_air = row["via"] < WIRED
         edge = self._graph.first[nodes] + np.where(over_air, row["via"], 0)
         edge = np.minimum(edge, len(self._graph.to) - 1)
@@ -365,7 +365,7 @@ class Gossip:
             self.asked_to_wire.append((me[wire], value[wire]))
 
     def asked_for(self, me: Array, via: Array, value: Array, now: float) -> None:
-        """Requests for `me` over `via`, as `Router._take_request`."""
+        """Requests for `me` over `via`, as `PathRequests.take`."""
         order = np.argsort(me, kind="stable")
         for one in rounds(me[order]):
             at = order[one]

@@ -101,7 +101,7 @@ class Requests:
         self._passed[nodes, where], self._passed_at[nodes, where] = dests, now
 
     def soon_again(self, nodes: Array, dests: Array, patience_s: Array, now: float) -> Array:
-        """Whether they asked others a moment ago, as `Router._soon_again`."""
+        """Whether they asked others a moment ago, as `PathRequests._soon_again`."""
         where = dests % _ASKED
         again = self._passed[nodes, where] == dests
         return np.asarray(again & (now < self._passed_at[nodes, where] + path_requests.PASSED_S * patience_s))

@@ -51,7 +51,7 @@ class Wires:
         for at, (one, other) in enumerate(ends):
             self._via[at] = WIRED + [node for node, _, _ in carry.wires[other]].index(one)
         gossip.wired[self.start] = True
-        for one, there in carry.wires.items():  # the quickest link counts, as `Router._patience`
+        for one, there in carry.wires.items():  # the quickest link counts, as `PathRequests._patience`
             quickest = max(bps for _, bps, _ in there)
             wait_s = max(path_requests.ASK_AGAIN_S, neighbour.NARROW_BPS / quickest)
             gossip.patience_s[one] = min(gossip.patience_s[one], wait_s)
