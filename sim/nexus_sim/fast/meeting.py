@@ -339,7 +339,10 @@ class Meeting:
         self.mask[me] &= ~self.bit[edge]
         self.bit[edge] = 0
         self._unproven.discard(edge)
-        self._avoid[edge] = self._agenda.now + medium._REOPEN_S
+        if not self.up[me]:  # as `Medium._start_anew`
+            self._gap[me] = medium._HELLO_FIRST_S
+            soon = self._agenda.now + self._wait(sizes.HELLO, np.array([me]))[0]
+            self._hello_at[me] = min(self._hello_at[me], soon)
         self.ended(edge, self._agenda.now)
 
     def _come(self, edge: int) -> None:
