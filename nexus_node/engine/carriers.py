@@ -156,6 +156,7 @@ class Carriers(ABC):
             return
         if one.medium is not None:
             one.medium.remove(one, self._now)
+            self._arm_links(one.medium.next_deadline())  # who has lost the last one says HELLO soon
         one.reassembly.clear()
         if one.link.peer is not None:
             self._link_went(one, one.link.peer, why)

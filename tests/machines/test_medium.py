@@ -309,6 +309,20 @@ def test_n3_who_was_out_of_reach_is_found_soon_after_it_is_back() -> None:
     assert b.inbox() == ["while you are away"] and a.states()[message] == "delivered"
 
 
+def test_n3_who_has_lost_the_last_link_says_hello_at_once() -> None:
+    """Nothing else is due then that would make it look whether a HELLO is."""
+    air = air_of(2)
+    a, b = air.hosts
+    now = air.run(0.0, 4 * 3600.0)
+    assert links(a)
+    air.deaf |= {frozenset((id(a), id(b)))}
+    while links(a):
+        now = air.run(now, now + 1)
+    air.run(now, now + 5)
+    said = [parse_frame_untrusted(frame) for at, host, frame in air.sent if host == 0 and at > now - 1]
+    assert any(isinstance(one, Hello) for one in said)
+
+
 def test_n3_who_has_enough_links_opens_one_more_to_whom_it_writes() -> None:
     air = air_of(14)
     a = air.hosts[0]
