@@ -237,7 +237,7 @@ class Room:
         """What has come, so that others see what has not: `LACK_MAX` bytes at a time, the latest epochs
         first. Also whether there is another page."""
         pages: list[list[tuple[bytes, tuple[tuple[int, int], ...]]]] = [[]]
-        size = 0
+        size = before = 0
         known = [one for one in self.keys if one in self.log]
         for epoch in sorted(known, key=lambda one: (self.log.epoch_number(one), one), reverse=True):
             entries = tuple(
@@ -248,11 +248,12 @@ class Room:
             )
             if entries or epoch == self.state.epoch:
                 one = Lack(self.group.id, ((epoch[:EPOCH_SIZE], entries),))
-                size += len(one.encode()) - len(self.group.id)
-                if size > LACK_MAX and pages[-1]:
-                    pages.append([])
-                    size = len(one.encode()) - len(self.group.id)
+                length = len(one.encode()) - len(self.group.id)
+                if size + length > LACK_MAX and pages[-1]:
+                    pages.append(pages[-1][-1:])  # once more: what lies between two pages is in one of them
+                    size = before
                 pages[-1] += one.epochs
+                size, before = size + length, length
         page = min(page, len(pages) - 1)
         chosen, more = pages[page], page + 1 < len(pages)
         if page:

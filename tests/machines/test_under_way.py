@@ -4,10 +4,13 @@ from collections import Counter
 from types import SimpleNamespace
 from unittest.mock import MagicMock
 
+import pytest
+
 from nexus_node.base.errors import StoreFull
 from nexus_node.base.states import State
 from nexus_node.crypto.groupkey import COUNTER_MAX
 from nexus_node.engine.forward import Forwarder
+from nexus_node.engine.group_catchup import _wanted
 from nexus_node.engine.group_room import Room
 from nexus_node.engine.mailbox import Mailbox, Way
 from nexus_node.engine.neighbour import Neighbour
@@ -166,3 +169,32 @@ def test_n12_a_chain_that_has_come_to_its_end_can_be_named() -> None:
     lack, more = Room.lack(room)
     (named,) = lack.epochs
     assert named[1] == ((3, COUNTER_MAX),) and lack.encode() and not more
+
+
+def test_n11_what_a_node_has_nothing_of_is_asked_for_on_one_of_the_pages(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of every other epoch nothing has come here, not even its key."""
+    monkeypatch.setattr("nexus_node.engine.group_room.LACK_MAX", 60)
+    epochs = {bytes([number]) * 16: number for number in range(1, 42)}
+    chain = SimpleNamespace(counter=1, skipped={})
+    room = SimpleNamespace(
+        keys={one: SimpleNamespace(chains={3: chain}) for one, number in epochs.items() if number % 2},
+        state=SimpleNamespace(epoch=max(epochs)),
+        group=SimpleNamespace(id=b"g" * 16),
+        log=MagicMock(
+            **{
+                "__contains__.return_value": True,
+                "epoch_number": epochs.__getitem__,
+                "epoch_called": lambda name: next(one for one in epochs if one.startswith(name)),
+            }
+        ),
+    )
+    asked: set[int] = set()
+    page, more = 0, True
+    while more:
+        lack, more = Room.lack(room, page)
+        first, last = _wanted(room, lack)
+        asked |= {number for number in epochs.values() if first <= number <= last}
+        page += 1
+    assert page > 3 and asked == set(epochs.values())
