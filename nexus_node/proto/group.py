@@ -176,13 +176,9 @@ class GroupLog:
         """What is here without what it builds on."""
         return list(self._waiting)
 
-    def epoch_called(self, prefix: bytes) -> OperationId | None:
-        """The operation here that begins an epoch and whose id begins so."""
-        fold = self._fold
-        for at, operation_id in enumerate(fold.ids):
-            if operation_id.startswith(prefix) and fold.operations[at].kind.begins_epoch:
-                return operation_id
-        return None
+    def epoch_called(self, name: bytes) -> OperationId | None:
+        """The operation here that begins an epoch and whose id begins so: with `EPOCH_SIZE` bytes."""
+        return self._fold.called.get(name)
 
     def epochs(self) -> list[OperationId]:
         """The operations here that begin an epoch, the latest to come first."""

@@ -13,6 +13,7 @@ from nexus_node.base.ids import Address, NodeId
 from nexus_node.base.limits import CO_ADMINS_MAX, GROUP_MEMBERS_MAX
 from nexus_node.crypto.address import address_of
 from nexus_node.wire.group import GroupId, Kind, Operation, OperationId, Permissions, author_tag
+from nexus_node.wire.groupitem import EPOCH_SIZE
 
 _NEEDS = {
     Kind.ADD: Permissions.MEMBERS,
@@ -69,6 +70,8 @@ class Fold:
         self.ancestors: list[int] = []
         """As bits: all that each knows."""
         self.epochs: list[int] = []
+        self.called: dict[bytes, OperationId] = {}
+        """Those that begin an epoch, by how it is called on the air."""
         self._addresses: list[Address] = []
         """Of the authors."""
         self._times: list[int] = []
@@ -95,6 +98,8 @@ class Fold:
         self.epochs.append(
             max((self.epochs[one] for one in parents), default=0) + operation.kind.begins_epoch
         )
+        if operation.kind.begins_epoch:
+            self.called.setdefault(operation_id[:EPOCH_SIZE], operation_id)
         self._addresses.append(address)
         self._times.append(max(operation.time, *(self._times[one] for one in parents), 0))
         # The lowest address wins, so it comes last; so does the lower id of two by one author.

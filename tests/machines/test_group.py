@@ -18,6 +18,7 @@ from nexus_node.wire.group import (
     author_tag,
     parse_operation_untrusted,
 )
+from nexus_node.wire.groupitem import EPOCH_SIZE
 
 from .groups import TIME, Person, deliver, names, people, rank_of, sync
 
@@ -406,3 +407,8 @@ def test_10000_operations_fold_within_a_second(monkeypatch: pytest.MonkeyPatch) 
     took = min(fold() for _ in range(3))  # the others are of a machine that does something else besides
     print(f"{len(log)} operations folded in {took:.3f} s, {len(log.state.members)} members")
     assert took < 1.0
+
+    began = time.process_time()  # a member may ask of so many epochs with one letter
+    assert not any(log.epoch_called(number.to_bytes(EPOCH_SIZE, "big")) for number in range(6000))
+    assert time.process_time() - began < took
+    assert all(log.epoch_called(one[:EPOCH_SIZE]) == one for one in log.epochs())
