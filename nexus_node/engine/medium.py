@@ -190,6 +190,7 @@ class Medium:
         rate = self.profile.bps / 8 * share
         self.gossip.change(rate, rate * _GOSSIP_BURST_S, now)
         self.requests.change(_REQUESTS * rate, _REQUESTS * rate * _GOSSIP_BURST_S, now)
+        self.quiet_until = -inf  # with other budgets that is another time
 
     def _wait(self, size: int, rounds: float = 0.0) -> float:
         """A random time, long enough for some others to say as much; after so many rounds of that."""

@@ -309,6 +309,22 @@ def test_n3_who_was_out_of_reach_is_found_soon_after_it_is_back() -> None:
     assert b.inbox() == ["while you are away"] and a.states()[message] == "delivered"
 
 
+def test_n5_what_waits_for_the_budget_of_a_slow_medium_does_not_when_it_is_quicker() -> None:
+    air = air_of(2)
+    core, cid = air.hosts[0].core, air.cids[0]
+    now = air.run(0.0, FOUND_S)
+    core.retune(cid, replace(LORA, bps=300))
+    for number in range(20):
+        core.router.requests.want(Identity.from_seed(number.to_bytes(32, "big")).address, now)
+    now = air.run(now, now + 60)
+    medium = core.media[cid]
+    assert medium.asking and medium.quiet_until > now + 60
+    core._now = now
+    core.retune(cid, replace(LORA, bps=300_000))
+    air.run(now, now + 10)
+    assert not medium.asking
+
+
 def test_n3_who_has_lost_the_last_link_says_hello_at_once() -> None:
     """Nothing else is due then that would make it look whether a HELLO is."""
     air = air_of(2)
