@@ -18,7 +18,7 @@ from nexus_node.base.rng import Rng
 from nexus_node.crypto.identity import Identity, agreement_key_of
 from nexus_node.engine.peers import Attachment
 from nexus_node.ports.driver import LinkProfile, Signal
-from nexus_node.proto.broadcast import BroadcastSender
+from nexus_node.proto.broadcast import BroadcastReceiver, BroadcastSender
 from nexus_node.proto.budget import TokenBucket
 from nexus_node.proto.fragment import ReassemblyBudget
 from nexus_node.proto.handshake import opener_of
@@ -138,7 +138,7 @@ class Medium:
         self._wanted = wanted
         self._sender = BroadcastSender(rng, now)
         self._by_index: dict[int, Attachment] = {}
-        self._by_broadcast: dict[int, Attachment] = {}
+        self._by_broadcast: dict[int, list[tuple[BroadcastReceiver, Attachment]]] = {}
         """Links that are up, by the index of what their peers say to all."""
         self._heard: OrderedDict[NodeId, _Heard] = OrderedDict()
         self._openings: dict[NodeId, float] = {}
@@ -281,7 +281,7 @@ class Medium:
             case Reply() | Final() | Retry():
                 return self._by_index.get(frame.receiver)
             case SealedFrame() if frame.broadcast:
-                return self._by_broadcast.get(frame.index) if frame.index is not None else None
+                return self._sender_of(frame)
             case SealedFrame():
                 return self._by_index.get(frame.index) if frame.index is not None else None
         return None
@@ -339,12 +339,20 @@ class Medium:
             raise BadWire("links_full")
         return self._link_with(peer, dialed=False, now=now)
 
+    def _sender_of(self, frame: SealedFrame) -> Attachment | None:
+        """Two may have drawn the same index, or one have taken another's: then it shows who has sealed it."""
+        found = self._by_broadcast.get(frame.index, []) if frame.index is not None else []
+        if len(found) > 1:
+            found = [one for one in found if one[0].has_sealed(frame)] or found
+        return found[0][1] if found else None
+
     def note_senders(self) -> None:
         """A link has come up, or has gone: its peer's broadcasts are known by another index now."""
-        links = self.links.values()
-        self._by_broadcast = {
-            one.link.broadcasts.index: one for one in links if one.link.broadcasts is not None
-        }
+        self._by_broadcast = {}
+        for one in self.links.values():
+            if one.link.broadcasts is not None:
+                same = self._by_broadcast.setdefault(one.link.broadcasts.index, [])
+                same.append((one.link.broadcasts, one))
 
     # --- sending --------------------------------------------------------------------------------
     def wake(self, one: Attachment) -> None:

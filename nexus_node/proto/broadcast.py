@@ -80,12 +80,7 @@ class BroadcastReceiver:
 
     def open(self, frame: SealedFrame) -> bytes:
         """The plaintext. Raises BadWire: "replay", "bad_tag" (forged, damaged, or of another sender)."""
-        ahead = (frame.epoch - self._epoch) % _EPOCHS
-        secret, aead, counters = self._secret, self._aead, self._counters
-        if ahead:  # it goes on by itself; whoever was not heard for longer has to be met again
-            for _ in range(ahead):
-                secret = _next(secret)
-            aead, counters = _aead(secret), ReceivedCounters()
+        secret, aead, counters = self._at(frame)
         counter = frame.counter_low
         if counters.is_replay(counter):
             raise BadWire("replay")
@@ -96,3 +91,22 @@ class BroadcastReceiver:
         counters.mark(counter)
         self._epoch, self._secret, self._aead, self._counters = frame.epoch, secret, aead, counters
         return plaintext
+
+    def has_sealed(self, frame: SealedFrame) -> bool:
+        """Whether it is that neighbour's, and not of another one with the same index; nothing changes."""
+        _, aead, _ = self._at(frame)
+        try:
+            aead.decrypt(_nonce(frame.counter_low), frame.ciphertext, frame.header)
+        except InvalidTag:
+            return False
+        return True
+
+    def _at(self, frame: SealedFrame) -> tuple[bytes, ChaCha20Poly1305, ReceivedCounters]:
+        """The secret of that frame's epoch, and what follows from it."""
+        ahead = (frame.epoch - self._epoch) % _EPOCHS
+        if not ahead:
+            return self._secret, self._aead, self._counters
+        secret = self._secret
+        for _ in range(ahead):  # it goes on by itself; whoever was not heard for longer has to be met again
+            secret = _next(secret)
+        return secret, _aead(secret), ReceivedCounters()

@@ -325,6 +325,21 @@ def test_n5_what_waits_for_the_budget_of_a_slow_medium_does_not_when_it_is_quick
     assert not medium.asking
 
 
+def test_n3_two_neighbours_with_one_broadcast_index_are_both_heard() -> None:
+    """One in 65,536 is, and one who has heard another's HELLO can choose its index."""
+    air = air_of(3, deaf=[(1, 2)])
+    a, b, c = air.hosts
+    for host, cid in zip(air.hosts[1:], air.cids[1:], strict=True):
+        host.core.media[cid]._sender._index = 7
+    now = air.run(0.0, FOUND_S)
+    assert len(links(a)) == 2
+    air.run(now, now + 2 * 3600)
+    paths = a.core.router.paths
+    heard = [paths.known(one.identity.address).announce.sequence for one in (b, c)]
+    assert heard == [one.core.router.announces.latest.sequence for one in (b, c)]
+    assert not a.core.counters["bad_tag"]
+
+
 def test_n3_who_has_lost_the_last_link_says_hello_at_once() -> None:
     """Nothing else is due then that would make it look whether a HELLO is."""
     air = air_of(2)
