@@ -212,6 +212,9 @@ async def _written(node: Node, file: Description) -> Path | None:
             return None
         except OSError as error:
             raise InputError(f"{path} cannot be written: {reason(error)}") from error
+        finally:
+            with suppress(OSError):
+                beside.unlink(missing_ok=True)
     node.core.store.cache_object(file.object)
     return path
 

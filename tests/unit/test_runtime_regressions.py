@@ -228,6 +228,8 @@ def test_m5_a_file_described_with_a_wrong_key_is_damaged_and_spoils_no_inbox(tmp
         object_id = good.header.id
         await until(lambda: all(one.arrived_ms for one in bob.store.expected(object_id)), 60)
         bob.node.files = tmp_path / "files"
+        await attachments(bob.node, list(bob.store.inbox())[1])
+        assert not any(one.is_file() for one in bob.node.files.rglob("*")), "what was begun of it"
         first, liar, look = [await attachments(bob.node, row) for row in bob.store.inbox()]
         assert first == []
         assert [(one["state"], one["path"]) for one in liar] == [("damaged", None)]
