@@ -76,9 +76,9 @@ class PathRequests:
         if len(self._wanted) >= PATHS_WANTED:
             passing = (one for one, search in self._wanted.items() if search.until < float("inf"))
             del self._wanted[next(passing, next(iter(self._wanted)))]
-        search = self._wanted[address] = _Search(now + self._patience(), now + most_s)
-        self._arm(search.due)
+        self._wanted[address] = _Search(now + self._patience(), now + most_s)
         self._ask(address, self._neighbours.values(), now)
+        self._arm(now)  # whoever is asked is woken then, and it is seen when to ask again
 
     def forget(self, address: Address) -> None:
         self._wanted.pop(address, None)

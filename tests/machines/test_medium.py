@@ -325,6 +325,19 @@ def test_n5_what_waits_for_the_budget_of_a_slow_medium_does_not_when_it_is_quick
     assert not medium.asking
 
 
+def test_n4_a_path_is_asked_for_when_it_is_wanted() -> None:
+    """On a radio the question waits no longer than for its turn, though nothing else happens meanwhile."""
+    air = air_of(2)
+    a, c = air.hosts[0], Host(9)
+    now = air.run(0.0, 3000.0)
+    a.core.contacts.add("c", c.uri, 0)
+    a.send("c", "where are you?", now)
+    medium = a.core.media[air.cids[0]]
+    assert medium.asking
+    air.run(now, now + 10)
+    assert not medium.asking
+
+
 def test_n3_two_neighbours_with_one_broadcast_index_are_both_heard() -> None:
     """One in 65,536 is, and one who has heard another's HELLO can choose its index."""
     air = air_of(3, deaf=[(1, 2)])
