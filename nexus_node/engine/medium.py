@@ -200,17 +200,11 @@ class Medium:
 
     # --- links ----------------------------------------------------------------------------------
     def _link_with(self, peer: NodeId, *, dialed: bool, now: float) -> Attachment:
-        link = Link(
-            self._identity,
-            self.profile,
-            self._rng,
-            dialed=dialed,
-            known=peer,
-            offer=self._offer,
-            leave=self._leave_to_open,
-            others=len(self._heard),
-            now=now,
-        )
+        link = self._new_link(peer, dialed=dialed, now=now)
+        while (
+            link.index in self._by_index
+        ):  # one in 65,536 for each that there is: its frames would go astray
+            link = self._new_link(peer, dialed=dialed, now=now)
         one = Attachment(
             self._number(),
             self.profile,
@@ -223,6 +217,19 @@ class Medium:
         )
         self.links[peer] = self._by_index[link.index] = one
         return one
+
+    def _new_link(self, peer: NodeId, *, dialed: bool, now: float) -> Link:
+        return Link(
+            self._identity,
+            self.profile,
+            self._rng,
+            dialed=dialed,
+            known=peer,
+            offer=self._offer,
+            leave=self._leave_to_open,
+            others=len(self._heard),
+            now=now,
+        )
 
     def _offer(self, now: float) -> Capabilities:
         return Capabilities(self.profile.mtu, self._sender.share(now))

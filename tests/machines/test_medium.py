@@ -338,6 +338,21 @@ def test_n4_a_path_is_asked_for_when_it_is_wanted() -> None:
     assert not medium.asking
 
 
+def test_n3_no_two_links_on_a_medium_have_one_index() -> None:
+    class Repeating:
+        drawn = [7, 7, 7, 8]
+
+        def random_bytes(self, count: int) -> bytes:
+            return self.drawn.pop(0).to_bytes(count, "little")
+
+    air = air_of(1)
+    medium = air.hosts[0].core.media[air.cids[0]]
+    medium._rng = Repeating()
+    peers = [Identity.from_seed(bytes([seed]) * 32).node_id for seed in (8, 9)]
+    made = [medium._link_with(peer, dialed=False, now=0.0) for peer in peers]
+    assert [one.link.index for one in made] == [7, 8] and not Repeating.drawn
+
+
 def test_n3_two_neighbours_with_one_broadcast_index_are_both_heard() -> None:
     """One in 65,536 is, and one who has heard another's HELLO can choose its index."""
     air = air_of(3, deaf=[(1, 2)])
