@@ -22,7 +22,7 @@ from nexus_node.crypto.merkle import FAN_OUT
 from nexus_node.engine.attach import SealedFile, check_size, describe_file, preview_room
 from nexus_node.engine.putting import Putting
 from nexus_node.engine.unwanted import DECLINED
-from nexus_node.ports.store import Expected, Incoming, StoredObject
+from nexus_node.ports.store import Expected, Incoming, Keep, StoredObject
 from nexus_node.runtime.arguments import (
     BANDWIDTH_MAX,
     SECONDS_MAX,
@@ -197,25 +197,26 @@ async def _written(node: Node, file: Description) -> Path | None:
         return None
     path = _place(node, file)
     async with node.writing:
-        if path.exists():
-            return path
-        folder = path.parent
-        beside = folder / ".unfinished"
-        try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with open(os.open(beside, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "wb") as out:
-                await _pour(open_file(file.key, _content(node, file.object)), out.write)
-            await trio.to_thread.run_sync(sync_path, beside)
-            beside.rename(path)
-            await trio.to_thread.run_sync(sync_path, folder)
-        except (_Unreadable, BadWire):
-            return None
-        except OSError as error:
-            raise InputError(f"{path} cannot be written: {reason(error)}") from error
-        finally:
-            with suppress(OSError):
-                beside.unlink(missing_ok=True)
-    node.core.store.cache_object(file.object)
+        if not path.exists():
+            folder = path.parent
+            beside = folder / ".unfinished"
+            try:
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                with open(os.open(beside, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "wb") as out:
+                    await _pour(open_file(file.key, _content(node, file.object)), out.write)
+                await trio.to_thread.run_sync(sync_path, beside)
+                beside.rename(path)
+                await trio.to_thread.run_sync(sync_path, folder)
+            except (_Unreadable, BadWire):
+                return None
+            except OSError as error:
+                raise InputError(f"{path} cannot be written: {reason(error)}") from error
+            finally:
+                with suppress(OSError):
+                    beside.unlink(missing_ok=True)
+    stored = node.core.store.get_object(file.object)
+    if stored is not None and stored.keep == Keep.OWNED:  # also when it ended before that was noted
+        node.core.store.cache_object(file.object)
     return path
 
 

@@ -23,6 +23,7 @@ from nexus_node.config.model import CarrierConfig, NodeConfig
 from nexus_node.crypto.identity import Identity
 from nexus_node.engine.attach import seal_attachment
 from nexus_node.ports.driver import DriverPort, LinkProfile
+from nexus_node.ports.store import Keep
 from nexus_node.runtime.control import open_control, serve_control
 from nexus_node.runtime.files import attachments, get
 from nexus_node.runtime.node import Node, open_node
@@ -235,7 +236,10 @@ def test_m5_a_file_described_with_a_wrong_key_is_damaged_and_spoils_no_inbox(tmp
         assert [(one["state"], one["path"]) for one in liar] == [("damaged", None)]
         assert [one["state"] for one in look] == ["complete"]
         assert Path(look[0]["path"]).read_bytes() == b"content" * 20_000
+        assert bob.store.get_object(object_id).keep == Keep.CACHED
+        bob.store._write("UPDATE objects SET keep = ?", (Keep.OWNED,))  # as a kill just before leaves it
         assert await attachments(bob.node, list(bob.store.inbox())[2]) == look
+        assert bob.store.get_object(object_id).keep == Keep.CACHED
         out = tmp_path / "out"
         await get(bob.node, {"object": object_id.hex(), "path": str(out)})
         assert out.read_bytes() == b"content" * 20_000
