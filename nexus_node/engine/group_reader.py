@@ -261,7 +261,7 @@ class GroupReader(GroupBook):
             self._asks.need(room, sender, now)
         data = [one.encode() for one in room.log.since(item.heads)]
         keys = []
-        for prefix in item.epochs:
+        for prefix in dict.fromkeys(item.epochs):  # each is answered with a letter, so once
             epoch = room.log.epoch_called(prefix)
             secret = room.secret_for(sender, epoch) if epoch is not None else None
             if epoch is not None and secret is not None:

@@ -12,7 +12,7 @@ from nexus_node.base.limits import GROUP_INVITATIONS_MAX
 from nexus_node.base.states import State
 from nexus_node.ports.groups import Standing
 from nexus_node.wire.group import GroupId, Kind, OperationId, Permissions
-from nexus_node.wire.groupitem import Lack, Operations, Sealed, encode_group_items
+from nexus_node.wire.groupitem import EPOCH_SIZE, Ask, Lack, Operations, Sealed, encode_group_items
 
 from .mesh import Mesh
 
@@ -433,6 +433,18 @@ def test_n11_what_is_asked_for_is_bounded_and_nothing_comes_twice(monkeypatch: p
     assert max(sizes) <= 16 + 60 + 8 and len(sizes) > 4
     assert sorted(mesh["carl"].inbox()) == sorted([*before, *later])
     assert not mesh["carl"].core.counters["duplicates"]
+
+
+def test_n11_a_key_that_is_asked_for_a_thousand_times_over_goes_once() -> None:
+    mesh = friends("anna", "ben", "carl")
+    groups, epoch = mesh["ben"].core.groups, state(mesh, "ben").epoch
+    room = groups.get("friends")
+    assert room.secret_for(mesh["carl"].identity.node_id, epoch) is not None
+    mesh.run(600)
+    before = len(list(mesh["ben"].store.outbox()))
+    ask = Ask(room.group.id, tuple(room.log.heads), (epoch[:EPOCH_SIZE],) * 1000)
+    groups._take_ask(mesh["carl"].identity.node_id, ask, mesh.now)
+    assert len(list(mesh["ben"].store.outbox())) == before + 1
 
 
 def test_n11_who_comes_and_goes_asks_once_an_hour() -> None:
