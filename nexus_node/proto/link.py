@@ -315,7 +315,7 @@ class Link:
         elif kind == ItemKind.PONG:
             if self._ping is not None and body == bytes((self._ping[0],)):
                 self.measured(now - self._ping[1])
-                self._ping = None
+                self._ping, self._alive_due = None, now + self._alive_after
         elif kind == ItemKind.REKEY:
             self._on_rekey(body, now)
         elif kind == ItemKind.REKEY_REPLY:
@@ -464,7 +464,8 @@ class Link:
             self._drop(f"nothing heard for {silent:.0f} s", now)
         elif late >= self._alive_after:
             self.ping(now)
-            self._alive_due = min(now + self.keepalive, self.last_heard + gone)
+            again = self.keepalive if self._profile.shared else self.keepalive / 2
+            self._alive_due = min(now + again, self.last_heard + gone)
         else:
             self._alive_due = self.last_heard + self._alive_after
             if self._last_sealed + self.keepalive <= now and not self._profile.shared:

@@ -42,6 +42,17 @@ def test_n9_a_text_arrives_and_its_receipt_comes_back(profile) -> None:
     assert a.store.usage()[0] == 0, "the envelope is not kept once it has arrived"
 
 
+def test_n3_an_idle_link_that_loses_three_frames_of_ten_stays_up() -> None:
+    """Of three hours; with one question in each period it went down every five minutes."""
+    downs = 0
+    for seed in range(3):
+        a, b, wire = pair(loss=0.3, seed=seed)
+        wire.plug(0.0)
+        wire.settle(0.0, 3600.0)
+        downs += sum(event.event == "link_down" for host in (a, b) for event in host.events)
+    assert downs <= 12
+
+
 @pytest.mark.parametrize("profile", [DATAGRAM, STREAM, NARROW])
 def test_n9_64_kb_both_ways_and_many_at_once(profile) -> None:
     a, b, wire = pair(profile)
