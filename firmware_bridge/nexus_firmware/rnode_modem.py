@@ -34,6 +34,17 @@ _READY_S, _ASK_AGAIN_S = 0.5, 5.0
 _ALIVE_S, _ANSWER_S = 15.0, 5.0
 """With the radio on most boards report once a second; one that is silent for so long is asked."""
 _IS_IT_ON = encode_kiss(Command.RADIO_STATE, b"\xff")
+_LOOK_S = 60.0
+_HOW_IS_IT_SET = b"".join(
+    (
+        encode_kiss(Command.FREQUENCY, bytes(4)),
+        encode_kiss(Command.BANDWIDTH, bytes(4)),
+        encode_kiss(Command.TX_POWER, b"\xff"),
+        encode_kiss(Command.SPREADING_FACTOR, b"\xff"),
+        encode_kiss(Command.CODING_RATE, b"\xff"),
+    )
+)
+"""Asked now and then: a spoilt byte of a packet may set it to something else, and then it hears nobody."""
 _LOAD_MAX = 0.9
 _AVR = 0x90
 _NAMES = {
@@ -88,7 +99,7 @@ class RNodeModem(Modem):
         self._has_answered = False
         self._locked = False
         self._others = 0.0
-        self._alive = inf
+        self._alive = self._look_at = inf
         self._doubted = False
         self._queue.forget()
 
@@ -125,6 +136,9 @@ class RNodeModem(Modem):
                 self.expire(now)
             case Echo(setting, value):
                 self._echoes[setting] = value
+                if self._phase is _Phase.ON and any(rnode.mismatches(self._wanted, self._echoes)):
+                    self._start(now)
+                    self.expire(now)
                 self._check(now)
             case Ready(room):
                 self._has_answered = True
@@ -180,7 +194,7 @@ class RNodeModem(Modem):
             self._queue.switched_on(now)
             self.ready = True
             self._due = inf
-            self._alive = now + _ALIVE_S
+            self._alive, self._look_at = now + _ALIVE_S, now + _LOOK_S
 
     def _refused(self) -> CarrierLost:
         which, wanted, has = next(rnode.mismatches(self._wanted, self._echoes))
@@ -193,6 +207,9 @@ class RNodeModem(Modem):
     def expire(self, now: float) -> None:
         if now >= self._alive:
             self._doubt(now)
+        if now >= self._look_at:
+            self.write(_HOW_IS_IT_SET)
+            self._look_at = now + _LOOK_S
         if now < self._due:
             return
         match self._phase:
@@ -239,7 +256,7 @@ class RNodeModem(Modem):
         self._due = now + _READY_S
 
     def next_deadline(self) -> float:
-        return min(self._due, self._alive)
+        return min(self._due, self._alive, self._look_at)
 
     # --- out ------------------------------------------------------------------------------------
     def room_at(self, now: float) -> float:

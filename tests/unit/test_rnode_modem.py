@@ -65,6 +65,24 @@ def test_what_is_asked_and_set_and_in_which_order():
     assert modem.ready and modem.room_at(0.2) == 0.2
 
 
+def test_a_device_that_was_set_to_something_else_is_set_up_anew():
+    """A spoilt byte in a packet on its way to the device is a command; its own word of that may get lost."""
+    modem = up()
+    modem.receive(channel(own=0, load=0), 59.0)  # it is alive
+    modem.expire(60.5)
+    asked = {frame.command: frame.data for frame in KissDecoder(600).feed(written(modem))}
+    assert asked[Command.SPREADING_FACTOR] == b"\xff" and asked[Command.FREQUENCY] == bytes(4)
+    for command, value in ECHOES.items():
+        modem.receive(said(command, value), 60.6)
+    assert modem.ready
+    modem.receive(said(Command.SPREADING_FACTOR, b"\x0c"), 61.0)
+    assert not modem.ready and rnode.DETECTION in written(modem)
+    modem.receive(HERE, 61.1)
+    for command, value in ECHOES.items():
+        modem.receive(said(command, value), 61.2)
+    assert modem.ready and modem.room_at(61.2) == 61.2
+
+
 def test_a_frequency_near_enough_is_taken():
     modem = RNodeModem(SET, 0.01)
     modem.begin(0.0)

@@ -286,4 +286,4 @@ class RNode(Firmware):
                 round(radio.slot * 1000),
                 round(DIFS_SLOTS * radio.slot * 1000),
             )
-            self.tell(framed(0x26, struct.pack(">6H", *numbers)))
+            self.tell(framed(0x26, struct.pack(">6H", *(one & 0xFFFF for one in numbers))))
