@@ -201,9 +201,7 @@ class Medium:
     # --- links ----------------------------------------------------------------------------------
     def _link_with(self, peer: NodeId, *, dialed: bool, now: float) -> Attachment:
         link = self._new_link(peer, dialed=dialed, now=now)
-        while (
-            link.index in self._by_index
-        ):  # one in 65,536 for each that there is: its frames would go astray
+        while link.index in self._by_index:  # one in 65,536 for each that there is: frames would go astray
             link = self._new_link(peer, dialed=dialed, now=now)
         one = Attachment(
             self._number(),
