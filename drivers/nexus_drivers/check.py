@@ -170,9 +170,7 @@ async def check_close(make_pair: MakePair) -> None:
 
 async def _close(end: ProbeCarrier, far: ProbeCarrier) -> None:
     end.close()
-    packet_s = 8 * end.profile.mtu / end.profile.bps
-    prompt_s = PROMPT_S + 2 * packet_s  # one may be on the air, and another one given to the radio
-    await until(lambda: not end.attached, "a carrier the node gave up was not detached", prompt_s)
+    await until(lambda: not end.attached, "a carrier the node gave up was not detached", PROMPT_S)
     if far.profile.ordered:
         await until(lambda: not far.attached, "the far end did not see the carrier close")
 

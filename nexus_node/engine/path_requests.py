@@ -67,8 +67,8 @@ class PathRequests:
 
     # --- our own --------------------------------------------------------------------------------
     def want(self, address: Address, now: float, *, most_s: float = float("inf")) -> None:
-        """Look for a path; asked again later, less and less often, until one is found, `forget` is
-        called or `most_s` have passed."""
+        """Look for a path; asked again later, less and less often, until one is found or `most_s` have
+        passed."""
         known = self._wanted.get(address)
         if known is not None:
             known.until = max(known.until, now + most_s)
@@ -79,9 +79,6 @@ class PathRequests:
         self._wanted[address] = _Search(now + self._patience(), now + most_s)
         self._ask(address, self._neighbours.values(), now)
         self._arm(now)  # whoever is asked is woken then, and it is seen when to ask again
-
-    def forget(self, address: Address) -> None:
-        self._wanted.pop(address, None)
 
     def used(self, address: Address, now: float) -> None:
         """A way there is used: that ends a search, unless it is known only that it has become dearer."""
