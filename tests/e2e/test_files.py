@@ -58,7 +58,8 @@ def test_n13_a_photo_is_held_on_lora_and_goes_by_itself_over_wifi(tmp_path: Path
             (radio, _) = alice.status()["carriers"]
             used = radio["tx_bytes"]
             with _wifi(here, later):
-                alice.wait(sent["id"], "delivered", 15)
+                wait_until(lambda: _is_up(alice, "tcp"), 20, "the fast link")
+                alice.wait(sent["id"], "delivered", 5)
                 (file,) = bob.inbox()[1]["attachments"]
                 assert file["state"] == "complete"
                 assert Path(file["path"]).read_bytes() == content.read_bytes()
@@ -118,6 +119,12 @@ def coming(node: RunningNode, number: int) -> dict:
 
 def state_of(node: RunningNode, message: str) -> str:
     return next(row["state"] for row in node.outbox() if row["id"] == message)
+
+
+def _is_up(node: RunningNode, scheme: str) -> bool:
+    return any(
+        link["carrier"].startswith(scheme) and link["state"] == "up" for link in node.status()["links"]
+    )
 
 
 def _wifi(target: int, port: int) -> Tripwire:
