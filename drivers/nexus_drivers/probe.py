@@ -18,6 +18,7 @@ PROMPT_S = 1.0
 """How long ending may take."""
 TICK_S = 0.01
 _RESTART_S = 0.05
+_GIVEN_UP = "the node gave this carrier up"
 _HELLO = b"is anybody there"
 
 
@@ -40,7 +41,7 @@ class ProbeCarrier:
         self._fault = fault
         self._queue: deque[bytes] = deque()
         self._source: Iterator[bytes] = iter(())
-        self._closed = False
+        self._closed = trio.Event()
         self._waiting = False
         self._bell = trio.Event()
 
@@ -60,8 +61,8 @@ class ProbeCarrier:
         self._bell.set()
 
     def close(self) -> None:
-        """Give the carrier up: `next_frame` raises `CarrierClosed`."""
-        self._closed = True
+        """Give the carrier up: `next_frame` and `wait_closed` raise `CarrierClosed`."""
+        self._closed.set()
         self._bell.set()
 
     async def next_frame(self) -> bytes:
@@ -69,14 +70,18 @@ class ProbeCarrier:
             self._fault("waits for next_frame twice at once on one carrier")
         self._waiting = True
         try:
-            while not self._closed:
+            while not self._closed.is_set():
                 if (frame := self.next_frame_nowait()) is not None:
                     return frame
                 self._bell = trio.Event()
                 await self._bell.wait()
         finally:
             self._waiting = False
-        raise CarrierClosed("the node gave this carrier up")
+        raise CarrierClosed(_GIVEN_UP)
+
+    async def wait_closed(self) -> None:
+        await self._closed.wait()
+        raise CarrierClosed(_GIVEN_UP)
 
     def next_frame_nowait(self) -> bytes | None:
         if not self.attached:

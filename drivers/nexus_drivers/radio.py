@@ -16,6 +16,7 @@ import trio
 
 from nexus_drivers.line import Line
 from nexus_drivers.short_frames import SHORTEST, ShortFrames
+from nexus_drivers.stream import until_lost
 from nexus_firmware.modem import Modem, longest_frame
 from nexus_firmware.radio import RadioSettings
 from nexus_firmware.regions import Rule
@@ -250,7 +251,8 @@ class Session:
                     self._carrier = carrier
                     with trio.CancelScope() as self._scope:
                         if self._lost is None:
-                            await self._pull(carrier, budget, longest, rule)
+                            pull = partial(self._pull, carrier, budget, longest, rule)
+                            await until_lost(pull, carrier.wait_closed)
                     self._raise_lost()
             except CarrierClosed as error:
                 self._port.report("waiting", str(error))

@@ -58,6 +58,13 @@ class Carrier(Protocol):
         """
         ...
 
+    async def wait_closed(self) -> None:
+        """Wait until the node gives this carrier up, and raise `CarrierClosed` then.
+
+        For a driver that waits for its medium, and not in `next_frame`, and would be late otherwise.
+        """
+        ...
+
     def next_frame_nowait(self) -> bytes | None:
         """Return a further frame if one may go now, else None: for filling one write with several."""
         ...

@@ -10,14 +10,16 @@ from nexus_node.base.errors import CarrierClosed, NexusError, RemoteError
 from nexus_node.config.model import CarrierConfig
 from nexus_node.ports.driver import Driver, LinkProfile, Signal
 from nexus_node.runtime.airtime import KeptAirBudget
-from nexus_node.runtime.pump import Bell, Pump
+from nexus_node.runtime.pump import CarrierBell, Pump
 from nexus_node.runtime.texts import NodeTexts
+
+_DETACHED = "the carrier was detached"
 
 
 class NodeCarrier:
     """A `Carrier`: pulls from the engine when the medium is free, at the owner's pace if one is set."""
 
-    def __init__(self, pump: Pump, cid: int, bell: Bell, config: CarrierConfig) -> None:
+    def __init__(self, pump: Pump, cid: int, bell: CarrierBell, config: CarrierConfig) -> None:
         self._pump = pump
         self._cid = cid
         self._bell = bell
@@ -33,6 +35,10 @@ class NodeCarrier:
             if frame is not None:
                 return frame
             await self._bell.wait()
+
+    async def wait_closed(self) -> None:
+        await self._bell.closed.wait()
+        raise CarrierClosed(self._pump.core.closed(self._cid) or _DETACHED)
 
     def next_frame_nowait(self) -> bytes | None:
         now = self._pump.now()
@@ -113,7 +119,7 @@ class Slot:
         scope = trio.CancelScope()
         carrier = NodeCarrier(self._pump, cid, self._pump.attached(cid, scope), self.config)
         self._pump.after()
-        why = "the carrier was detached"
+        why = _DETACHED
         try:
             with scope:
                 yield carrier

@@ -42,6 +42,14 @@ class Bell:
         return rung
 
 
+class CarrierBell(Bell):
+    """A carrier's, with an event for when the node has given it up."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.closed = trio.Event()
+
+
 class Timer:
     """One task's sleep, which others may cut short. The simulator has a quicker one."""
 
@@ -85,7 +93,7 @@ class Pump:
         self.core = core
         self._time = trio.lowlevel.current_clock().current_time
         self._wall = wall
-        self._bells: dict[int, Bell] = {}
+        self._bells: dict[int, CarrierBell] = {}
         self._scopes: dict[int, trio.CancelScope] = {}
         """Around each driver's use of a carrier."""
         self._timer = timer or Timer()
@@ -105,13 +113,13 @@ class Pump:
         self.core.set_wall(self._wall() - now)
         return now
 
-    def attached(self, cid: int, scope: trio.CancelScope) -> Bell:
+    def attached(self, cid: int, scope: trio.CancelScope) -> CarrierBell:
         """The bell of a new carrier, which rings when it may have something to send.
 
         `scope` ends its use: a driver may be stuck in a write and never ask for a further frame.
         """
         self._scopes[cid] = scope
-        bell = self._bells[cid] = Bell()
+        bell = self._bells[cid] = CarrierBell()
         return bell
 
     def detached(self, cid: int) -> None:
@@ -127,6 +135,7 @@ class Pump:
                 continue
             bell.ring()
             if core.closed(cid) is not None:
+                bell.closed.set()
                 scope = self._scopes[cid]
                 scope.deadline = min(scope.deadline, trio.current_time() + GIVEN_UP_S)
         wake_at = core.wake_at

@@ -36,6 +36,9 @@ class End:
     async def next_frame(self) -> bytes:
         return await self._pull.receive()
 
+    async def wait_closed(self) -> None:
+        await trio.sleep_forever()
+
     def next_frame_nowait(self) -> bytes | None:
         return None
 

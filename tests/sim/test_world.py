@@ -5,10 +5,14 @@ import subprocess
 import sys
 import time
 
+import pytest
 import trio
 
-from nexus_drivers.memory import MemoryMedium
+from nexus_drivers.memory import MemoryDriver, MemoryMedium
+from nexus_node.base.errors import CarrierClosed
+from nexus_node.base.limits import HANDSHAKE_TIMEOUT_S
 from nexus_node.base.states import State
+from nexus_node.ports.driver import DriverPort
 from nexus_sim.clock import virtual_run
 from nexus_sim.world import open_world
 
@@ -107,3 +111,27 @@ def test_the_same_seed_gives_the_same_log_in_any_process() -> None:
             [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
         )
         assert ran.stdout.strip() == digest
+
+
+def test_a_driver_that_does_not_ask_hears_at_once_that_its_carrier_was_given_up() -> None:
+    class Waits(MemoryDriver):
+        closed_s = 0.0
+
+        async def run(self, port: DriverPort) -> None:
+            async with port.attach(MemoryMedium().profile, "a wall", dialed=False) as carrier:
+                began = trio.current_time()
+                with pytest.raises(CarrierClosed, match="no handshake was completed in time"):
+                    await carrier.wait_closed()
+                self.closed_s = trio.current_time() - began
+            await trio.sleep_forever()
+
+    async def main() -> float:
+        async with open_world(["alice"], 4) as world:
+            driver = Waits(MemoryMedium())
+            world.nodes["alice"].drivers.append(driver)
+            await world.start("alice")
+            await trio.sleep(60)
+            return driver.closed_s
+
+    # The node cuts a driver off five seconds later: so this one was told.
+    assert virtual_run(main, 4) == HANDSHAKE_TIMEOUT_S
