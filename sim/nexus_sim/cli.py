@@ -62,7 +62,7 @@ def run(
             heard = stack.enter_context(TraceFile(trace)) if trace is not None else None
         except OSError as error:
             raise click.UsageError(f"{trace} cannot be written: {error.strerror}") from error
-        with _usage():
+        with _usage(path):
             main = play(read, chosen, heard=heard)
         outcome = virtual_run(main, chosen)
     result = run_figures(outcome, time.perf_counter() - begin, time.process_time() - cpu_begin)
@@ -201,12 +201,12 @@ def fast_verb(scenario: str, seed: int | None, beside: bool, as_json: bool, **ch
 
 
 @contextmanager
-def _usage() -> Iterator[None]:
-    """A file that cannot be used is a usage error."""
+def _usage(path: Path | None = None) -> Iterator[None]:
+    """A file that cannot be used is a usage error; `path` is the file, if the error does not name it."""
     try:
         yield
     except (InputError, ConfigError) as error:
-        raise click.UsageError(str(error)) from error
+        raise click.UsageError(str(error) if path is None else f"{path}: {error}") from error
 
 
 def _without(figures: dict[str, Any], name: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 
 from nexus_node.base.errors import ConfigError
+from nexus_node.base.limits import GROUP_MEMBERS_MAX
 from nexus_sim.scenario import Scenario
 
 
@@ -66,7 +67,34 @@ def resolved(scenario: Scenario, known: Collection[str]) -> Scenario:
     for partition in changed.partitions:
         _once((name for group in partition.groups for name in group), "two groups of a [[partition]]")
     _once((name for battery in changed.batteries for name in battery.nodes), "two [[battery]]")
+    _once((name for clocks in changed.clocks for name in clocks.nodes), "two [[clock]]")
+    _check_counts(changed, known)
     return changed
+
+
+def _check_counts(scenario: Scenario, known: Collection[str]) -> None:
+    """Whether there are nodes enough, and not too many, for what they are to do. Raises ConfigError."""
+    if scenario.relays.count > len(known):
+        raise ConfigError(
+            f"count in [relays] is {scenario.relays.count}, but there are {len(known)} nodes; make it less"
+        )
+    radio, mobility = scenario.radio, scenario.mobility
+    if radio is not None and radio.nodes and mobility is not None:
+        without = [name for name in mobility.nodes if name not in radio.nodes]
+        if without:
+            raise ConfigError(
+                f'"{without[0]}" in [mobility] has no radio, and only radios move; add it to nodes in [radio]'
+            )
+    for texts in scenario.texts:
+        senders, recipients = set(texts.senders or known), set(texts.recipients or known)
+        members = senders | recipients
+        if len(members) < 2:
+            raise ConfigError("nobody in [[texts]] has anybody to write to; name other senders or recipients")
+        if texts.group and len(members) > GROUP_MEMBERS_MAX:
+            raise ConfigError(
+                f"group in [[texts]] has {len(members)} members, but a group has at most "
+                f"{GROUP_MEMBERS_MAX}; name fewer senders and recipients"
+            )
 
 
 def _once(names: Iterable[str], where: str) -> None:

@@ -165,7 +165,13 @@ class Player:
             measured = read_matrix(self.scenario.folder / radio.matrix)
         except InputError as error:
             raise ConfigError(f"matrix in [radio]: {error}") from error
-        resolve([name for a, b, _ in measured for name in (a, b)], self.places, f" in {radio.matrix}")
+        names = list(dict.fromkeys(name for a, b, _ in measured for name in (a, b)))
+        resolve(names, self.places, f" in {radio.matrix}")
+        without = [name for name in names if radio.nodes and name not in radio.nodes]
+        if without:
+            raise ConfigError(
+                f'"{without[0]}" in {radio.matrix} has no radio; add it to nodes in [radio], or take it out'
+            )
         return measured
 
     def _build_wires(self, setting: WireSetting) -> None:

@@ -25,12 +25,13 @@ from nexus_sim.scenario import (
     Texts,
     WireSetting,
 )
+from nexus_sim.sense import check_sense, check_times
 from nexus_sim.settings import FREQUENCY, PATHLOSS, PathLossSetting
 from nexus_sim.traces import read_contacts
 
 NODES_MAX = 5000
-_FOREVER_S = 10.0 * 366 * 24 * 3600
-_METRES = number(-1e7, 1e7, "metres")
+_FOREVER_S = 10 * 366 * 24 * 3600
+_METRES = number(-10_000_000, 10_000_000, "metres")
 _SECONDS = number(0, _FOREVER_S, "seconds")
 _PROBABILITY = number(0, 1, "probability")
 _MILLIAMPERES = number(0, 100_000, "milliamperes")
@@ -44,7 +45,7 @@ def _pair(low: float, high: float, unit: str, *types: type) -> Rule:
     """Two numbers, the first not above the second."""
     types = types or (int, float)
     return Rule(
-        f"two numbers of {unit} from {low:g} to {high:g}, the lower one first",
+        f"two numbers of {unit} from {low} to {high}, the lower one first",
         lambda value: (
             type(value) is list
             and len(value) == 2
@@ -89,7 +90,7 @@ TABLES: Mapping[str, tuple[type, Mapping[str, Rule]]] = {
         Relays,
         {"nodes": _NAMES, "count": whole(0, NODES_MAX, "nodes"), "serve": one_of("contacts", "anyone")},
     ),
-    "contacts": (Contacts, {"file": _FILE, "bytes_per_s": number(0, 1e12, "bytes a second")}),
+    "contacts": (Contacts, {"file": _FILE, "bytes_per_s": number(0, 10**12, "bytes a second")}),
     "mobility": (
         Mobility,
         {
@@ -123,7 +124,7 @@ LISTS: Mapping[str, tuple[str, type, Mapping[str, Rule]]] = {
         WireSetting,
         {
             "between": _NAMES,
-            "bps": number(0, 1e12, "bits per second"),
+            "bps": number(0, 10**12, "bits per second"),
             "delay_s": number(0, 3600, "seconds"),
             "loss": _PROBABILITY,
             "up": Rule(
@@ -137,7 +138,7 @@ LISTS: Mapping[str, tuple[str, type, Mapping[str, Rule]]] = {
         "texts",
         Texts,
         {
-            "per_hour": number(0, 1e6, "texts"),
+            "per_hour": number(0, 1_000_000, "texts"),
             "at_start": flag(),
             "to_all": flag(),
             "group": flag(),
@@ -207,7 +208,8 @@ def read_scenario(path: Path, *, short: bool = False) -> Scenario:
             raise ConfigError(f"{SHORT} must be a table: put what it changes below a line [{SHORT}]")
         if short and changes is None:
             raise ConfigError(f"there is no short form; add a table [{SHORT}] with what it changes")
-        return check_scenario(_merged(values, changes) if short and changes else values, path.parent)
+        values = _merged(values, changes) if short and changes else values
+        return check_scenario(values, path.parent, short=short)
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -228,8 +230,8 @@ def _merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, 
     return merged
 
 
-def check_scenario(values: Mapping[str, Any], folder: Path) -> Scenario:
-    """Check a parsed scenario; files in it lie in `folder`. Raises ConfigError."""
+def check_scenario(values: Mapping[str, Any], folder: Path, *, short: bool = False) -> Scenario:
+    """Check a parsed scenario, or its short form; files in it lie in `folder`. Raises ConfigError."""
     top = dict(values)
     made: dict[str, Any] = {"folder": folder}
     for name, (make, rules) in TABLES.items():
@@ -248,7 +250,9 @@ def check_scenario(values: Mapping[str, Any], folder: Path) -> Scenario:
     if "contacts" in made:
         made["contacts"] = _with_meetings(made["contacts"], folder)
     scenario = Scenario(**top, **made)
-    _check_sense(scenario)
+    check_sense(scenario)
+    if not short:
+        check_times(scenario)
     return scenario
 
 
@@ -298,32 +302,3 @@ def _with_meetings(contacts: Contacts, folder: Path) -> Contacts:
     except InputError as error:
         raise ConfigError(f"file in [contacts]: {error}") from error
     return Contacts(contacts.file, contacts.bytes_per_s, meetings)
-
-
-def _check_sense(scenario: Scenario) -> None:
-    """What single values do not show. Raises ConfigError."""
-    if not scenario.nodes and not scenario.places and scenario.contacts is None:
-        raise ConfigError("there are no nodes; add [places], [[node]] or [contacts]")
-    for places in scenario.places:
-        if places.kind == "file" and not places.file:
-            raise ConfigError('file in [places] is missing; kind is "file"')
-    if scenario.settle_s >= scenario.duration_s:
-        raise ConfigError("settle_s leaves no time to send anything; make duration_s longer")
-    if scenario.mobility is not None and (scenario.radio is None or scenario.radio.matrix):
-        raise ConfigError("[mobility] moves radios by their places; add [radio], without a matrix")
-    if scenario.mobility is not None and scenario.partitions:
-        raise ConfigError("a [[partition]] does not hold for nodes that move; leave out one of the two")
-    for partition in scenario.partitions:
-        if partition.from_s >= partition.to_s:
-            raise ConfigError("from_s in [[partition]] is not before to_s")
-    for texts in scenario.texts:
-        if texts.group and (texts.to_all or texts.circle or texts.photo != (0, 0) or texts.min_bandwidth):
-            raise ConfigError("group in [[texts]] goes without to_all, circle, photo and min_bandwidth")
-    for wire in scenario.wires:
-        if wire.every_s and wire.every_s < wire.up[-1][1]:
-            raise ConfigError("every_s in [[wire]] is before the last time in up; make it longer")
-    for outage in scenario.outages:
-        if outage.every_s and not outage.for_s:
-            raise ConfigError("every_s in [[outage]] needs for_s: how long the nodes are off each time")
-        if outage.every_s and outage.every_s <= outage.for_s:
-            raise ConfigError("every_s in [[outage]] is not longer than for_s; the nodes would never be on")

@@ -129,12 +129,46 @@ def played(text: str, seed: int = 1, folder: Path = Path()) -> Outcome:
             '"n1" is in two groups of a [[partition]]; leave it in one',
         ),
         (
+            TWO + "[radio]\nfrequency = 915e6",
+            "frequency in [radio] is 915000000, which lies in no band of EU868",
+        ),
+        (TWO + "[relays]\ncount = 3", "count in [relays] is 3, but there are 2 nodes; make it less"),
+        (
+            TWO + '[radio]\nnodes = ["n1"]\n[mobility]\nnodes = ["n2"]',
+            '"n2" in [mobility] has no radio, and only',
+        ),
+        (TWO + '[radio]\nnodes = ["n1"]\nmatrix = "heard.csv"', '"n2" in heard.csv has no radio; add it to'),
+        (TWO + "[[texts]]\nstart_s = 9\nend_s = 9", "start_s in [[texts]] is not before end_s"),
+        ("settle_s = 60\n" + TWO + "[[texts]]\nstart_s = 540", "start_s in [[texts]] is 540, but nothing is"),
+        (
+            TWO + '[[texts]]\nsenders = ["n1"]\nrecipients = ["n1"]',
+            "nobody in [[texts]] has anybody to write",
+        ),
+        (
+            HEAD + "[places]\ncount = 129\n[[texts]]\ngroup = true",
+            "group in [[texts]] has 129 members, but a group has at most 128; name fewer",
+        ),
+        (
+            TWO + '[[wire]]\nbetween = ["n?"]\nup = [[600, 700]]',
+            "the first time in up in [[wire]] is 600, after the end of the run; make it less than 600",
+        ),
+        (TWO + '[[outage]]\nnodes = ["n1"]\nat_s = 1000', "at_s in [[outage]] is 1000, after the end of the"),
+        (
+            TWO + '[[partition]]\ngroups = [["n1"], ["n2"]]\nfrom_s = 700\nto_s = 800',
+            "from_s in [[partition]] is 700, after the end of the run",
+        ),
+        (
+            TWO + '[[clock]]\nnodes = ["n1"]\noff_s = 1\n[[clock]]\nnodes = ["n*"]\noff_s = 2',
+            '"n1" is in two [[clock]]; leave it in one',
+        ),
+        (
             TWO + '[[clock]]\nnodes = ["n1"]\noff_s = "late"',
             'off_s in [[clock]] number 1 is "late", but must',
         ),
     ],
 )
 def test_what_is_wrong_is_one_sentence_with_the_cure(text: str, words: str, tmp_path: Path) -> None:
+    (tmp_path / "heard.csv").write_text("from,to,snr_db\nn1,n2,5\n")
     with pytest.raises(ConfigError) as raised:
         virtual_run(play(scenario(text, tmp_path), 1), 1)
     assert words in str(raised.value) and "\n" not in str(raised.value)
@@ -159,6 +193,14 @@ def test_the_command_says_which_file_is_wrong_and_ends_with_2(
     assert done.exit_code == 2
     message = " ".join(done.output.replace(str(path), "FILE").split())
     assert f"Error: FILE {words}" in message or f"Error: FILE: {words}" in message
+
+
+def test_what_only_the_run_finds_names_the_file_too(tmp_path: Path) -> None:
+    path = tmp_path / "s.toml"
+    path.write_text(TWO + '[relays]\nnodes = ["n9"]\n')
+    done = CliRunner().invoke(cli, ["run", str(path)])
+    assert done.exit_code == 2
+    assert f'{path}: there is no node "n9" in [relays]' in " ".join(done.output.split())
 
 
 def test_a_scenario_that_is_not_there_names_those_that_are() -> None:
