@@ -4,22 +4,23 @@ from collections import defaultdict
 from collections.abc import Mapping
 
 from nexus_node.base.ids import MessageId
+from nexus_node.base.limits import CHUNK_SIZE
 from nexus_node.base.states import State
 from nexus_node.runtime.node import Node
-from nexus_node.store.memory import MemoryStore
 from nexus_sim.channel import Channel
 from nexus_sim.record import TELLING, Record, Sent
+from nexus_sim.stores import SimStore
 from nexus_sim.world import SimNode
 
 _HEAD = 8
-"""Bytes of a text by which it is looked for."""
+"""Bytes of a text or photo by which it is looked for."""
 
 
-def check_air(frame: bytes, record: Record, now: float) -> None:
+def check_sealed(frame: bytes, where: str, record: Record, now: float) -> None:
     """Nothing sealed is sent open."""
-    for text in record.under_way.values():
-        if text in frame:
-            record.breaches.append(f"a text was on the air unsealed, at {now:.3f} s")
+    for content in record.under_way.values():
+        if content in frame:
+            record.breaches.append(f"a text or photo was {where} unsealed, at {now:.3f} s")
 
 
 def check_duty(channel: Channel, nodes: dict[int, str], record: Record) -> int:
@@ -43,18 +44,31 @@ def check_custody(relay: SimNode, message: Sent, record: Record, now: float) -> 
         )
 
 
-def check_stores(stores: dict[str, MemoryStore], record: Record) -> None:
-    """Nothing sealed is stored open: no text stands in any row of any table."""
-    texts: defaultdict[bytes, list[bytes]] = defaultdict(list)
-    for message in record.messages.values():
-        text = message.text.encode()
-        if len(text) >= TELLING:
-            texts[text[:_HEAD]].append(text)
+def check_stores(stores: Mapping[str, SimStore], record: Record) -> None:
+    """Nothing sealed is stored open: no text or photo stands in any row of any table, or in a pack of chunks.
+    What a reader was shown is still there."""
+    contents: defaultdict[bytes, list[bytes]] = defaultdict(list)
+    texts = [message.text.encode() for message in record.messages.values()]
+    for content in (*(text for text in texts if len(text) >= TELLING), *record.heads):
+        contents[content[:_HEAD]].append(content)
+    large = [*record.heads, *(text for text in texts if len(text) >= CHUNK_SIZE)]
     for name, store in stores.items():
-        for table in ("outbox", "inbox", "custody", "objects", "chunks"):
-            for row in store._read(f"SELECT * FROM {table}"):
-                if any(isinstance(value, bytes) and _holds_one(value, texts) for value in row):
-                    record.breaches.append(f"{name} stores a text unsealed, in its table {table}")
+        open_in = dict.fromkeys(table for table, value in store.rows() if _holds_one(value, contents))
+        if any(content in pack for pack in store.packs() for content in large):
+            open_in["packs"] = None
+        for table in open_in:
+            record.breaches.append(f"{name} stores a text or photo unsealed, in its {table}")
+    _check_shown(stores, record)
+
+
+def _check_shown(stores: Mapping[str, SimStore], record: Record) -> None:
+    """Delivery does not go backwards, whatever power cut there was."""
+    shown = {name: store.shown() for name, store in stores.items()}
+    for message in record.messages.values():
+        if message.received_s is None or " " in message.id:  # those of groups have tables of their own
+            continue
+        if bytes.fromhex(message.id) not in shown[message.recipient]:
+            record.breaches.append(f"{message.recipient} was shown message {message.id} and has it no more")
 
 
 def _holds_one(value: bytes, texts: Mapping[bytes, list[bytes]]) -> bool:

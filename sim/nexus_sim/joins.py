@@ -1,5 +1,6 @@
 """Wires between nodes: which should be in, which are, and who is kept apart meanwhile."""
 
+import math
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -13,8 +14,14 @@ class Joins:
     """All wires of a run. A wire is in while it is wanted, both its nodes are on and nothing parts them."""
 
     def __init__(
-        self, nursery: trio.Nursery, plugs: Mapping[str, Plug], dice: Callable[[str], random.Random]
+        self,
+        nursery: trio.Nursery,
+        plugs: Mapping[str, Plug],
+        dice: Callable[[str], random.Random],
+        pulled: Callable[[str, Rate, bytes], None],
     ) -> None:
+        """`pulled` is told of every frame at the instant in which a node gave it to a wire."""
+        self._pulled = pulled
         self._nursery = nursery
         self._plugs = plugs
         self._dice = dice
@@ -23,14 +30,21 @@ class Joins:
         self._joined: dict[Wire, trio.CancelScope] = {}
         self._apart: Counter[tuple[str, str]] = Counter()
         self._passed_bytes = 0
+        self._widest: dict[tuple[str, str], float] = {}
         self.met: dict[tuple[str, str], None] = {}
         """Pairs that had a wire at any time, in order."""
 
     def wire(self, a: str, b: str, rate: Rate) -> Wire:
         """A new wire, which is not in yet."""
-        wire = Wire(self._plugs[a], self._plugs[b], (a, b), rate, self._dice(f"wire {a} {b}"))
+        dice = self._dice(f"wire {a} {b}")
+        wire = Wire(self._plugs[a], self._plugs[b], (a, b), rate, dice, pulled=self._pulled)
         self._wires[wire] = min(a, b), max(a, b)
+        self._widest[a, b] = self._widest[b, a] = max(self.widest(a, b), rate.bps or math.inf)
         return wire
+
+    def widest(self, a: str, b: str) -> float:
+        """Bits per second of the widest wire that the two have or had; 0 without one."""
+        return self._widest.get((a, b), 0.0)
 
     def put_in(self, wire: Wire) -> None:
         """It is wanted from now."""

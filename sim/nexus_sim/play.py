@@ -17,8 +17,9 @@ from nexus_sim.air import Air, OnAir, SimRadio
 from nexus_sim.channel import Channel, Sensing
 from nexus_sim.duty import ANYWHERE, EU868
 from nexus_sim.failures import noted_failures
-from nexus_sim.invariants import check_air, check_custody, check_duty, check_stores, explain
+from nexus_sim.invariants import check_custody, check_duty, check_sealed, check_stores, explain
 from nexus_sim.joins import Joins
+from nexus_sim.leaving import check_leaving
 from nexus_sim.links import Links, Plane
 from nexus_sim.modem import Modem
 from nexus_sim.names import resolve, resolved
@@ -74,6 +75,7 @@ class Player:
         self._plugs: dict[str, Plug] = {name: Plug() for name in self.places}
         self._by_address: dict[str, str] = {}
         self._modem: Modem | None = None
+        self._radio_bps = 0.0
 
     def _dice(self, what: str) -> random.Random:
         return random.Random(f"{self.seed} {what}")
@@ -87,7 +89,7 @@ class Player:
             async with trio.open_nursery() as nursery:
                 begin = trio.current_time()
                 self._nursery = nursery
-                self._joins = Joins(nursery, self._plugs, self._dice)
+                self._joins = Joins(nursery, self._plugs, self._dice, self._into_wire)
                 self._power = Power(self._start, world.stop, lambda: trio.current_time() - begin)
                 self._writer = Writer(self.scenario, world, self.record, self._dice, begin)
                 self._build()
@@ -116,6 +118,7 @@ class Player:
         modem = self._modem = Modem(
             radio.frequency, radio.spreading_factor, radio.bandwidth, radio.coding_rate, radio.preamble
         )
+        self._radio_bps = 8 * radio.mtu / modem.airtime(radio.mtu)
         links = self._links = Links(radio.tx_dbm - snr_sensitivity(modem) + _REACH_SPARE_DB)
         rules = Rules(
             capture=radio.capture,
@@ -336,21 +339,29 @@ class Player:
         by = str(event.fields["by"])
         if event.fields["state"] == State.RELAYED and by in self._by_address:
             check_custody(self.world.nodes[self._by_address[by]], message, self.record, now)
-        elif by == SimRadio.label and self._modem is not None:
-            mtu = self.scenario.radio.mtu if self.scenario.radio is not None else 255
-            bps = 8 * mtu / self._modem.airtime(mtu)
-            if message.min_bandwidth > bps:
+        elif message.min_bandwidth:
+            label, _, peer = by.partition(":")
+            bps = self._radio_bps if label == SimRadio.label else self._joins.widest(name, peer)
+            if label in (SimRadio.label, Plug.scheme) and message.min_bandwidth > bps:
                 self.record.breaches.append(
                     f"message {message.id} needs {message.min_bandwidth} bps and was sent at {bps:.0f}"
                 )
 
     def _pulled(self, number: int, frame: bytes) -> None:
-        node = self.world.nodes[self._names[number]].running
-        if node is not None:
-            self.traffic.pulled(number, frame, node.core.latest)
+        node = self.world.nodes[self._names[number]]
+        if node.running is not None:
+            items = node.running.core.latest
+            self.traffic.pulled(number, frame, items)
+            check_leaving(node, items, self._radio_bps, self.record, trio.current_time())
+
+    def _into_wire(self, name: str, rate: Rate, frame: bytes) -> None:
+        node, now = self.world.nodes[name], trio.current_time()
+        check_sealed(frame, "on a wire", self.record, now)
+        if node.running is not None:
+            check_leaving(node, node.running.core.latest, rate.bps or math.inf, self.record, now)
 
     def _on_air(self, packet: OnAir) -> None:
-        check_air(packet.frame, self.record, packet.end)
+        check_sealed(packet.frame, "on the air", self.record, packet.end)
         self.traffic.heard(packet)
         if self._heard is not None:
             self._heard(packet, self._names)

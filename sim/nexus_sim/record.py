@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 
 from nexus_node.base.states import State
 from nexus_node.engine.events import Event
+from nexus_node.wire.routing import PREFIX_SIZE
 
 TELLING, _LOOKED_FOR = 16, 16
-"""Characters of a text that is looked for on the air, and how many such are."""
+"""Characters of a text, and bytes of a photo, that are looked for on air and wires, and how many such are."""
 
 
 @dataclass(slots=True)
@@ -44,9 +45,14 @@ class Record:
     refusals: Counter[str] = field(default_factory=Counter)
     """Why messages were turned away meanwhile."""
     under_way: dict[str, bytes] = field(default_factory=dict)
-    """The latest texts that have not arrived, of those long enough not to occur by chance."""
+    """The latest texts and beginnings of photos that have not arrived, of those long enough not to occur by
+    chance; by message or object."""
     photos: dict[str, Sent] = field(default_factory=dict)
     """Messages by the objects of their photos."""
+    files: dict[bytes, Sent] = field(default_factory=dict)
+    """The same by the prefix that parts of the photo go under."""
+    heads: list[bytes] = field(default_factory=list)
+    """The beginnings of all photos."""
     of_groups: dict[str, list[Sent]] = field(default_factory=dict)
     """Messages to groups, by their ids: one for each member, with an id of its own here."""
     _expected: Sent | None = None
@@ -55,19 +61,27 @@ class Record:
         """A message is about to be sent."""
         self._expected = Sent("", sender, recipient, text, now, min_bandwidth)
 
-    def accepted(self, message_id: str, photo: str | None = None) -> None:
-        """Its sender's node has accepted it, under that id, and a photo with it."""
+    def accepted(self, message_id: str, photo: str | None = None, content: bytes = b"") -> None:
+        """Its sender's node has accepted it, under that id, and a photo of that content with it."""
         if self._expected is not None:
             self._expected.id = message_id
             self._expected.photo = photo
-            if photo is not None:
-                self.photos[photo] = self._expected
             self.messages[message_id] = self._expected
-            if len(self._expected.text) >= TELLING:
-                self.under_way[message_id] = self._expected.text.encode()
-                if len(self.under_way) > _LOOKED_FOR:
-                    del self.under_way[next(iter(self.under_way))]
+            self._look_for(message_id, self._expected.text.encode())
+            if photo is not None:
+                self.photos[photo] = self.files[bytes.fromhex(photo)[:PREFIX_SIZE]] = self._expected
+                if self._look_for(photo, content[:TELLING]):
+                    self.heads.append(content[:TELLING])
             self._expected = None
+
+    def _look_for(self, name: str, content: bytes) -> bool:
+        """Have it looked for while it is under way, if it cannot be there by chance."""
+        if len(content) < TELLING:
+            return False
+        self.under_way[name] = content
+        if len(self.under_way) > _LOOKED_FOR:
+            del self.under_way[next(iter(self.under_way))]
+        return True
 
     def accepted_for(
         self, message_id: str, sender: str, recipients: list[str], text: str, now: float
@@ -95,6 +109,7 @@ class Record:
                 message.received_s = now
         elif event.event == "file_received" and str(event.fields["object"]) in self.photos:
             self.photos[str(event.fields["object"])].photo_s = now
+            self.under_way.pop(str(event.fields["object"]), None)
         elif event.event == "message_state":
             message_id, state = str(event.fields["id"]), State(str(event.fields["state"]))
             for one in self.of_groups.get(message_id, ()):

@@ -117,11 +117,20 @@ def contents(frame: bytes, items: Sequence[Item] | None) -> list[tuple[str, int]
     return found or [("handshake", 1)]  # it ends one
 
 
+def packet_of(kind: int, body: bytes) -> bytes | None:
+    """The packet, or what of it is in its first fragment, that an item is; None for all else."""
+    if kind == ItemKind.PACKET:
+        return body
+    return None if kind != ItemKind.FRAGMENT or body[1] or body[2] & 0x3F else body[FRAGMENT_HEAD:]
+
+
+def context_of(packet: bytes) -> int:
+    """What a packet's data is, from its beginning."""
+    return packet[_CONTEXT_AT if packet[0] & _ELIDED else _CONTEXT_AFTER_ADDRESS]
+
+
 def _kind(kind: int, body: bytes) -> str:
-    if kind == ItemKind.FRAGMENT:
-        if body[1] or body[2] & 0x3F:
-            return "fragment"
-        body = body[FRAGMENT_HEAD:]
-    elif kind != ItemKind.PACKET:
-        return _ITEMS.get(kind, "control")
-    return _CONTEXTS.get(body[_CONTEXT_AT if body[0] & _ELIDED else _CONTEXT_AFTER_ADDRESS], "control")
+    packet = packet_of(kind, body)
+    if packet is not None:
+        return _CONTEXTS.get(context_of(packet), "control")
+    return "fragment" if kind == ItemKind.FRAGMENT else _ITEMS.get(kind, "control")

@@ -2,8 +2,9 @@
 
 import random
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar, Never, Self
 
 import trio
@@ -62,7 +63,18 @@ class Rate:
 class Wire:
     """One link between two nodes' plugs; it can be joined again after it has ended."""
 
-    def __init__(self, a: Plug, b: Plug, names: tuple[str, str], rate: Rate, dice: random.Random) -> None:
+    def __init__(
+        self,
+        a: Plug,
+        b: Plug,
+        names: tuple[str, str],
+        rate: Rate,
+        dice: random.Random,
+        *,
+        pulled: Callable[[str, Rate, bytes], None] = lambda name, rate, frame: None,
+    ) -> None:
+        """`pulled` is told of every frame at the instant in which the node of that name gave it."""
+        self._pulled = pulled
         self._plugs = a, b
         self._names = names
         self._rate = rate
@@ -85,24 +97,21 @@ class Wire:
                     a.attach(profile, f"wire:{self._names[1]}", dialed=True) as ours,
                     b.attach(profile, f"wire:{self._names[0]}", dialed=dialed) as theirs,
                 ):
+                    a_name, b_name = self._names
+                    ways = (a_name, ours, theirs), (b_name, theirs, ours)
                     if self._rate.delay_s:
-                        await until_lost(
-                            *(
-                                part
-                                for source, sink in ((ours, theirs), (theirs, ours))
-                                for part in self._delayed(source, sink)
-                            )
-                        )
+                        await until_lost(*(part for way in ways for part in self._delayed(*way)))
                     else:
-                        await until_lost(lambda: self._move(ours, theirs), lambda: self._move(theirs, ours))
+                        await until_lost(*(partial(self._move, *way) for way in ways))
             except CarrierLost:
                 pass
         for plug in self._plugs:
             plug.wires.pop(scope, None)
 
-    async def _next(self, source: Carrier, free_at: float) -> tuple[bytes, float]:
-        """The next frame, once it is out of its sender, and when that was."""
+    async def _next(self, name: str, source: Carrier, free_at: float) -> tuple[bytes, float]:
+        """The next frame of the node of that name, once it is out of it, and when that was."""
         frame = await source.next_frame()
+        self._pulled(name, self._rate, frame)
         self.bytes += len(frame)
         self.frames += 1
         now = trio.current_time()
@@ -114,15 +123,15 @@ class Wire:
             await trio.lowlevel.checkpoint()
         return frame, free_at
 
-    async def _move(self, source: Carrier, sink: Carrier) -> Never:
+    async def _move(self, name: str, source: Carrier, sink: Carrier) -> Never:
         """One direction without delay; a frame cut off by the end is lost."""
         free_at = 0.0
         while True:
-            frame, free_at = await self._next(source, free_at)
+            frame, free_at = await self._next(name, source, free_at)
             if not self._rate.loss or self._dice.random() >= self._rate.loss:
                 sink.deliver(frame)
 
-    def _delayed(self, source: Carrier, sink: Carrier) -> tuple[Any, Any]:
+    def _delayed(self, name: str, source: Carrier, sink: Carrier) -> tuple[Any, Any]:
         """The two halves of a direction with delay: frames set off, and arrive in order."""
         under_way: deque[tuple[float, bytes]] = deque()
         arriving = trio.lowlevel.ParkingLot()
@@ -130,7 +139,7 @@ class Wire:
         async def send() -> Never:
             free_at = 0.0
             while True:
-                frame, free_at = await self._next(source, free_at)
+                frame, free_at = await self._next(name, source, free_at)
                 if not self._rate.loss or self._dice.random() >= self._rate.loss:
                     due = trio.current_time() + self._rate.delay_s
                     under_way.append((due, frame))

@@ -16,9 +16,9 @@ from nexus_node.engine.attach import SealedFile
 from nexus_node.engine.events import Event
 from nexus_node.ports.driver import Driver
 from nexus_node.runtime.node import Node, open_node
-from nexus_node.store.memory import MemoryStore
 from nexus_node.wire.uri import make_uri
 from nexus_sim.clock import EPOCH_S, AlarmTimer, SeededRng
+from nexus_sim.stores import SimStore
 
 QUOTA_BYTES = 64_000_000
 
@@ -34,7 +34,7 @@ class SimNode:
         self.name = name
         self.rng = rng
         self.identity = identity
-        self.store = MemoryStore(QUOTA_BYTES)
+        self.store = SimStore(QUOTA_BYTES)
         self.drivers: list[Driver] = []
         self.options: dict[str, Any] = {}
         """What `open_node` gets besides."""

@@ -103,7 +103,7 @@ class Writer:
         needed = file.description.min_bandwidth
         self._record.expect(sender.name, recipient.name, text, trio.current_time(), needed)
         message_id = sender.send(recipient, text, files=[file]).hex()
-        self._record.accepted(message_id, file.header.id.hex())
+        self._record.accepted(message_id, file.header.id.hex(), photo)
 
     def _circle(self, number: int, name: str) -> list[str]:
         """Whom a sender writes to."""

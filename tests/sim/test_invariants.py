@@ -1,15 +1,25 @@
 """What must hold is looked for in every run: bugs planted in the node are caught, and only they."""
 
+import inspect
+import sys
+import textwrap
 from math import inf
 from typing import Any
 
 import pytest
 
+from nexus_node.engine import attach, forward
+from nexus_node.engine.fetching import Fetcher
+from nexus_node.engine.inbound import Inbound
 from nexus_node.engine.mailbox import Way
 from nexus_node.engine.relay import Relay
+from nexus_node.engine.serving import Server
+from nexus_node.store.memory import MemoryStore
 from nexus_sim.clock import virtual_run
 from nexus_sim.outcome import Outcome
 from nexus_sim.play import play
+from nexus_sim.scenario_file import read_scenario
+from nexus_sim.shipped import find
 from tests.sim.test_scenario import scenario
 
 NARROW = """
@@ -50,8 +60,39 @@ end_s = 300
 """
 
 
+SLOW_WIRE = """
+name = "A wire that is slower than needed"
+duration_s = 1200
+settle_s = 600
+[places]
+count = 2
+[[wire]]
+between = ["n1", "n2"]
+bps = 5000
+[[texts]]
+per_hour = 30
+"""
+
+
 def run(text: str) -> Outcome:
     return virtual_run(play(scenario(text), 0), 0)
+
+
+def plant(monkeypatch: pytest.MonkeyPatch, owner: type, name: str, sound: str, planted: str) -> None:
+    """Put other words into a method."""
+    source = textwrap.dedent(inspect.getsource(vars(owner)[name]))
+    assert source.count(sound) == 1
+    names = dict(vars(sys.modules[owner.__module__]))
+    exec(source.replace(sound, planted), names)
+    monkeypatch.setattr(owner, name, names[name])
+
+
+def plant_wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is held or kept off any link: neither texts nor parts of files, at no node."""
+    monkeypatch.setattr(Way, "bps", property(lambda way: inf))
+    plant(monkeypatch, Fetcher, "_ask_one", "< job.min_bandwidth", "< 0")
+    plant(monkeypatch, Server, "feed", "route.bps < job.served.min_bandwidth", "False")
+    monkeypatch.setattr(forward, "parse_bandwidth_tlv_untrusted", lambda tlvs: 0)
 
 
 def test_n13_a_scheduler_that_ignores_min_bandwidth_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,6 +102,59 @@ def test_n13_a_scheduler_that_ignores_min_bandwidth_is_caught(monkeypatch: pytes
     planted = run(NARROW)
     assert planted.record.breaches
     assert all("needs 50000 bps and was sent at" in breach for breach in planted.record.breaches)
+
+
+@pytest.mark.parametrize("what", ["min_bandwidth = 50000", "photo = [3000, 6000]"])
+def test_n13_a_wire_may_be_too_slow_as_well(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    sound = run(SLOW_WIRE + what)
+    assert sound.record.breaches == [] and len(sound.record.messages) > 5
+    plant_wide(monkeypatch)
+    breaches = run(SLOW_WIRE + what).record.breaches
+    assert [one for one in breaches if "bps and was sent at 5000" in one]
+    assert "photo" not in what or [one for one in breaches if "sent parts of it at 5000" in one]
+
+
+def test_n13_parts_of_a_file_that_cross_a_radio_behind_a_bridge_are_caught(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """None of the photos gets there: they are too large. But they were tried."""
+    plant_wide(monkeypatch)
+    outcome = virtual_run(play(read_scenario(find("bridge"), short=True), 0), 0)
+    assert [one for one in outcome.record.breaches if ", and bridge sent parts of it at 2820" in one]
+
+
+def test_m5_custody_that_acknowledges_before_a_commit_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    plant(monkeypatch, Relay, "_promise", "self.promised = True\n", "pass\n")
+    breaches = run(ABSENT).record.breaches
+    assert breaches and all(one.startswith("n2 acknowledges ") for one in breaches)
+
+
+def test_n10_what_a_reader_was_shown_and_a_power_cut_takes_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The recipient's store commits nothing: it loses all at its outage."""
+    base = ABSENT.replace("at_s = 31", "at_s = 350").replace("for_s = 400", "for_s = 60")
+    assert run(base).record.breaches == []
+    monkeypatch.setattr(MemoryStore, "commit", lambda self: None)
+    breaches = run(base).record.breaches
+    assert [one for one in breaches if one.startswith("n3 was shown message ") and one.endswith("no more")]
+
+
+def test_a_text_that_lies_open_in_a_store_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    keep = Inbound._keep
+
+    def keep_open(inbound: Inbound, message: Any, wall_ms: int) -> None:
+        keep(inbound, message, wall_ms)
+        inbound._store._write("UPDATE inbox SET body = ?", (message.text.encode(),))  # type: ignore[attr-defined]
+
+    monkeypatch.setattr(Inbound, "_keep", keep_open)
+    assert run(ABSENT).record.breaches == ["n3 stores a text or photo unsealed, in its inbox"]
+
+
+def test_a_photo_that_lies_open_in_packs_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = SLOW_WIRE.replace("bps = 5000", "bps = 50000") + "photo = [6000, 9000]"
+    assert run(text).record.breaches == []
+    monkeypatch.setattr(attach, "seal_file", lambda key, content: [content])
+    breaches = run(text).record.breaches
+    assert {f"{name} stores a text or photo unsealed, in its packs" for name in ("n1", "n2")} <= set(breaches)
 
 
 def test_m5_custody_that_acknowledges_before_storing_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
