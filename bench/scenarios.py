@@ -58,6 +58,11 @@ def rows(figures: dict[str, Any]) -> list[tuple[str, str]]:
             ("fullest hour of a node, of its duty cycle", percent(figures["highest_duty"])),
         ]
     shown += [(f"not delivered: {why}", str(times)) for why, times in figures["undelivered"].items()]
+    if figures["photos_sent"]:
+        shown.append(("photos sent, arrived", f"{figures['photos_sent']}, {figures['photos_arrived']}"))
+    shown += [
+        (f"photos not there: {why}", str(times)) for why, times in figures["photos_undelivered"].items()
+    ]
     shown.append(("processor time of the run", duration(round(figures["cpu_s"]))))
     return shown
 

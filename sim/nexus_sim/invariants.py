@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from nexus_node.base.ids import MessageId
 from nexus_node.base.limits import CHUNK_SIZE
 from nexus_node.base.states import State
+from nexus_node.ports.store import Outgoing
 from nexus_node.runtime.node import Node
 from nexus_sim.channel import Channel
 from nexus_sim.record import TELLING, Record, Sent
@@ -87,8 +88,20 @@ def explain(message: Sent, sender: Node | None) -> str:
     if member:
         return "its sender has not heard that the member has it"
     row = sender.core.store.outgoing(MessageId(bytes.fromhex(message_id)))
-    if row is None:
-        return ""
+    return "" if row is None else _why(row, sender)
+
+
+def explain_photo(message: Sent, sender: Node | None) -> str:
+    """Why the photo of a message has not arrived, likewise."""
+    if message.state is State.EXPIRED:
+        return "expired"
+    if sender is None:
+        return "its sender is off"
+    rows = sender.core.store.parts(MessageId(bytes.fromhex(message.id)))[1:]
+    return _why(rows[0], sender) if rows else ""
+
+
+def _why(row: Outgoing, sender: Node) -> str:
     facts = sender.core.store.facts(row.id)
     if row.state is State.FAILED:
         return f"failed: {facts[-1].by}"

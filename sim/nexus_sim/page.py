@@ -63,6 +63,8 @@ def _tiles(figures: dict[str, Any]) -> Markup:
         "busiest node, of its duty cycle": percent(figures["highest_duty"]),
         "duty cycle broken": f"{figures['duty_violations']} times",
     }
+    if figures["photos_sent"]:
+        shown["photos arrived"] = f"{figures['photos_arrived']} of {figures['photos_sent']}"
     boxes = [tag("div", tag("dt", name), tag("dd", value)) for name, value in shown.items()]
     if figures["breaches"]:
         boxes.append(

@@ -117,8 +117,10 @@ def undelivered(outcome: Outcome, figures: dict[str, Any]) -> Markup:
     """What has not arrived, and why."""
     title, sent = "Not delivered", figures["messages_sent"]
     missing = [one for one in outcome.record.messages.values() if one.received_s is None]
+    photos = _photos(outcome, figures)
     if not missing:
-        return card("undelivered", title, tag("p", "Everything that was sent has arrived."))
+        all_here = "Everything that was sent has arrived." if photos is None else "All messages have arrived."
+        return card("undelivered", title, tag("p", all_here), photos)
     reasons: list[list[Content]] = [
         [why or "no reason is known", times] for why, times in figures["undelivered"].items()
     ]
@@ -135,4 +137,24 @@ def undelivered(outcome: Outcome, figures: dict[str, Any]) -> Markup:
     ]
     if len(missing) > ROWS_MAX:
         parts.append(tag("p", f"The first {ROWS_MAX} of {len(missing)}."))
-    return card("undelivered", title, *parts)
+    return card("undelivered", title, *parts, photos)
+
+
+def _photos(outcome: Outcome, figures: dict[str, Any]) -> Markup | None:
+    """Photos that have not arrived, and why: their texts have gone ahead."""
+    missing = [one for one in outcome.record.photos.values() if one.photo_s is None]
+    if not missing:
+        return None
+    reasons: list[list[Content]] = [[why, times] for why, times in figures["photos_undelivered"].items()]
+    rows: list[list[Content]] = [
+        [duration(one.sent_s), one.sender, one.recipient, one.state.value, one.photo_why]
+        for one in missing[:ROWS_MAX]
+    ]
+    words = f"{len(missing)} of {figures['photos_sent']} photos had not arrived at the end. Why:"
+    heads = ["sent at", "from", "to", "state", "why"]
+    return tag(
+        "div",
+        tag("p", words),
+        table(["why", "photos"], reasons, "Why photos have not arrived"),
+        folded("Each photo", table(heads, rows, "Photos that have not arrived")),
+    )

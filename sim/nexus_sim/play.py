@@ -17,7 +17,7 @@ from nexus_sim.air import Air, OnAir, SimRadio
 from nexus_sim.channel import Channel, Sensing
 from nexus_sim.duty import ANYWHERE, EU868
 from nexus_sim.failures import noted_failures
-from nexus_sim.invariants import check_custody, check_duty, check_sealed, check_stores, explain
+from nexus_sim.invariants import check_custody, check_duty, check_sealed, check_stores, explain, explain_photo
 from nexus_sim.joins import Joins
 from nexus_sim.leaving import check_leaving
 from nexus_sim.links import Links, Plane
@@ -384,6 +384,10 @@ class Player:
                 message.why = explain(message, nodes[message.sender].running)
                 if not message.why:
                     record.breaches.append(f"message {message.id} is gone without a reason")
+            if message.photo is not None and message.photo_s is None:
+                message.photo_why = explain_photo(message, nodes[message.sender].running)
+                if not message.photo_why:
+                    record.breaches.append(f"the photo of message {message.id} is gone without a reason")
         for node in nodes.values():
             if node.running is not None:
                 outcome.counters += node.running.core.counters

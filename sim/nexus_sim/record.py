@@ -34,6 +34,8 @@ class Sent:
     state: State = State.QUEUED
     why: str = ""
     """Why it has not arrived, at the end."""
+    photo_why: str = ""
+    """Why its photo has not."""
 
 
 @dataclass(slots=True)

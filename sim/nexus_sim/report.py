@@ -38,6 +38,11 @@ def run_figures(outcome: Outcome, wall_s: float, cpu_s: float) -> dict[str, Any]
         "delivery_ratio": round(delivered / sent, 4) if sent else None,
         "photos_sent": len(outcome.record.photos),
         "photos_arrived": sum(one.photo_s is not None for one in outcome.record.photos.values()),
+        "photos_undelivered": dict(
+            Counter(
+                one.photo_why for one in outcome.record.photos.values() if one.photo_s is None
+            ).most_common()
+        ),
         "latency_s": {
             "p50": _rounded(percentile(latencies, 0.5)),
             "p90": _rounded(percentile(latencies, 0.9)),

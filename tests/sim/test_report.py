@@ -191,6 +191,22 @@ def test_a_run_without_radio_messages_or_places_has_a_page_too(tmp_path: Path) -
     assert "Nothing has arrived." in "".join(card(page, "latency").itertext())
 
 
+def test_photos_that_wait_are_told_with_the_reason(tmp_path: Path) -> None:
+    text = 'name = "t"\nduration_s = 900\nsettle_s = 300\n[places]\ncount = 2\nside_m = 50\n[radio]\n'
+    outcome = outcome_of(text + "[[texts]]\nper_hour = 20\nphoto = [3000, 6000]\n")
+    assert outcome.record.breaches == []
+    figures = run_figures(outcome, 0.0, 0.0)
+    sent = figures["photos_sent"]
+    assert figures["delivered"] == figures["messages_sent"] == sent > 2 and figures["photos_arrived"] == 0
+    assert figures["photos_undelivered"] == {"held: needs 10000 bps": sent}
+    write_report(tmp_path, outcome, figures, "nexus-sim run")
+    page = ElementTree.fromstring((tmp_path / "index.html").read_text().partition("\n")[2])
+    lost = card(page, "undelivered")
+    assert "All messages have arrived." in "".join(lost.itertext())
+    assert rows(lost)[0] == ["held: needs 10000 bps", str(sent)] and len(rows(lost)) == 1 + sent
+    assert {one[0].text: one[1].text for one in page.findall(".//dl/div")}["photos arrived"] == f"0 of {sent}"
+
+
 def test_breaches_stand_first(tmp_path: Path) -> None:
     outcome = outcome_of('name = "t"\nduration_s = 60\n[places]\ncount = 2\n')
     outcome.record.breaches.append("n1 was shown <everything> twice")
