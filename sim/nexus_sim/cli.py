@@ -59,14 +59,20 @@ def run(
     begin, cpu_begin = time.perf_counter(), time.process_time()
     with ExitStack() as stack:
         try:
+            if report is not None:
+                report.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise click.UsageError(f"{report} cannot be made a folder: {error.strerror}") from error
+        try:
             heard = stack.enter_context(TraceFile(trace)) if trace is not None else None
         except OSError as error:
             raise click.UsageError(f"{trace} cannot be written: {error.strerror}") from error
         with _usage(path):
             main = play(read, chosen, heard=heard)
+        again = f"nexus-sim run {shlex.quote(scenario)}{' --short' if short else ''} --seed {chosen}"
+        stack.enter_context(_repeatable(again))
         outcome = virtual_run(main, chosen)
     result = run_figures(outcome, time.perf_counter() - begin, time.process_time() - cpu_begin)
-    again = f"nexus-sim run {shlex.quote(scenario)}{' --short' if short else ''} --seed {chosen}"
     if report is not None:
         try:
             write_report(report, outcome, result, again)
@@ -207,6 +213,18 @@ def _usage(path: Path | None = None) -> Iterator[None]:
         yield
     except (InputError, ConfigError) as error:
         raise click.UsageError(str(error) if path is None else f"{path}: {error}") from error
+
+
+@contextmanager
+def _repeatable(again: str) -> Iterator[None]:
+    """A run that does not come to its end says how to see that again."""
+    ended = False
+    try:
+        yield
+        ended = True
+    finally:
+        if not ended:
+            click.echo(f"the run broke off; repeat it with: {again}", err=True)
 
 
 def _without(figures: dict[str, Any], name: str) -> dict[str, Any]:

@@ -147,7 +147,12 @@ def virtual_run(main: Callable[[], Awaitable[T]], seed: int) -> T:
     names["_ALLOW_DETERMINISTIC_SCHEDULING"] = True
     _run._r.seed(seed)
     with _seldom_looked_through(), gossip_remembered():
-        return trio.run(run, clock=clock)
+        try:
+            return trio.run(run, clock=clock)
+        except BaseExceptionGroup as errors:
+            if errors.subgroup(KeyboardInterrupt) is None:
+                raise
+            raise KeyboardInterrupt from None  # as the terminal's key is told outside of trio
 
 
 @contextmanager

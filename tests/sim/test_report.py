@@ -218,11 +218,14 @@ def test_breaches_stand_first(tmp_path: Path) -> None:
     assert first.findtext(".//li") == "n1 was shown <everything> twice"
 
 
-def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_made_is_one_sentence_before_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nexus_sim.cli.virtual_run", None)
     (tmp_path / "file").write_text("")
     (tmp_path / "s.toml").write_text('name = "t"\nduration_s = 5\n[places]\ncount = 2\n')
     done = CliRunner().invoke(cli, ["run", str(tmp_path / "s.toml"), "--report", str(tmp_path / "file")])
-    assert done.exit_code == 1 and "cannot be written" in done.output
+    assert done.exit_code == 2 and "cannot be made a folder: File exists" in done.output
 
 
 # --- kinds of traffic ---------------------------------------------------------------------------

@@ -3,8 +3,10 @@
 import json
 import os
 import shlex
+import signal
 import subprocess
 import sys
+import time
 import tomllib
 from itertools import pairwise
 from pathlib import Path
@@ -468,6 +470,37 @@ def test_a_seed_that_fails_prints_the_command_that_repeats_it(
     again = CliRunner().invoke(cli, [*arguments, "--json"])
     assert again.exit_code == 1
     assert json.loads(again.stdout)["log_hash"] == json.loads(done.stdout)["log_hash"]
+
+
+def test_a_run_that_breaks_off_says_how_to_repeat_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "s.toml"
+    path.write_text(TWO)
+
+    def broken(*arguments: Any) -> None:
+        raise ZeroDivisionError("by nothing")
+
+    monkeypatch.setattr(playing, "check_stores", broken)
+    done = CliRunner().invoke(cli, ["run", str(path), "--seed", "5"])
+    assert done.exit_code == 1 and f"repeat it with: nexus-sim run {path} --seed 5" in done.stderr
+
+
+def test_the_key_that_ends_a_program_ends_a_run_without_a_traceback(tmp_path: Path) -> None:
+    path = tmp_path / "s.toml"
+    path.write_text(BUSY.replace("900", "900000"))
+    trace = tmp_path / "t"
+    heeding = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # though tests may not
+    )
+    main = heeding + "from nexus_sim.cli import main\nmain()"
+    command = [sys.executable, "-c", main, "run", str(path), "--trace", str(trace)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as running:
+        until = time.monotonic() + 60
+        while time.monotonic() < until and not (trace.exists() and trace.stat().st_size):
+            time.sleep(0.05)
+        running.send_signal(signal.SIGINT)
+        _, told = running.communicate(timeout=60)
+    assert running.returncode == 1
+    assert "Aborted!" in told and "Traceback" not in told and "repeat it with" in told
 
 
 def test_a_driver_that_fails_fails_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
