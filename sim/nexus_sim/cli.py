@@ -43,7 +43,9 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Write one JSON obj
 @click.option("--seed", metavar="N", type=click.IntRange(0), help="Instead of the scenario's.")
 @click.option("--short", is_flag=True, help="Its short form, for a look.")
 @click.option("--report", metavar="DIR", type=click.Path(path_type=Path), help="A page and its figures.")
-@click.option("--trace", metavar="FILE", type=click.Path(path_type=Path), help="Every packet on the air.")
+@click.option(
+    "--trace", metavar="FILE", type=click.Path(path_type=Path), help="Every frame on air and wires."
+)
 @_JSON
 def run(
     scenario: str, seed: int | None, short: bool, report: Path | None, trace: Path | None, as_json: bool
@@ -64,11 +66,14 @@ def run(
         except OSError as error:
             raise click.UsageError(f"{report} cannot be made a folder: {error.strerror}") from error
         try:
-            heard = stack.enter_context(TraceFile(trace)) if trace is not None else None
+            traced = stack.enter_context(TraceFile(trace)) if trace is not None else None
         except OSError as error:
             raise click.UsageError(f"{trace} cannot be written: {error.strerror}") from error
         with _usage(path):
-            main = play(read, chosen, heard=heard)
+            if traced is None:
+                main = play(read, chosen)
+            else:
+                main = play(read, chosen, heard=traced.heard, carried=traced.carried)
         again = f"nexus-sim run {shlex.quote(scenario)}{' --short' if short else ''} --seed {chosen}"
         stack.enter_context(_repeatable(again))
         outcome = virtual_run(main, chosen)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 import trio
 
-from nexus_sim.wires import Plug, Rate, Wire
+from nexus_sim.wires import Plug, Rate, Watch, Wire
 
 
 class Joins:
@@ -18,10 +18,9 @@ class Joins:
         nursery: trio.Nursery,
         plugs: Mapping[str, Plug],
         dice: Callable[[str], random.Random],
-        pulled: Callable[[str, Rate, bytes], None],
+        watch: Watch,
     ) -> None:
-        """`pulled` is told of every frame at the instant in which a node gave it to a wire."""
-        self._pulled = pulled
+        self._watch = watch
         self._nursery = nursery
         self._plugs = plugs
         self._dice = dice
@@ -37,7 +36,7 @@ class Joins:
     def wire(self, a: str, b: str, rate: Rate) -> Wire:
         """A new wire, which is not in yet."""
         dice = self._dice(f"wire {a} {b}")
-        wire = Wire(self._plugs[a], self._plugs[b], (a, b), rate, dice, pulled=self._pulled)
+        wire = Wire(self._plugs[a], self._plugs[b], (a, b), rate, dice, watch=self._watch)
         self._wires[wire] = min(a, b), max(a, b)
         self._widest[a, b] = self._widest[b, a] = max(self.widest(a, b), rate.bps or math.inf)
         return wire

@@ -32,7 +32,7 @@ from nexus_sim.record import Record
 from nexus_sim.scenario import Battery, Outage, Partition, Place, Radio, Scenario, WireSetting
 from nexus_sim.traces import read_matrix
 from nexus_sim.traffic import Traffic
-from nexus_sim.wires import Plug, Rate, Wire
+from nexus_sim.wires import OnWire, Plug, Rate, Watch, Wire
 from nexus_sim.world import open_world
 from nexus_sim.writing import Writer
 
@@ -54,10 +54,11 @@ class Player:
         seed: int,
         *,
         heard: Callable[[OnAir, dict[int, str]], None] | None = None,
+        carried: Callable[[OnWire], None] | None = None,
         beside: Callable[["Player"], Awaitable[None]] | None = None,
     ) -> None:
-        """`heard` is told of each packet on the air, with the names of its numbers; `beside` is a task that
-        acts in the run as well. Raises ConfigError."""
+        """`heard` is told of each packet on the air, with the names of its numbers, `carried` of each frame
+        on a wire; `beside` is a task that acts in the run as well. Raises ConfigError."""
         self.seed = seed
         self.record = Record()
         self.places = places_of(scenario, self._dice("places"))
@@ -66,6 +67,7 @@ class Player:
         self.traffic = Traffic(scenario.duration_s)
         self._beside = beside
         self._heard = heard
+        self._carried = carried
         self._channel: Channel | None = None
         self._air: Air | None = None
         self._plane: Plane | None = None
@@ -89,7 +91,7 @@ class Player:
             async with trio.open_nursery() as nursery:
                 begin = trio.current_time()
                 self._nursery = nursery
-                self._joins = Joins(nursery, self._plugs, self._dice, self._into_wire)
+                self._joins = Joins(nursery, self._plugs, self._dice, Watch(self._into_wire, self._carried))
                 self._power = Power(self._start, world.stop, lambda: trio.current_time() - begin)
                 self._writer = Writer(self.scenario, world, self.record, self._dice, begin)
                 self._build()
@@ -413,10 +415,14 @@ class Player:
 
 
 def play(
-    scenario: Scenario, seed: int, *, heard: Callable[[OnAir, dict[int, str]], None] | None = None
+    scenario: Scenario,
+    seed: int,
+    *,
+    heard: Callable[[OnAir, dict[int, str]], None] | None = None,
+    carried: Callable[[OnWire], None] | None = None,
 ) -> Callable[[], Awaitable[Outcome]]:
-    """The run as a function for `virtual_run`. Raises ConfigError."""
-    player = Player(scenario, seed, heard=heard)
+    """The run as a function for `virtual_run`, told of as `Player` says. Raises ConfigError."""
+    player = Player(scenario, seed, heard=heard, carried=carried)
 
     async def main() -> Outcome:
         with noted_failures(player.record.breaches):

@@ -60,6 +60,28 @@ class Rate:
         return LinkProfile(mtu=mtu, bps=self.bps or UNPACED_BPS, ordered=not self.loss)
 
 
+@dataclass(frozen=True, slots=True)
+class OnWire:
+    """One frame that a wire has carried, or lost: for traces."""
+
+    begin: float
+    end: float
+    sender: str
+    receiver: str
+    frame: bytes
+    arrived: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Who is told of what goes over wires."""
+
+    pulled: Callable[[str, Rate, bytes], None] = lambda name, rate, frame: None
+    """Of every frame, at the instant in which the node of that name gave it."""
+    carried: Callable[[OnWire], None] | None = None
+    """Of every frame, when it is there or lost. What the end of a wire cuts off is not told."""
+
+
 class Wire:
     """One link between two nodes' plugs; it can be joined again after it has ended."""
 
@@ -71,10 +93,9 @@ class Wire:
         rate: Rate,
         dice: random.Random,
         *,
-        pulled: Callable[[str, Rate, bytes], None] = lambda name, rate, frame: None,
+        watch: Watch = Watch(),
     ) -> None:
-        """`pulled` is told of every frame at the instant in which the node of that name gave it."""
-        self._pulled = pulled
+        self._watch = watch
         self._plugs = a, b
         self._names = names
         self._rate = rate
@@ -108,47 +129,63 @@ class Wire:
         for plug in self._plugs:
             plug.wires.pop(scope, None)
 
-    async def _next(self, name: str, source: Carrier, free_at: float) -> tuple[bytes, float]:
-        """The next frame of the node of that name, once it is out of it, and when that was."""
+    async def _next(self, name: str, source: Carrier, free_at: float) -> tuple[bytes, float, float]:
+        """The next frame of the node of that name, once it is out of it; when it began to be, and was."""
         frame = await source.next_frame()
-        self._pulled(name, self._rate, frame)
+        self._watch.pulled(name, self._rate, frame)
         self.bytes += len(frame)
         self.frames += 1
         now = trio.current_time()
+        begin = max(free_at, now)
         if self._rate.bps:
-            free_at = max(free_at, now) + 8 * len(frame) / self._rate.bps
+            free_at = begin + 8 * len(frame) / self._rate.bps
         if free_at > now + SLACK_S:
             await sleep_until(free_at)
         elif not (self._rate.bps and self._rate.delay_s):  # else time passes anyway, here or on the way
             await trio.lowlevel.checkpoint()
-        return frame, free_at
+        return frame, begin, free_at
+
+    def _is_lost(self) -> bool:
+        return self._rate.loss > 0 and self._dice.random() < self._rate.loss
+
+    def _end(self, name: str, begin: float, frame: bytes, sink: Carrier | None) -> None:
+        """A frame of the node of that name is there, or lost without a `sink`."""
+        if self._watch.carried is not None:
+            a, b = self._names
+            receiver = b if name == a else a
+            now = trio.current_time()
+            self._watch.carried(OnWire(min(begin, now), now, name, receiver, frame, sink is not None))
+        if sink is not None:
+            sink.deliver(frame)
 
     async def _move(self, name: str, source: Carrier, sink: Carrier) -> Never:
         """One direction without delay; a frame cut off by the end is lost."""
         free_at = 0.0
         while True:
-            frame, free_at = await self._next(name, source, free_at)
-            if not self._rate.loss or self._dice.random() >= self._rate.loss:
-                sink.deliver(frame)
+            frame, begin, free_at = await self._next(name, source, free_at)
+            self._end(name, begin, frame, None if self._is_lost() else sink)
 
     def _delayed(self, name: str, source: Carrier, sink: Carrier) -> tuple[Any, Any]:
         """The two halves of a direction with delay: frames set off, and arrive in order."""
-        under_way: deque[tuple[float, bytes]] = deque()
+        under_way: deque[tuple[float, float, bytes]] = deque()
         arriving = trio.lowlevel.ParkingLot()
 
         async def send() -> Never:
             free_at = 0.0
             while True:
-                frame, free_at = await self._next(name, source, free_at)
-                if not self._rate.loss or self._dice.random() >= self._rate.loss:
+                frame, begin, free_at = await self._next(name, source, free_at)
+                if self._is_lost():
+                    self._end(name, begin, frame, None)
+                else:
                     due = trio.current_time() + self._rate.delay_s
-                    under_way.append((due, frame))
+                    under_way.append((due, begin, frame))
                     alarms().at(due, arriving.unpark_all)
 
         async def receive() -> Never:
             while True:
                 await arriving.park()
                 while under_way and under_way[0][0] <= trio.current_time():
-                    sink.deliver(under_way.popleft()[1])
+                    _, begin, frame = under_way.popleft()
+                    self._end(name, begin, frame, sink)
 
         return send, receive

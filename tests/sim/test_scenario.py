@@ -446,6 +446,30 @@ def test_one_seed_is_one_run_in_any_process(tmp_path: Path) -> None:
     assert played(BUSY, 4).log_hash != first["log_hash"] == played(BUSY, 3).log_hash
 
 
+def test_a_trace_has_every_frame_on_the_air_and_on_wires(tmp_path: Path) -> None:
+    path, trace = tmp_path / "s.toml", tmp_path / "t"
+    path.write_text(BUSY.replace("delay_s = 0.1", "delay_s = 0.1\nbps = 8000"))
+    told = CliRunner().invoke(cli, ["run", str(path), "--trace", str(trace), "--json"])
+    figures = json.loads(told.stdout)
+    rows = [json.loads(line) for line in trace.read_text().splitlines()]
+    assert [row["end_s"] for row in rows] == sorted(row["end_s"] for row in rows)
+    assert all(row["bytes"] == len(bytes.fromhex(row["frame"])) for row in rows)
+    air, wires = [row for row in rows if "heard" in row], [row for row in rows if "to" in row]
+    assert len(air) + len(wires) == len(rows)
+    assert len(air) == figures["frames"]
+    assert sum(row["bytes"] for row in air) == figures["bytes_on_air"]
+    assert sum(row["end_s"] - row["begin_s"] for row in air) == pytest.approx(figures["airtime_s"], abs=0.01)
+    for fate, times in figures["fates"].items():
+        assert sum(fate == one[0] for row in air for one in row["heard"].values()) == times
+    assert 0 <= figures["bytes_on_wires"] - sum(row["bytes"] for row in wires) < 3000  # one may be under way
+    assert {(row["from"], row["to"]) for row in wires} == {("w", "n1"), ("n1", "w")}
+    lost = [row for row in wires if not row["arrived"]]
+    assert 0.04 < len(lost) / len(wires) < 0.18  # of 0.1
+    for row in wires:  # at 1,000 bytes a second, and 0.1 s later unless it was lost
+        takes = row["bytes"] / 1000 + 0.1 * row["arrived"]
+        assert row["end_s"] - row["begin_s"] == pytest.approx(takes, abs=0.011)
+
+
 @pytest.mark.parametrize("name", ["bus", "disaster"])
 def test_relays_and_couriers_do_nothing_in_the_order_of_a_set(name: str) -> None:
     assert run_apart("1", name, "--short") == run_apart("2", name, "--short")
