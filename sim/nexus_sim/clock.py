@@ -146,13 +146,24 @@ def virtual_run(main: Callable[[], Awaitable[T]], seed: int) -> T:
 
     names["_ALLOW_DETERMINISTIC_SCHEDULING"] = True
     _run._r.seed(seed)
-    with _seldom_looked_through(), gossip_remembered():
+    with _seldom_looked_through(), gossip_remembered(), _chance_of(seed):
         try:
             return trio.run(run, clock=clock)
         except BaseExceptionGroup as errors:
             if errors.subgroup(KeyboardInterrupt) is None:
                 raise
             raise KeyboardInterrupt from None  # as the terminal's key is told outside of trio
+
+
+@contextmanager
+def _chance_of(seed: int) -> Iterator[None]:
+    """Drivers of real radios draw waits and numbers from the interpreter's own generator."""
+    before = random.getstate()
+    random.seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(before)
 
 
 @contextmanager
