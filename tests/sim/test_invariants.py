@@ -9,17 +9,21 @@ from typing import Any
 import pytest
 
 from nexus_node.engine import attach, forward
+from nexus_node.engine.events import Event
 from nexus_node.engine.fetching import Fetcher
 from nexus_node.engine.inbound import Inbound
 from nexus_node.engine.mailbox import Way
 from nexus_node.engine.relay import Relay
 from nexus_node.engine.serving import Server
 from nexus_node.store.memory import MemoryStore
+from nexus_sim.air import SimRadio
 from nexus_sim.clock import virtual_run
 from nexus_sim.outcome import Outcome
 from nexus_sim.play import play
+from nexus_sim.record import Record
 from nexus_sim.scenario_file import read_scenario
 from nexus_sim.shipped import find
+from nexus_sim.stores import SimStore
 from tests.sim.test_scenario import scenario
 
 NARROW = """
@@ -136,6 +140,60 @@ def test_n10_what_a_reader_was_shown_and_a_power_cut_takes_is_caught(monkeypatch
     monkeypatch.setattr(MemoryStore, "commit", lambda self: None)
     breaches = run(base).record.breaches
     assert [one for one in breaches if one.startswith("n3 was shown message ") and one.endswith("no more")]
+
+
+def test_n6_a_radio_that_does_not_wait_for_its_hour_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    busy = (
+        "duration_s = 1800\n[places]\ncount = 2\nside_m = 100\n[[texts]]\nper_hour = 200\nsize = [100, 160]\n"
+    )
+    text = f'name = "t"\n{busy}[radio]\nfrequency = 868300000\nspreading_factor = 10\n'  # of 1 %
+    assert run(text).record.breaches == []
+    monkeypatch.setattr(SimRadio, "_wait_for_duty", _at_once)
+    planted = run(text)
+    assert planted.duty_violations > 10
+    assert [one.partition(" times ")[0].rstrip("0123456789") for one in planted.record.breaches] == [
+        "n1 was on air too long ",
+        "n2 was on air too long ",
+    ]
+
+
+async def _at_once(radio: SimRadio, airtime_s: float) -> None:
+    pass
+
+
+@pytest.mark.parametrize(
+    ("events", "breach"),
+    [
+        ("b received", None),
+        ("a sent, b received, a delivered", None),
+        ("b received, b received", "b was shown message {} twice, at 1.000 s"),
+        ("c received", "c was shown a message that nobody sent to it, at 0.000 s"),
+        ("a delivered", "message {} is called delivered before it has arrived, at 0.000 s"),
+        ("a relayed, a sent", "message {} went back from relayed to sent, at 1.000 s"),
+        ("b received, a delivered, a failed", "message {} went back from delivered to failed, at 2.000 s"),
+        ("a sent, a expired", None),
+        ("a sent, a expired, b received, a delivered", None),
+    ],
+)
+def test_what_nodes_say_of_a_message_is_held_against_what_was(events: str, breach: str | None) -> None:
+    record, message_id = Record(), "ab" * 32
+    record.expect("a", "b", "good morning", 0.0, 0)
+    record.accepted(message_id)
+    for now, told in enumerate(events.split(", ")):
+        who, what = told.split()
+        event = Event("message_received", 0, {"id": message_id})
+        if what != "received":
+            event = Event("message_state", 0, {"id": message_id, "state": what, "by": ""})
+        record.told(who, event, float(now))
+    assert record.breaches == ([breach.format(message_id)] if breach is not None else [])
+
+
+def test_a_message_that_is_gone_without_a_reason_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = ABSENT.replace("for_s = 400", "for_s = 0")  # they stay undelivered
+    assert run(text).record.breaches == []
+    monkeypatch.setattr(SimStore, "outgoing", lambda store, message_id: None)
+    breaches = run(text).record.breaches
+    assert breaches and all(one.endswith("is gone without a reason") for one in breaches)
 
 
 def test_a_text_that_lies_open_in_a_store_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
