@@ -189,8 +189,18 @@ def flood_verb(setting: Path, seeds: int, as_json: bool) -> None:
 @click.option("--backbone", metavar="N", type=click.IntRange(1, 50), help="Join clusters by N wires each.")
 @click.option("--met", is_flag=True, help="Begin with links made.")
 @click.option("--closed", is_flag=True, help="Only what the budgets allow, by formula: for any number.")
-@click.option("--neighbours", metavar="N", default=8.0, help="With --closed: others in reach.  [default: 8]")
-@click.option("--island", metavar="N", default=0, help="With --closed: nodes on one air; 0 for all.")
+@click.option(
+    "--neighbours",
+    metavar="N",
+    type=click.FloatRange(0, min_open=True),
+    help="With --closed: others in reach.  [default: 8]",
+)
+@click.option(
+    "--island",
+    metavar="N",
+    type=click.IntRange(0),
+    help="With --closed: nodes on one air.  [default: 0, for all]",
+)
 @click.option("--beside", is_flag=True, help="Play it with real nodes too.")
 @_JSON
 def fast_verb(scenario: str, seed: int | None, beside: bool, as_json: bool, **changes: Any) -> None:

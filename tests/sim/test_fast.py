@@ -298,6 +298,24 @@ def test_what_the_model_lacks_is_said() -> None:
         Model(larger(replace(scenario, places=(replace(scenario.places[0], side_m=10.0),)), 250), 0)
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--island", "25"], "--neighbours and --island are for --closed"),
+        (["--neighbours", "9"], "add --closed"),
+        (
+            ["--closed", "--met"],
+            "--closed is formulas alone: it goes with --nodes, --neighbours and --island only",
+        ),
+        (["--closed", "--duration", "60"], "--closed is formulas alone"),
+        (["--closed", "--neighbours", "-1"], "-1.0 is not in the range x>0"),
+    ],
+)
+def test_options_that_would_be_passed_over_are_refused(options: list[str], words: str) -> None:
+    done = CliRunner().invoke(cli, ["fast", str(SCALE / "plain.toml"), *options])
+    assert done.exit_code == 2 and words in " ".join(done.output.split())
+
+
 def test_without_numpy_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in sys.modules if name.startswith("nexus_sim.fast")]:
         monkeypatch.delitem(sys.modules, name)

@@ -4,12 +4,15 @@ import time
 from dataclasses import replace
 from typing import Any
 
+from nexus_node.base.errors import ConfigError
 from nexus_sim.fast.beside import real
 from nexus_sim.fast.closed import closed as formulas
 from nexus_sim.fast.larger import backbone as joined
 from nexus_sim.fast.larger import larger
 from nexus_sim.fast.model import Model
 from nexus_sim.scenario import Scenario
+
+_NEIGHBOURS = 8.0
 
 
 def play(
@@ -22,8 +25,8 @@ def play(
     backbone: int | None = None,
     met: bool = False,
     closed: bool = False,
-    neighbours: float = 8.0,
-    island: int = 0,
+    neighbours: float | None = None,
+    island: int | None = None,
     beside: bool = False,
     curves: bool = True,
 ) -> dict[str, Any]:
@@ -32,8 +35,14 @@ def play(
     Raises ConfigError."""
     chosen = scenario.seed if seed is None else seed
     if closed:
+        if met or beside or not (duration is per_hour is backbone is None):
+            raise ConfigError(
+                "--closed is formulas alone: it goes with --nodes, --neighbours and --island only"
+            )
         count = nodes or sum(rule.count for rule in scenario.places) + len(scenario.nodes)
-        return formulas(scenario, count, neighbours, island)
+        return formulas(scenario, count, _NEIGHBOURS if neighbours is None else neighbours, island or 0)
+    if neighbours is not None or island is not None:
+        raise ConfigError("--neighbours and --island are for --closed: the model counts them; add --closed")
     if nodes is not None:
         scenario = larger(scenario, nodes)
     if duration is not None:
