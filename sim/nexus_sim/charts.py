@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from nexus_sim.markup import Markup, drawing, tag
 
 _WIDTH, _HEIGHT = 520.0, 260.0
-_LEFT, _RIGHT, _TOP, _BOTTOM = 46.0, 12.0, 14.0, 42.0
+_LEFT, _RIGHT, _TOP, _BOTTOM = 46.0, 24.0, 14.0, 42.0
 _ROW, _NAMES, _NOTES = 22.0, 96.0, 150.0
 _POINTS_MAX = 400
 """A curve of more points than a screen shows is thinned."""
@@ -52,17 +52,23 @@ def short(value: float) -> str:
 
 
 class _Axes:
-    """A frame with ticks; x may be logarithmic."""
+    """A frame with ticks. With `marks`, each with its label, x is logarithmic and has those in its range."""
 
-    def __init__(self, x: tuple[float, float], y_most: float, words: tuple[str, str], *, log: bool) -> None:
+    def __init__(
+        self,
+        x: tuple[float, float],
+        y_most: float,
+        words: tuple[str, str],
+        marks: Sequence[tuple[float, str]] = (),
+    ) -> None:
         self._low, self._high = x
         self._y_most = y_most or 1.0
-        self._log = log
+        self._marks = marks
         self._words = words
 
     def x(self, value: float) -> float:
         low, high = self._low, self._high
-        if self._log:
+        if self._marks:
             value, low, high = (math.log10(one) for one in (max(value, low), low, high))
         share = (value - low) / (high - low) if high > low else 0.0
         return _LEFT + share * (_WIDTH - _LEFT - _RIGHT)
@@ -70,15 +76,14 @@ class _Axes:
     def y(self, value: float) -> float:
         return _HEIGHT - _BOTTOM - value / self._y_most * (_HEIGHT - _TOP - _BOTTOM)
 
-    def _x_ticks(self) -> list[float]:
-        if self._log:
-            first, last = math.floor(math.log10(self._low)), math.ceil(math.log10(self._high))
-            decades = [10.0**power for power in range(first, last + 1)]
-            return [one for one in decades if self._low <= one <= self._high]
+    def _x_ticks(self) -> list[tuple[float, str]]:
+        if self._marks:
+            return [(at, label) for at, label in self._marks if self._low <= at <= self._high]
         step = nice(self._high - self._low, 6)
-        return [
+        ticks = [
             self._low + step * number for number in range(int((self._high - self._low) / step + 1e-9) + 1)
         ]
+        return [(at, short(at)) for at in ticks]
 
     def drawn(self) -> list[Markup]:
         bottom, right = self.y(0), _WIDTH - _RIGHT
@@ -88,10 +93,10 @@ class _Axes:
             y = self.y(step * number)
             found.append(tag("line", x1=_LEFT, x2=right, y1=y, y2=y, class_="grid"))
             found.append(tag("text", short(step * number), x=_LEFT - 6, y=y + 4, class_="end"))
-        for value in self._x_ticks():
+        for value, label in self._x_ticks():
             x = self.x(value)
             found.append(tag("line", x1=x, x2=x, y1=bottom, y2=bottom + 4, class_="axis"))
-            found.append(tag("text", short(value), x=x, y=bottom + 17, class_="mid"))
+            found.append(tag("text", label, x=x, y=bottom + 17, class_="mid"))
         across, up = self._words
         found.append(tag("text", across, x=(_LEFT + right) / 2, y=_HEIGHT - 5, class_="mid"))
         found.append(tag("text", up, x=_LEFT, y=_TOP - 4))
@@ -107,10 +112,11 @@ def curves(
     *,
     x: tuple[float, float],
     y_most: float,
-    log: bool = False,
+    marks: Sequence[tuple[float, str]] = (),
 ) -> Markup:
-    """Step curves over one pair of axes. `words` name what x and y are; `x` is the range."""
-    axes = _Axes(x, y_most, words, log=log)
+    """Step curves over one pair of axes. `words` name what x and y are; `x` is the range, logarithmic with
+    `marks` on it."""
+    axes = _Axes(x, y_most, words, marks)
     drawn = axes.drawn()
     for line in lines:
         every = max(1, len(line.points) // _POINTS_MAX)
@@ -128,7 +134,7 @@ def columns(
     key: str, name: str, about: str, stacks: Sequence[Stack], words: tuple[str, str], *, x_most: float
 ) -> Markup:
     """Columns side by side that fill the range of x from 0 on."""
-    axes = _Axes((0.0, x_most), max((one.total for one in stacks), default=0.0), words, log=False)
+    axes = _Axes((0.0, x_most), max((one.total for one in stacks), default=0.0), words)
     drawn = axes.drawn()
     width = (axes.x(x_most) - axes.x(0)) / max(1, len(stacks))
     for number, stack in enumerate(stacks):

@@ -9,6 +9,12 @@ from nexus_sim.outcome import Outcome
 from nexus_sim.page_words import ROWS_MAX, card, duration, percent
 
 _HOUR_S = 3600.0
+_DAY_S = 24 * _HOUR_S
+_MARKS = [
+    (at, duration(at))
+    for at in (0.001, 0.01, 0.1, 1, 10, 60, 600, _HOUR_S, 4 * _HOUR_S, _DAY_S, 7 * _DAY_S, 30 * _DAY_S)
+]
+"""On an axis of latency."""
 
 
 def site(outcome: Outcome, figures: dict[str, Any]) -> Markup:
@@ -99,7 +105,7 @@ def latency(outcome: Outcome) -> Markup:
     points.append((high, reached))
     slowest = duration(delays[-1])
     about = f"Half of what arrived took at most {duration(delays[len(delays) // 2])}, the slowest {slowest}."
-    words = "seconds (logarithmic)", "% of the messages sent"
+    words = "after (logarithmic)", "% of the messages sent"
     rows: list[list[Content]] = []
     for share in (0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1.0):
         rows.append([percent(share), duration(delays[min(len(delays) - 1, int(share * len(delays)))])])
@@ -108,7 +114,7 @@ def latency(outcome: Outcome) -> Markup:
         "latency",
         "Latency",
         tag("p", about, class_="soft"),
-        curves("latency", "Latency", about, [line], words, x=(low, high), y_most=100.0, log=True),
+        curves("latency", "Latency", about, [line], words, x=(low, high), y_most=100.0, marks=_MARKS),
         folded("As a table", table(["of what arrived", "within"], rows, "Latency of what arrived")),
     )
 

@@ -14,6 +14,7 @@ from nexus_node.base.ids import Address
 from nexus_node.wire.fragments import Fragment
 from nexus_node.wire.frames import Hello, ItemKind, Lost, sealed_header
 from nexus_node.wire.packet import Context, Packet
+from nexus_sim.charts import curves
 from nexus_sim.cli import cli
 from nexus_sim.clock import virtual_run
 from nexus_sim.markup import tag
@@ -205,6 +206,13 @@ def test_photos_that_wait_are_told_with_the_reason(tmp_path: Path) -> None:
     assert "All messages have arrived." in "".join(lost.itertext())
     assert rows(lost)[0] == ["held: needs 10000 bps", str(sent)] and len(rows(lost)) == 1 + sent
     assert {one[0].text: one[1].text for one in page.findall(".//dl/div")}["photos arrived"] == f"0 of {sent}"
+
+
+def test_latency_is_marked_in_times_for_people() -> None:
+    marks = [(1.0, "1 s"), (60.0, "1 min"), (3600.0, "1 h"), (86400.0, "1 d")]
+    drawing = curves("k", "n", "a", [], ("x", "y"), x=(2.0, 40_000.0), y_most=100.0, marks=marks)
+    words = [one.text for one in ElementTree.fromstring(drawing).iter() if one.tag.endswith("text")]
+    assert [label for _, label in marks if label in words] == ["1 min", "1 h"]
 
 
 def test_breaches_stand_first(tmp_path: Path) -> None:
