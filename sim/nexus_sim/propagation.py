@@ -92,7 +92,10 @@ class LogDistance:
 
     def range_m(self, loss_db: float) -> float:
         factor = math.e if self.natural else 10.0
-        return self.d0 * float(factor ** ((loss_db - self.pl0) / (10 * self.gamma)))
+        try:
+            return self.d0 * float(factor ** ((loss_db - self.pl0) / (10 * self.gamma)))
+        except OverflowError:  # a loss that hardly rises
+            return math.inf
 
 
 @dataclass(frozen=True, slots=True)

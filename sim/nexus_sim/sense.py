@@ -1,7 +1,9 @@
 """What single values of a scenario do not show: whether they make sense together."""
 
+from nexus_node.base.duty import HOUR_S
 from nexus_node.base.errors import ConfigError
-from nexus_sim.duty import EU868, Duty
+from nexus_sim.duty import ANYWHERE, EU868, Duty
+from nexus_sim.modem import Modem
 from nexus_sim.scenario import Mobility, Outage, Radio, Scenario, Texts
 
 
@@ -54,6 +56,21 @@ def _check_radio(radio: Radio) -> None:
         raise ConfigError(
             f"frequency in [radio] is {radio.frequency:.0f}, which lies in no band of EU868; take another, "
             'such as 869525000, or set region to "none"'
+        )
+
+    _check_packet(radio)
+
+
+def _check_packet(radio: Radio) -> None:
+    """What is never allowed on the air would wait for ever."""
+    band = Duty(EU868 if radio.region == "EU868" else ANYWHERE).band(radio.frequency)
+    modem = Modem(radio.frequency, radio.spreading_factor, radio.bandwidth, radio.coding_rate, radio.preamble)
+    share_s = HOUR_S * band.duty_cycle if band is not None else 0.0
+    takes_s = modem.airtime(radio.mtu)
+    if takes_s > share_s:
+        raise ConfigError(
+            f"a packet of mtu in [radio], {radio.mtu} bytes, is {takes_s:.1f} s on air, and the band has "
+            f"{share_s:.1f} s in an hour; take another frequency, a lower spreading_factor or a smaller mtu"
         )
 
 

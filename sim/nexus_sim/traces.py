@@ -159,11 +159,14 @@ def _rows(path: Path, columns: tuple[str, ...]) -> Iterator[_Row]:
                     f"{path}: the first line must name the columns {','.join(columns)}; "
                     f"{', '.join(missing)} is missing"
                 )
+            row = None
             for values in reader:
                 row = _Row(f"{path}, line {reader.line_num}", values)
                 if None in values or None in values.values():
                     raise row.wrong("it has not as many values as the first line has names")
                 yield row
+            if row is None:
+                raise InputError(f"{path} has nothing below its first line; give it at least one line more")
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path} cannot be read as CSV in UTF-8: {error}") from error
 
@@ -203,6 +206,4 @@ def _messages(path: Path) -> tuple[Message, ...]:
         if message.src == message.dst:
             raise row.wrong(f"{message.src} cannot write to themselves; src and dst must differ")
         found[message.id] = message
-    if not found:
-        raise InputError(f"{path} has no messages; give it at least one")
     return tuple(sorted(found.values(), key=lambda one: (one.t, one.id)))

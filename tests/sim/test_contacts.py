@@ -82,7 +82,7 @@ GOOD_CONTACTS, GOOD_MESSAGES = CONTACTS + "0,20,a,b\n", MESSAGES + "M1,0,a,b,100
         (CONTACTS + "0,20,a,\n", GOOD_MESSAGES, "b must have 1 to 64 printable characters"),
         (CONTACTS + '0,20,a,"b\n', GOOD_MESSAGES, "cannot be read as CSV"),
         (CONTACTS + "0,20,a,\udcff\n", GOOD_MESSAGES, "cannot be read as CSV in UTF-8"),
-        (GOOD_CONTACTS, MESSAGES, "has no messages"),
+        (GOOD_CONTACTS, MESSAGES, "has nothing below its first line"),
         (GOOD_CONTACTS, MESSAGES + "M1,0,a,a,100\n", "a cannot write to themselves"),
         (GOOD_CONTACTS, MESSAGES + "M1,0,a,b,70000\n", "size must be 1 to 65536 bytes"),
         (GOOD_CONTACTS, MESSAGES + "M1,0,a,b,many\n", "size must be 1 to 65536 bytes"),

@@ -89,6 +89,10 @@ def test_ranges_are_the_inverse_of_losses(
     assert math.isfinite(model.loss_db(0))
 
 
+def test_a_loss_that_hardly_rises_reaches_everywhere() -> None:
+    assert LogDistance(gamma=0.001).range_m(140) == math.inf
+
+
 # --- shadowing ----------------------------------------------------------------------------------
 def test_shadowing_is_of_the_pair_and_of_the_seed() -> None:
     one, other = Shadowing(6.0, 1), Shadowing(6.0, 2)

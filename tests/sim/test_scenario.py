@@ -134,6 +134,14 @@ def played(text: str, seed: int = 1, folder: Path = Path()) -> Outcome:
             TWO + "[radio]\nfrequency = 915e6",
             "frequency in [radio] is 915000000, which lies in no band of EU868",
         ),
+        (
+            TWO + "[radio]\nfrequency = 864e6\nspreading_factor = 12",
+            "a packet of mtu in [radio], 255 bytes, is 9.3 s on air, and the band has 3.6 s in an hour",
+        ),
+        (
+            HEAD + '[places]\nkind = "file"\nfile = "empty.csv"',
+            "empty.csv has nothing below its first line; give",
+        ),
         (TWO + "[relays]\ncount = 3", "count in [relays] is 3, but there are 2 nodes; make it less"),
         (
             TWO + '[radio]\nnodes = ["n1"]\n[mobility]\nnodes = ["n2"]',
@@ -170,6 +178,7 @@ def played(text: str, seed: int = 1, folder: Path = Path()) -> Outcome:
     ],
 )
 def test_what_is_wrong_is_one_sentence_with_the_cure(text: str, words: str, tmp_path: Path) -> None:
+    (tmp_path / "empty.csv").write_text("name,x,y\n")
     (tmp_path / "heard.csv").write_text("from,to,snr_db\nn1,n2,5\n")
     with pytest.raises(ConfigError) as raised:
         virtual_run(play(scenario(text, tmp_path), 1), 1)
