@@ -80,7 +80,8 @@ def put(path: Path, lines: list[str]) -> None:
 
 
 def index() -> list[str]:
-    """The table of all scenarios, from their latest reports."""
+    """The table of all scenarios, from their latest reports; what has none here stays as it was."""
+    before = INDEX.read_text(encoding="utf-8").splitlines()
     lines = [
         "| scenario | | nodes | sent | arrived | half within | processor time |",
         "|---|---|---|---|---|---|---|",
@@ -92,7 +93,10 @@ def index() -> list[str]:
             one = json.loads(report.read_text(encoding="utf-8"))
             cells += [one["nodes"], one["messages_sent"], one["delivered"], duration(one["latency_s"]["p50"])]
             cells.append(duration(round(one["cpu_s"])))
-        lines.append(f"| {' | '.join(map(str, cells))} |")
+        row = f"| {' | '.join(map(str, cells))} |"
+        if not report.exists():
+            row = next((line for line in before if line.startswith(f"| {cells[0]} |")), row)
+        lines.append(row)
     return lines
 
 
