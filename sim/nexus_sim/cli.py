@@ -84,11 +84,7 @@ def run(
         except OSError as error:
             raise click.ClickException(f"{report} cannot be written: {error.strerror}") from error
     _answer(result if as_json else _without(result, "by_node"), begin, as_json)
-    if outcome.record.breaches:
-        for breach in outcome.record.breaches[:_BREACHES_SHOWN]:
-            click.echo(f"must not happen: {breach}", err=True)
-        click.echo(f"repeat it with: {again}", err=True)
-        raise SystemExit(1)
+    _look_at(outcome.record.breaches, again)
 
 
 @cli.command("list")
@@ -128,13 +124,18 @@ def contacts(
     """Replay a contact trace with one real node per person.
 
     CONTACTS.csv has the columns start,end,a,b (seconds), MESSAGES.csv id,t,src,dst,size (seconds, bytes).
+    Exit code 1 as `nexus-sim run` has it.
     """
     with _usage():
         trace = read_trace(contacts, messages)
     begin = time.perf_counter()
-    outcome = virtual_run(
-        lambda: replay(trace, ttl_s=ttl, bytes_per_s=bytes_per_s, seed=seed, carry=not direct), seed
-    )
+    files = shlex.join((str(contacts), str(messages)))
+    again = f"nexus-sim contacts {files} --ttl {ttl:.15g} --bytes-per-s {bytes_per_s:.15g} --seed {seed}"
+    again += " --direct" * direct
+    with _repeatable(again):
+        outcome = virtual_run(
+            lambda: replay(trace, ttl_s=ttl, bytes_per_s=bytes_per_s, seed=seed, carry=not direct), seed
+        )
     result = {
         **outcome.figures(),
         "messages": len(trace.messages),
@@ -143,6 +144,7 @@ def contacts(
         "seed": seed,
     }
     _answer(result, begin, as_json)
+    _look_at(outcome.breaches, again)
 
 
 def _seeds(default: int) -> Callable[[F], F]:
@@ -240,6 +242,15 @@ def _repeatable(again: str) -> Iterator[None]:
     finally:
         if not ended:
             click.echo(f"the run broke off; repeat it with: {again}", err=True)
+
+
+def _look_at(breaches: list[str], again: str) -> None:
+    """Fails, if there is something that must not be: what, and how to see it again."""
+    if breaches:
+        for breach in breaches[:_BREACHES_SHOWN]:
+            click.echo(f"must not happen: {breach}", err=True)
+        click.echo(f"repeat it with: {again}", err=True)
+        raise SystemExit(1)
 
 
 def _without(figures: dict[str, Any], name: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import groupby
+from math import inf
 from statistics import fmean, median
 from typing import Any
 
@@ -19,14 +20,19 @@ from trio.testing import wait_all_tasks_blocked
 
 from nexus_node.config.model import CarrierConfig
 from nexus_node.crypto.identity import Identity
+from nexus_node.engine.events import Event
 from nexus_node.engine.relay import RelayPolicy
 from nexus_node.runtime.node import Node, open_node
-from nexus_node.store.memory import MemoryStore
 from nexus_node.wire.announce import Serve
 from nexus_node.wire.uri import make_uri
 from nexus_sim.clock import EPOCH_S, SeededRng, wall
+from nexus_sim.failures import noted_failures
+from nexus_sim.invariants import check_relayed, check_sealed, check_stores, explain
+from nexus_sim.leaving import check_leaving
+from nexus_sim.record import Record
+from nexus_sim.stores import SimStore
 from nexus_sim.traces import Contact, Message, Step, Trace
-from nexus_sim.wires import Plug, Rate, Wire
+from nexus_sim.wires import Plug, Rate, Watch, Wire
 from nexus_sim.world import QUOTA_BYTES, EventLog
 
 SENT_TO_OTHERS = ("custody_taken", "copies_taken", "copies_known", "messages_forwarded", "duplicates")
@@ -48,6 +54,8 @@ class Outcome:
     counters: Counter[str]
     """What the nodes counted, added up."""
     log_hash: str
+    breaches: list[str]
+    """Of what must hold in every run (docs/simulator.md)."""
 
     def figures(self) -> dict[str, Any]:
         """The figures of `nexus-sim contacts`; means, medians and overhead of nothing are None."""
@@ -64,6 +72,7 @@ class Outcome:
             "overhead": round((self.transmissions - delivered) / delivered, 3) if delivered else None,
             "virtual_s": round(self.virtual_s, 3),
             "counters": dict(sorted(self.counters.items())),
+            "breaches": self.breaches,
             "log_hash": self.log_hash,
         }
 
@@ -73,7 +82,7 @@ class _Person:
 
     def __init__(self, name: str, seed: int) -> None:
         self.name = name
-        self.store = MemoryStore(QUOTA_BYTES)
+        self.store = SimStore(QUOTA_BYTES)
         self.plug = Plug()
         self.node: Node
         digest = blake2b(f"{seed} {name}".encode(), digest_size=40).digest()
@@ -96,7 +105,10 @@ class _Replay:
     def __init__(self, trace: Trace, bytes_per_s: float, seed: int, nursery: trio.Nursery) -> None:
         self.trace = trace
         self.people = {name: _Person(name, seed) for name in trace.people}
-        self.log = EventLog()
+        self.record = Record()
+        self.log = EventLog(self._told)
+        self._by_address = {one.identity.address.hex(): one for one in self.people.values()}
+        self._watch = Watch(self._into_wire)
         self._seed = seed
         self._nursery = nursery
         self._rate = Rate(8 * bytes_per_s)
@@ -125,7 +137,9 @@ class _Replay:
                 break
             for _, step, what in steps:
                 if isinstance(what, Message):
-                    self.people[what.src].node.send(what.dst, text_of(what, self._seed))
+                    text = text_of(what, self._seed)
+                    self.record.expect(what.src, what.dst, text, trio.current_time(), 0)
+                    self.record.accepted(self.people[what.src].node.send(what.dst, text).hex())
                 elif step is Step.BEGIN:
                     scope = self._lasting[what] = trio.CancelScope()
                     self._nursery.start_soon(self._wire(what).last, scope)
@@ -135,7 +149,24 @@ class _Replay:
 
     def _wire(self, contact: Contact) -> Wire:
         a, b = self.people[contact.a], self.people[contact.b]
-        return Wire(a.plug, b.plug, (a.name, b.name), self._rate, self._dice)
+        return Wire(a.plug, b.plug, (a.name, b.name), self._rate, self._dice, watch=self._watch)
+
+    # --- what must hold -------------------------------------------------------------------------
+    def _told(self, name: str, event: Event) -> None:
+        now = trio.current_time()
+        self.record.told(name, event, now)
+        check_relayed(name, event, self._by_address, self.record, now)
+
+    def _into_wire(self, name: str, rate: Rate, frame: bytes) -> None:
+        person, now = self.people[name], trio.current_time()
+        check_sealed(frame, "on a wire", self.record, now)
+        check_leaving(person, person.node.core.latest, rate.bps or inf, self.record, now)
+
+    def _look_at_all(self) -> None:
+        for message in self.record.messages.values():
+            if message.received_s is None and not explain(message, self.people[message.sender].node):
+                self.record.breaches.append(f"message {message.id} is gone without a reason")
+        check_stores({name: one.store for name, one in self.people.items()}, self.record)
 
     # --- what came of it ------------------------------------------------------------------------
     def outcome(self, ttl_s: float, virtual_s: float) -> Outcome:
@@ -152,7 +183,16 @@ class _Replay:
                 if delay <= ttl_s:
                     delays[message_id] = max(0.0, round(delay, 3))
         taken = sum(counters[name] for name in SENT_TO_OTHERS)
-        return Outcome(delays, len(sent_at), len(delays) + taken, virtual_s, counters, self.log.digest)
+        self._look_at_all()
+        return Outcome(
+            delays,
+            len(sent_at),
+            len(delays) + taken,
+            virtual_s,
+            counters,
+            self.log.digest,
+            self.record.breaches,
+        )
 
 
 def text_of(message: Message, seed: int) -> str:
@@ -181,9 +221,10 @@ async def replay(
     until = trace.messages[-1].t + ttl_s
     async with trio.open_nursery() as nursery:
         world = _Replay(trace, bytes_per_s, seed, nursery)
-        await world.start(options)
-        begin = trio.current_time()
-        await world.run(until)
-        outcome = world.outcome(ttl_s, trio.current_time() - begin)
+        with noted_failures(world.record.breaches):
+            await world.start(options)
+            begin = trio.current_time()
+            await world.run(until)
+            outcome = world.outcome(ttl_s, trio.current_time() - begin)
         nursery.cancel_scope.cancel()
     return outcome

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from nexus_node.base.ids import MessageId
 from nexus_node.base.limits import CHUNK_SIZE
 from nexus_node.base.states import State
+from nexus_node.engine.events import Event
 from nexus_node.ports.store import Outgoing
 from nexus_node.runtime.node import Node
 from nexus_sim.channel import Channel
 from nexus_sim.record import TELLING, Record, Sent
-from nexus_sim.stores import SimStore
-from nexus_sim.world import SimNode
+from nexus_sim.stores import Keeper, SimStore
 
 _HEAD = 8
 """Bytes of a text or photo by which it is looked for."""
@@ -35,8 +35,17 @@ def check_duty(channel: Channel, nodes: dict[int, str], record: Record) -> int:
     return violations
 
 
-def check_custody(relay: SimNode, message: Sent, record: Record, now: float) -> None:
-    """Custody is claimed only for what is committed: on a disk, or known to have been delivered."""
+def check_relayed(name: str, event: Event, nodes: Mapping[str, Keeper], record: Record, now: float) -> None:
+    """Whom a sender is told that its message is `relayed` by, has it; `nodes` by address."""
+    if event.event != "message_state" or event.fields["state"] != State.RELAYED:
+        return
+    message, relay = record.messages.get(str(event.fields["id"])), nodes.get(str(event.fields["by"]))
+    if message is not None and message.sender == name and relay is not None:
+        _check_custody(relay, message, record, now)
+
+
+def _check_custody(relay: Keeper, message: Sent, record: Record, now: float) -> None:
+    """Custody is claimed only for what is there, or known to have been delivered."""
     prefix = bytes.fromhex(message.id)[:8]
     store = relay.store
     if store.held(prefix) is None and store.receipt(prefix) is None and message.received_s is None:

@@ -9,15 +9,15 @@ from nexus_node.wire.frames import Item
 from nexus_node.wire.packet import Context, Packet, parse_packet_untrusted
 from nexus_node.wire.routing import PREFIX_SIZE
 from nexus_sim.record import Record
+from nexus_sim.stores import Keeper
 from nexus_sim.traffic import context_of, packet_of
-from nexus_sim.world import SimNode
 
 _CLAIMS = (Context.CUSTODY, Context.PROMISE, Context.RECEIPTS, Context.DELIVERED)
 _ROUNDING = 1.05
 """A path tells how wide it is to the nearest eighth of a doubling (N4)."""
 
 
-def check_leaving(node: SimNode, items: Sequence[Item], bps: float, record: Record, now: float) -> None:
+def check_leaving(node: Keeper, items: Sequence[Item], bps: float, record: Record, now: float) -> None:
     """No part of a file goes where it is narrower than the file needs, and nothing is acknowledged before a
     commit has covered it. `bps` is the medium's, `items` what the frame holds."""
     for kind, body in items:
@@ -35,7 +35,7 @@ def check_leaving(node: SimNode, items: Sequence[Item], bps: float, record: Reco
                     )
 
 
-def _check_width(node: SimNode, packet: bytes, bps: float, record: Record, now: float) -> None:
+def _check_width(node: Keeper, packet: bytes, bps: float, record: Record, now: float) -> None:
     try:
         prefix = parse_packet_untrusted(packet).data[:PREFIX_SIZE]
     except BadWire:  # a first fragment may end within the head

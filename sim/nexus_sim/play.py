@@ -9,7 +9,6 @@ from typing import Any
 import trio
 
 from nexus_node.base.errors import ConfigError, InputError
-from nexus_node.base.states import State
 from nexus_node.engine.events import Event
 from nexus_node.engine.relay import RelayPolicy
 from nexus_node.wire.announce import Serve
@@ -17,7 +16,7 @@ from nexus_sim.air import Air, OnAir, SimRadio
 from nexus_sim.channel import Channel, Sensing
 from nexus_sim.duty import ANYWHERE, EU868
 from nexus_sim.failures import noted_failures
-from nexus_sim.invariants import check_custody, check_duty, check_sealed, check_stores, explain, explain_photo
+from nexus_sim.invariants import check_duty, check_relayed, check_sealed, check_stores, explain, explain_photo
 from nexus_sim.joins import Joins
 from nexus_sim.leaving import check_leaving
 from nexus_sim.links import Links, Plane
@@ -33,7 +32,7 @@ from nexus_sim.scenario import Battery, Outage, Partition, Place, Radio, Scenari
 from nexus_sim.traces import read_matrix
 from nexus_sim.traffic import Traffic
 from nexus_sim.wires import OnWire, Plug, Rate, Watch, Wire
-from nexus_sim.world import open_world
+from nexus_sim.world import SimNode, open_world
 from nexus_sim.writing import Writer
 
 _START_S = 30.0
@@ -75,7 +74,7 @@ class Player:
         self._numbers = {name: number for number, name in enumerate(self.places, 1)}
         self._names = {number: name for name, number in self._numbers.items()}
         self._plugs: dict[str, Plug] = {name: Plug() for name in self.places}
-        self._by_address: dict[str, str] = {}
+        self._by_address: dict[str, SimNode] = {}
         self._modem: Modem | None = None
         self._radio_bps = 0.0
 
@@ -87,7 +86,7 @@ class Player:
         """Run it from beginning to end."""
         async with open_world(list(self.places), self.seed, told=self._told) as world:
             self.world = world
-            self._by_address = {one.identity.address.hex(): name for name, one in world.nodes.items()}
+            self._by_address = {one.identity.address.hex(): one for one in world.nodes.values()}
             async with trio.open_nursery() as nursery:
                 begin = trio.current_time()
                 self._nursery = nursery
@@ -333,16 +332,14 @@ class Player:
     def _told(self, name: str, event: Event) -> None:
         now = trio.current_time()
         self.record.told(name, event, now)
+        check_relayed(name, event, self._by_address, self.record, now)
         if event.event != "message_state" or event.fields["state"] not in ("relayed", "sent"):
             return
         message = self.record.messages.get(str(event.fields["id"]))
         if message is None or message.sender != name:
             return
-        by = str(event.fields["by"])
-        if event.fields["state"] == State.RELAYED and by in self._by_address:
-            check_custody(self.world.nodes[self._by_address[by]], message, self.record, now)
-        elif message.min_bandwidth:
-            label, _, peer = by.partition(":")
+        if message.min_bandwidth:
+            label, _, peer = str(event.fields["by"]).partition(":")
             bps = self._radio_bps if label == SimRadio.label else self._joins.widest(name, peer)
             if label in (SimRadio.label, Plug.scheme) and message.min_bandwidth > bps:
                 self.record.breaches.append(

@@ -1,11 +1,21 @@
 """The stores of simulated nodes: in memory, and they tell what they hold and what no commit has covered."""
 
 from collections.abc import Iterator
+from typing import Protocol
 
 from nexus_node.ports.custody import Admission, Held
 from nexus_node.ports.store import Incoming
 from nexus_node.store.memory import MemoryStore
 from nexus_node.store.packs import MemoryDisk, Packs
+
+
+class Keeper(Protocol):
+    """Whoever has a store that can be looked into: a node of a run."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def store(self) -> "SimStore": ...
 
 
 class SimStore(MemoryStore):

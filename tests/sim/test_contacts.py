@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from click.testing import CliRunner, Result
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nexus_node.engine.relay import Relay
 from nexus_sim.cli import cli
 from nexus_sim.clock import virtual_run
 from nexus_sim.contacts import Outcome, replay
@@ -106,6 +108,22 @@ def test_a_bad_file_is_a_usage_error_that_names_file_and_fault(
 
 def _run(*arguments: str) -> Result:
     return CliRunner().invoke(cli, ["contacts", *arguments], terminal_width=1000)
+
+
+def test_what_must_hold_is_looked_for_here_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A carrier that says that it has what it has not."""
+    contacts, messages = tmp_path / "c d.csv", tmp_path / "m.csv"
+    contacts.write_text(CONTACTS + "0,20,a,b\n100,120,b,c\n")
+    messages.write_text(MESSAGES + "m1,0,a,c,100\n")
+    command = ["contacts", str(contacts), str(messages), "--ttl", "300", "--seed", "4", "--json"]
+    sound = CliRunner().invoke(cli, command)
+    assert sound.exit_code == 0 and json.loads(sound.stdout)["breaches"] == []
+    monkeypatch.setattr(Relay, "_hold", lambda *arguments, **options: None)
+    planted = CliRunner().invoke(cli, command)
+    assert planted.exit_code == 1 and json.loads(planted.stdout)["delivered"] == 0
+    assert "must not happen: b has taken custody of message " in planted.stderr
+    again = shlex.split(planted.stderr.partition("repeat it with: nexus-sim ")[2])
+    assert CliRunner().invoke(cli, [*again, "--json"]).stderr == planted.stderr
 
 
 def test_other_wrong_use_is_a_usage_error(tmp_path: Path) -> None:
