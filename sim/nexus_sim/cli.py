@@ -221,6 +221,12 @@ def fast_verb(scenario: str, seed: int | None, beside: bool, as_json: bool, **ch
     with _usage():
         result = verb.play(read_scenario(path), seed, beside=beside, curves=as_json, **changes)
     _answer(result, begin, as_json)
+    given = {**changes, "seed": seed, "beside": beside}
+    options = [f"--{key.replace('_', '-')}" for key, value in given.items() if value is True]
+    for key, value in given.items():
+        if value is not None and not isinstance(value, bool):
+            options += [f"--{key.replace('_', '-')}", f"{value:.15g}"]
+    _look_at(result.get("breaches", []), shlex.join(["nexus-sim", "fast", scenario, *options]))
 
 
 @contextmanager

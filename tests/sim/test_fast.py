@@ -4,6 +4,7 @@ import json
 import math
 import os
 import random
+import shlex
 import subprocess
 import sys
 from dataclasses import replace
@@ -16,6 +17,7 @@ from click.testing import CliRunner
 from nexus_node.base.errors import ConfigError
 from nexus_node.engine import gossip, medium
 from nexus_node.wire.packet import MAX_HOPS
+from nexus_sim import play as playing
 from nexus_sim.channel import Channel, Sensing, Transmission
 from nexus_sim.cli import cli
 from nexus_sim.fast import closed
@@ -314,6 +316,15 @@ def test_what_the_model_lacks_is_said() -> None:
 def test_options_that_would_be_passed_over_are_refused(options: list[str], words: str) -> None:
     done = CliRunner().invoke(cli, ["fast", str(SCALE / "plain.toml"), *options])
     assert done.exit_code == 2 and words in " ".join(done.output.split())
+
+
+def test_what_must_hold_is_looked_for_beside_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(playing, "check_stores", lambda stores, record: record.breaches.append("open"))
+    command = ["fast", str(SCALE / "plain.toml"), "--nodes", "3", "--duration", "60", "--beside"]
+    done = CliRunner().invoke(cli, command)
+    assert done.exit_code == 1 and "must not happen: open" in done.stderr
+    told = shlex.split(done.stderr.partition("repeat it with: nexus-sim ")[2])
+    assert sorted(told) == sorted(command)
 
 
 def test_without_numpy_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:

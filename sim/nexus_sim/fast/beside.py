@@ -12,6 +12,7 @@ import trio
 from nexus_node.engine.core import NodeCore
 from nexus_sim.air import OnAir
 from nexus_sim.clock import virtual_run
+from nexus_sim.failures import noted_failures
 from nexus_sim.fast.figures import SAMPLE_S, Curve, Delays, OnAirBooks, figures
 from nexus_sim.play import Player
 from nexus_sim.scenario import Scenario
@@ -59,9 +60,10 @@ def _known(core: NodeCore) -> int:
 
 
 def real(scenario: Scenario, seed: int) -> dict[str, Any]:
-    """The figures of a run with real nodes. Raises ConfigError."""
+    """The figures of a run with real nodes, and as `breaches` what must not happen. Raises ConfigError."""
     player = _Watched(scenario, seed)
-    outcome = virtual_run(player.play, seed)
+    with noted_failures(player.record.breaches):
+        outcome = virtual_run(player.play, seed)
     heard: dict[str, int] = defaultdict(int)
     for name, _, _ in outcome.reach:
         heard[name] += 1
@@ -69,7 +71,7 @@ def real(scenario: Scenario, seed: int) -> dict[str, Any]:
     late = [one.received_s - one.sent_s for one in messages if one.received_s is not None]
     count = len(outcome.places)
     fates = Counter({fate.name.lower(): number for fate, number in outcome.fates.items()})
-    return figures(
+    found = figures(
         nodes=count,
         seed=seed,
         virtual_s=outcome.virtual_s,
@@ -84,3 +86,4 @@ def real(scenario: Scenario, seed: int) -> dict[str, Any]:
         highest_duty=max(outcome.duty_of.values(), default=0.0),
         wire_bytes=outcome.wire_bytes,
     )
+    return {**found, "breaches": outcome.record.breaches}

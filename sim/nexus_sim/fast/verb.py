@@ -60,7 +60,7 @@ def play(
         return model
     nodes_say, nodes_s = _timed(lambda: real(scenario, chosen))
     both = {name: {"fast": one, "real": nodes_say.get(name)} for name, one in model.items()}
-    return {**both, "took_s": {"fast": model_s, "real": nodes_s}}
+    return {**both, "took_s": {"fast": model_s, "real": nodes_s}, "breaches": nodes_say["breaches"]}
 
 
 def _timed(call: Any) -> tuple[dict[str, Any], float]:
