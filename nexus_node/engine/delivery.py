@@ -173,7 +173,7 @@ class Delivery:
         mailbox.backlog = len(rows) == LOAD_ROWS
         for row in rows:
             mailbox.cursor = row.seq
-            if mailbox.leaves_to_relays(row, now):
+            if not way.carries(row) or mailbox.leaves_to_relays(row, now):
                 continue
             if is_sound(row):
                 mailbox.ready.append(row)

@@ -20,6 +20,7 @@ from nexus_node.wire.frames import ItemKind, ItemPacker
 from nexus_node.wire.packet import Context, Packet
 from nexus_node.wire.routing import PREFIX_SIZE
 from nexus_node.wire.tlv import Tlvs
+from nexus_node.wire.transfer import bandwidth_tlv
 
 LOAD_ROWS = 64
 _FAR_PATIENCE_S = 2.0
@@ -53,6 +54,11 @@ class Way:
     @property
     def direct(self) -> bool:
         return self.destination is None
+
+    def carries(self, row: Outgoing) -> bool:
+        """Whether it is wide enough for a message (N13). A relay keeps no word of what a text needs, and
+        would hand it over any link: it gets none that needs anything."""
+        return row.min_bandwidth <= (self.bps if self.relay is None or row.is_file else 0)
 
     def same(self, other: "Way") -> bool:
         """Whether what is under way stays under way."""
@@ -146,7 +152,7 @@ class Mailbox:
 
     def submit(self, row: Outgoing) -> None:
         """A new row of the outbox."""
-        if row.min_bandwidth > self.way.bps:
+        if not self.way.carries(row):
             self.holding = True
         elif not self.backlog and len(self.ready) < IN_FLIGHT_MESSAGES:
             self.ready.append(row)
@@ -163,7 +169,7 @@ class Mailbox:
         elif way.bps < self.way.bps:
             self.holding = True
             for rows in (self.ready, self._large):
-                fit = [row for row in rows if row.min_bandwidth <= way.bps]
+                fit = [row for row in rows if way.carries(row)]
                 rows.clear()
                 rows.extend(fit)
         self.way = way
@@ -256,6 +262,7 @@ class Mailbox:
         way = self.way
         tlvs: Tlvs = (custody_tlv(row.delivered_mark, way.relay_address),) if way.relay is not None else ()
         if not row.is_file:
+            tlvs += () if way.direct else bandwidth_tlv(row.min_bandwidth)
             return Packet(Context.MESSAGE, row.envelope, way.destination, tlvs=tlvs).encode()
         here = way.direct or (way.relay is not None and way.relay_address is None)
         data = row.envelope + (b"" if here else self._own)  # whoever wants it must know whom to ask

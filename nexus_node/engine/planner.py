@@ -10,7 +10,7 @@ from nexus_node.engine.delivery import Delivery
 from nexus_node.engine.mailbox import Way
 from nexus_node.engine.peers import Attachment
 from nexus_node.engine.router import Route, Router
-from nexus_node.ports.store import Store
+from nexus_node.ports.store import Outgoing, Store
 from nexus_node.wire.announce import Serve
 
 RELAYS_PER_MESSAGE = 2
@@ -106,14 +106,16 @@ class Planner:
         for to in sorted(over):
             self._plan(to, now)
 
-    def why(self, to: NodeId) -> str:
-        """Why a message to that node is not delivered yet, in words for people."""
-        ways = self._delivery.ways_to(to)
+    def why(self, row: Outgoing) -> str:
+        """Why a message is not delivered yet, in words for people."""
+        ways = self._delivery.ways_to(row.to)
         if not ways:
             return "no way to the recipient, and no relay that would keep it"
         if ways[0].direct:
             return "waiting for the receipt"
         relays = [way for way in ways if way.relay is not None]
+        if relays and not any(way.carries(row) for way in ways):
+            return f"the recipient is away; no relay is given a text that needs {row.min_bandwidth} bps"
         if relays:
             return f"the recipient is away; given to {len(relays)} relay{'s' if len(relays) > 1 else ''}"
         return "on its way over other nodes, waiting for the receipt"

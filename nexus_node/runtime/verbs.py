@@ -206,7 +206,7 @@ def _outgoing(node: Node, row: Outgoing) -> Json:
     elif not state.final:
         late = next((one for one in rows if not one.state.final), row)
         why = node.core.bridge.why(row, node.now()) if is_foreign(row.to) else None
-        why = why or _refusal(node, late) or _short(node, late) or node.core.planner.why(row.to)
+        why = why or _refusal(node, late) or _short(node, late) or node.core.planner.why(row)
     done = row.size if row.state in (State.DELIVERED, State.READ) else 0
     left = [file["eta_s"] for file in files if not State(file["state"]).final]
     return {

@@ -104,7 +104,7 @@ def parse_chunk_untrusted(data: bytes) -> Chunk:
 
 
 def bandwidth_tlv(min_bandwidth: int) -> Tlvs:
-    """What keeps a CHUNK packet off slower links; nothing for one that may go anywhere."""
+    """What keeps a CHUNK or MESSAGE packet off slower links; nothing for one that may go anywhere."""
     if not min_bandwidth:
         return ()
     return ((TLV_MIN_BANDWIDTH, _BANDWIDTH.pack(min(min_bandwidth, 0xFFFFFFFF))),)

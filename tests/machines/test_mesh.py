@@ -325,9 +325,48 @@ def test_n10_a_refusal_beyond_a_relay_finds_the_sender_and_ends() -> None:
 def test_a_sender_without_a_way_says_why() -> None:
     mesh = Mesh("alice", "bob")
     mesh.knows("alice", "bob")
-    mesh.send("alice", "bob", "nobody there")
+    message = mesh.send("alice", "bob", "nobody there")
     mesh.run(5)
-    assert "no way to the recipient" in mesh["alice"].core.planner.why(mesh["bob"].identity.node_id)
+    assert "no way to the recipient" in why(mesh, message)
+
+
+def why(mesh: Mesh, message: bytes) -> str:
+    row = mesh["alice"].store.outgoing(message)
+    assert row is not None
+    return mesh["alice"].core.planner.why(row)
+
+
+def test_n13_a_text_that_needs_bandwidth_is_not_left_with_a_relay_that_would_not_know() -> None:
+    mesh = Mesh("alice", "relay", "bob", relays=("relay",))
+    mesh.knows("alice", "bob")
+    mesh.knows("alice", "relay", trust="trusted")
+    mesh.join("alice", "relay")
+    mesh.run(2)
+    wide = mesh["alice"].send("bob", "wide", mesh.now, min_bandwidth=10_000)
+    small = mesh.send("alice", "bob", "small")
+    mesh.run(5)
+    assert mesh["alice"].states() == {wide: "queued", small: "relayed"}
+    assert why(mesh, wide) == "the recipient is away; no relay is given a text that needs 10000 bps"
+    mesh.join("relay", "bob", NARROW)
+    mesh.run(60)
+    assert mesh["bob"].inbox() == ["small"] and mesh["alice"].states()[wide] == "held"
+    mesh.join("alice", "bob")
+    mesh.run(60)
+    assert mesh["bob"].inbox() == ["small", "wide"] and mesh["alice"].states()[wide] == "delivered"
+
+
+def test_n13_a_node_on_the_way_does_not_pass_a_text_on_over_a_link_that_is_too_narrow() -> None:
+    mesh = Mesh("alice", "b", "bob")
+    mesh.knows("alice", "bob")
+    mesh.join("alice", "b")
+    mesh.join("b", "bob")
+    mesh.run(60)
+    # The link changes, and nobody has told the sender yet.
+    mesh["b"].core.retune(mesh.wires[frozenset(("b", "bob"))].cids[0], NARROW)
+    message = mesh["alice"].send("bob", "wide", mesh.now, min_bandwidth=10_000)
+    mesh.run(1)
+    assert mesh["b"].core.counters["too_narrow"] == 1
+    assert mesh["bob"].inbox() == [] and mesh["alice"].states()[message] == "sent"
 
 
 def test_n6_a_burst_through_a_relay_to_a_slow_link_loses_nothing() -> None:
