@@ -117,4 +117,4 @@ def _why(row: Outgoing, sender: Node) -> str:
     if row.state is State.HELD:
         return f"held: {facts[-1].by}"
     why, _ = sender.core.delivery.refusals.get(row.id, ("", 0.0))
-    return why or sender.core.planner.why(row.to)
+    return why or sender.core.planner.why(row)
