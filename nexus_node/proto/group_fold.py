@@ -6,6 +6,7 @@ sequence, then by the author's address, the highest first, so that what comes la
 and among equals the lowest address.
 """
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -40,10 +41,26 @@ class _Certificate:
     subject: Address
     permissions: int
     expires: int
-    ends: list[int] = field(default_factory=list)
-    """Operations that end it: what its holder did counts if all of these know of it."""
+    ended: int | None = None
+    """The place in the order of the first operation that ends it."""
+    common: int = -1
+    """As bits: what all that end it know, themselves included. So far what its holder did counts."""
+    overruled: bool = False
+    """Whether one that ends it says something else, and did not know of it."""
     replaced: int | None = None
     """The place in the order from which on another has its seat."""
+
+
+@dataclass(slots=True)
+class _Endings:
+    """What may end the certificates of one holder, in order."""
+
+    operations: list[int] = field(default_factory=list)
+    places: list[int] = field(default_factory=list)
+    common: list[int] = field(default_factory=list)
+    """As bits: what this one and all after it know, itself included."""
+    said: list[tuple[int, int] | None] = field(default_factory=list)
+    """The promotion that this one and all after it say, if they say the same."""
 
 
 @dataclass(slots=True)
@@ -132,8 +149,8 @@ class _Resolution:
         self._creator = address_of(fold.operations[0].added[0])
         self._held: dict[Address, list[_Certificate]] = {}
         """All certificates that ever counted, by holder, in order."""
-        self._endings: dict[Address, list[int]] = {}
-        """What may end a holder's certificate, by holder."""
+        self._endings: dict[Address, _Endings] = {}
+        """By holder."""
         self._left: list[int] = []
         """Where the creator left."""
         self._discarded: dict[int, str] = {}
@@ -141,23 +158,26 @@ class _Resolution:
     def run(self) -> Found:
         operations = self._fold.operations
         promotions = []
-        for at in self._order:
+        for place, at in enumerate(self._order):
             operation = operations[at]
+            holders = list(operation.removed)
             if operation.kind == Kind.PROMOTE:
                 promotions.append(at)
-                self._endings.setdefault(address_of(operation.added[0]), []).append(at)
-            for subject in operation.removed:
-                self._endings.setdefault(subject, []).append(at)
+                holders.append(address_of(operation.added[0]))
             if operation.kind == Kind.LEAVE:
-                self._endings.setdefault(self._fold._addresses[at], []).append(at)
+                holders.append(self._fold._addresses[at])
                 if self._fold._addresses[at] == self._creator:
                     self._left.append(at)
+            for holder in holders:
+                endings = self._endings.setdefault(holder, _Endings())
+                endings.operations.append(at)
+                endings.places.append(place)
         seats: list[_Certificate] = []
         for at in promotions:
             self._promote(at, seats)
         found = self._walk()
-        for certificate in [one for held in self._held.values() for one in held]:
-            self._note_conflicts(certificate)
+        for holder, certificates in self._held.items():
+            self._note_conflicts(certificates, self._endings[holder])
         return found
 
     # --- who may do what ------------------------------------------------------------------------
@@ -187,28 +207,63 @@ class _Resolution:
             self._discarded[latest.at] = _LOST
             seats.remove(latest)
         certificate = _Certificate(at, subject, operation.permissions, operation.expires)
-        for end in self._endings.get(subject, ()):
-            # One that knows of another end adds nothing: it knows all that the other knows.
-            known = any(self._knows(end, one) for one in certificate.ends)
-            if self._place[end] > place and not known and self._may_end(end, certificate):
-                certificate.ends.append(end)
+        self._find_ends(certificate, self._endings[subject])
         self._held.setdefault(subject, []).append(certificate)
         seats.append(certificate)
 
-    def _note_conflicts(self, certificate: _Certificate) -> None:
-        """Of those about one co-admin who did not know of each other the later in the order wins, and the
-        author of the other is told."""
+    def _find_ends(self, certificate: _Certificate, endings: _Endings) -> None:
+        """Note what ends a certificate. Looks no farther than it matters: whoever promotes and demotes
+        somebody a thousand times must not cost everybody a million looks."""
         fold, at = self._fold, certificate.at
         said = (certificate.permissions, certificate.expires)
-        for end in certificate.ends:
-            other = fold.operations[end]
-            same = other.kind == Kind.PROMOTE and (other.permissions, other.expires) == said
-            if not same and not self._knows(end, at):
-                self._discarded.setdefault(at, _LOST)
-        for end in self._endings.get(certificate.subject, ()):
-            demotes = fold.operations[end].kind == Kind.DEMOTE and self._place[end] < self._place[at]
-            if demotes and not self._knows(at, end):
+        if not endings.common:
+            self._look_back(endings)
+        found = 0
+        for number in range(bisect_right(endings.places, self._place[at]), len(endings.operations)):
+            end = endings.operations[number]
+            known = fold.ancestors[end]
+            # One that knows of another end adds nothing: it knows all that the other knows.
+            if known & found or not self._may_end(end, certificate):
+                continue
+            if certificate.ended is None:
+                certificate.ended = endings.places[number]
+            found |= 1 << end
+            certificate.common &= known | 1 << end
+            if _said(fold.operations[end]) != said and not known >> at & 1:
+                certificate.overruled = True
+            if endings.common[number] >> end & 1:
+                break  # all that come later know of this one
+            settled = certificate.overruled or endings.said[number] == said
+            if settled and not certificate.common >> at + 1:
+                break  # nothing that knows of the certificate is left to count
+
+    def _look_back(self, endings: _Endings) -> None:
+        """Note of each what holds of all after it."""
+        common, said = -1, _said(self._fold.operations[endings.operations[-1]])
+        for end in reversed(endings.operations):
+            common &= self._fold.ancestors[end] | 1 << end
+            said = said if _said(self._fold.operations[end]) == said else None
+            endings.common.append(common)
+            endings.said.append(said)
+        endings.common.reverse()
+        endings.said.reverse()
+
+    def _note_conflicts(self, certificates: list[_Certificate], endings: _Endings) -> None:
+        """Of those about one co-admin who did not know of each other the later in the order wins, and the
+        author of the other is told."""
+        fold, before, demotions = self._fold, 0, 0
+        for certificate in certificates:
+            if certificate.overruled:
+                self._discarded.setdefault(certificate.at, _LOST)
+            place = bisect_left(endings.places, self._place[certificate.at])
+            for end in endings.operations[before:place]:
+                if fold.operations[end].kind == Kind.DEMOTE:
+                    demotions |= 1 << end
+            before = place
+            lost = demotions & ~fold.ancestors[certificate.at]
+            for end in _places(lost):
                 self._discarded.setdefault(end, _LOST)
+            demotions ^= lost
 
     def _may_end(self, end: int, certificate: _Certificate) -> bool:
         """Whether an operation against a holder comes from itself, or from somebody senior."""
@@ -219,8 +274,8 @@ class _Resolution:
 
     def _is_over(self, certificate: _Certificate, place: int) -> bool:
         """Whether a certificate holds no more at that place of the order."""
-        return (certificate.replaced is not None and certificate.replaced <= place) or any(
-            self._place[end] < place for end in certificate.ends
+        return (certificate.replaced is not None and certificate.replaced <= place) or (
+            certificate.ended is not None and certificate.ended < place
         )
 
     def _authority(
@@ -248,9 +303,9 @@ class _Resolution:
                 or (certificate.expires and self._fold._times[at] > certificate.expires)
             ):
                 continue
-            if (certificate.replaced is not None and self._place[at] >= certificate.replaced) or not all(
-                end == at or self._knows(end, at) for end in certificate.ends
-            ):
+            if (
+                certificate.replaced is not None and self._place[at] >= certificate.replaced
+            ) or not certificate.common >> at & 1:
                 why = _ENDED
                 continue
             return place
@@ -378,6 +433,11 @@ class _Resolution:
             if other != epoch and not self._knows(epoch, other):
                 self._discarded.setdefault(other, _LOST_EPOCH)
         return epoch
+
+
+def _said(operation: Operation) -> tuple[int, int] | None:
+    """What a promotion says of its subject."""
+    return (operation.permissions, operation.expires) if operation.kind == Kind.PROMOTE else None
 
 
 def _places(bits: int) -> Iterator[int]:

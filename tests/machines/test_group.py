@@ -2,6 +2,7 @@
 
 import random
 import time
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from nexus_node.base.errors import BadWire, LocalError
 from nexus_node.base.limits import GROUP_MEMBERS_MAX
 from nexus_node.crypto.identity import Identity
+from nexus_node.proto import group_fold
 from nexus_node.proto.group import GroupLog
 from nexus_node.wire.group import (
     CERTIFICATE_MAX,
@@ -412,3 +414,43 @@ def test_10000_operations_fold_within_a_second(monkeypatch: pytest.MonkeyPatch) 
     assert not any(log.epoch_called(number.to_bytes(EPOCH_SIZE, "big")) for number in range(6000))
     assert time.process_time() - began < took
     assert all(log.epoch_called(one[:EPOCH_SIZE]) == one for one in log.epochs())
+
+
+def side_by_side(log: GroupLog) -> None:
+    """Promotions and demotions, none of which knows of any other."""
+    promotion = log.make(BEN, Kind.PROMOTE, time=TIME, added=(CARL.node_id,), permissions=Permissions.FULL)
+    demotion = log.make(BEN, Kind.DEMOTE, time=TIME, removed=(CARL.address,))
+    for time_s in range(TIME, TIME + (HOSTILE - len(log)) // 2):
+        log.add(replace(promotion, time=time_s))
+        log.add(replace(demotion, time=time_s))
+
+
+def promoted_side_by_side(log: GroupLog) -> None:
+    promotion = log.make(BEN, Kind.PROMOTE, time=TIME, added=(CARL.node_id,), permissions=Permissions.FULL)
+    for time_s in range(TIME, TIME + HOSTILE - len(log)):
+        log.add(replace(promotion, time=time_s))
+
+
+HOSTILE = 1000
+
+
+@pytest.mark.parametrize("fill", [side_by_side, promoted_side_by_side])
+def test_a_co_admin_cannot_make_everybody_look_at_each_of_its_operations_for_each_other(
+    fill: Callable[[GroupLog], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With 16,384 of them each member's node would have stood still for hours."""
+    anna, _, _ = group(BEN, CARL, admins={BEN.node_id: Permissions.FULL})
+    monkeypatch.setattr(Operation, "sign", lambda self, *_: replace(self, signature=bytes(64)))
+    monkeypatch.setattr(Operation, "authentic", lambda self, who, _: who == BEN.node_id)
+    fill(anna.log)
+    looks = 0
+    may_end = group_fold._Resolution._may_end
+
+    def counted(self: group_fold._Resolution, *of: object) -> bool:
+        nonlocal looks
+        looks += 1
+        return may_end(self, *of)
+
+    monkeypatch.setattr(group_fold._Resolution, "_may_end", counted)
+    assert len(anna.log) >= HOSTILE - 1 and anna.log.state.members
+    assert HOSTILE / 4 < looks < 4 * HOSTILE
