@@ -339,6 +339,10 @@ class Player:
         if message is None or message.sender != name:
             return
         if message.min_bandwidth:
+            if event.fields["state"] == "relayed" and message.photo is None:
+                self.record.breaches.append(
+                    f"message {message.id} needs {message.min_bandwidth} bps and was left with a relay"
+                )
             label, _, peer = str(event.fields["by"]).partition(":")
             bps = self._radio_bps if label == SimRadio.label else self._joins.widest(name, peer)
             if label in (SimRadio.label, Plug.scheme) and message.min_bandwidth > bps:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from nexus_node.base.states import State
 from nexus_node.engine import attach, forward
 from nexus_node.engine.events import Event
 from nexus_node.engine.fetching import Fetcher
@@ -106,6 +107,17 @@ def test_n13_a_scheduler_that_ignores_min_bandwidth_is_caught(monkeypatch: pytes
     planted = run(NARROW)
     assert planted.record.breaches
     assert all("needs 50000 bps and was sent at" in breach for breach in planted.record.breaches)
+
+
+def test_n13_a_text_that_needs_bandwidth_and_is_left_with_a_relay_is_caught(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sound = run(ABSENT + "min_bandwidth = 50000")
+    assert sound.record.breaches == [] and len(sound.record.messages) > 2
+    assert all(one.state is State.DELIVERED for one in sound.record.messages.values())
+    monkeypatch.setattr(Way, "carries", lambda way, row: row.min_bandwidth <= way.bps)
+    breaches = run(ABSENT + "min_bandwidth = 50000").record.breaches
+    assert breaches and all("needs 50000 bps and was left with a relay" in one for one in breaches)
 
 
 @pytest.mark.parametrize("what", ["min_bandwidth = 50000", "photo = [3000, 6000]"])
