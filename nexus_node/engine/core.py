@@ -139,7 +139,7 @@ class NodeCore(Carriers):
             self.fetcher,
             rank=self.contacts.rank,
             counters=self.counters,
-            wall_ms=self.wall.ms,
+            wall=self.wall,
             arm=self._arm,
             arm_expiry=self._arm_expiry,
             wake=self._wake,
@@ -152,7 +152,6 @@ class NodeCore(Carriers):
             rng,
             rank=self.contacts.rank,
             counters=self.counters,
-            wall_ms=self.wall.ms,
             arm=self._arm,
             wake=self._wake,
         )
@@ -504,12 +503,13 @@ class NodeCore(Carriers):
 
     def set_wall(self, offset_s: float) -> None:
         """Wall seconds minus monotonic seconds are now these. A step means that the clock was set: what
-        this run has queued keeps its age and its time to live."""
+        this run has queued keeps its age and its time to live, and so does what it has taken from others."""
         step_s = offset_s - self.wall.offset_s
         self.wall.offset_s = offset_s
         if abs(step_s) <= CLOCK_STEP_S:
             return
         self.outbox.redate(step_s)
+        self.relay.redate(step_s, self._now)
         self._arm_expiry(self._now)
 
     def commit(self) -> None:

@@ -129,7 +129,6 @@ class Courier:
         *,
         rank: Callable[..., Rank],
         counters: Counter[str],
-        wall_ms: Callable[[float], int],
         arm: Callable[[float], None],
         wake: Callable[[Attachment], None],
     ) -> None:
@@ -140,7 +139,6 @@ class Courier:
         self._rng = rng
         self._rank = rank
         self._counters = counters
-        self._wall_ms = wall_ms
         self._arm = arm
         self._wake = wake
         self._meetings: dict[NodeId, _Meeting] = {}
@@ -417,8 +415,7 @@ class Courier:
     def prove(self, prefix: bytes, receipt: bytes, now: float) -> None:
         """A message to or from this node has arrived: whoever carries it should know."""
         if self._relay.policy.serve is not Serve.NOBODY and self._mail.receipt(prefix) is None:
-            expires_ms = self._wall_ms(now) + self._relay.policy.ttl_s * 1000
-            self._mail.add_receipt(prefix, receipt, expires_ms)
+            self._mail.add_receipt(prefix, receipt, self._relay.expiry_ms(now))
             self._spread(prefix)
 
     def _kept(self, prefix: bytes, giver: NodeId) -> None:

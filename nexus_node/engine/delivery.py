@@ -451,7 +451,7 @@ class Delivery:
         self.refusals.pop(row.id, None)
 
 
-_LATER = (Reason.STORE_FULL, Reason.BUSY, Reason.TOO_MUCH, Reason.NOT_EXPECTED)
+_LATER = (Reason.STORE_FULL, Reason.BUSY, Reason.TOO_MUCH, Reason.NOT_EXPECTED, Reason.TOO_OLD)
 _FINAL: dict[int, str] = {
     Reason.NOT_HERE: "that node is not the recipient",
     Reason.DECLINED: "declined by the recipient",
@@ -463,5 +463,6 @@ _WORDS: dict[int, str] = {
     Reason.BUSY: "has too much waiting already",
     Reason.NOT_SERVED: "does not keep mail for these people",
     Reason.TOO_MUCH: "takes no more from this node for now",
+    Reason.TOO_OLD: "keeps nothing that was sent so long ago",
     Reason.NOT_EXPECTED: "has not read yet what the file belongs to",
 }

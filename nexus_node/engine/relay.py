@@ -18,6 +18,7 @@ from nexus_node.engine.forward import Forwarder, on_the_way
 from nexus_node.engine.peers import Attachment
 from nexus_node.engine.router import Route, Router
 from nexus_node.engine.serving import Served
+from nexus_node.engine.wallclock import NEVER_MS, WallClock
 from nexus_node.ports.custody import Held, Slip
 from nexus_node.ports.store import Keep, Store
 from nexus_node.wire.announce import Serve
@@ -86,7 +87,7 @@ class Relay:
         *,
         rank: Callable[[Address], Rank],
         counters: Counter[str],
-        wall_ms: Callable[[float], int],
+        wall: WallClock,
         arm: Callable[[float], None],
         arm_expiry: Callable[[float], None],
         wake: Callable[[Attachment], None],
@@ -98,7 +99,8 @@ class Relay:
         self._forwarder = forwarder
         self._rank = rank
         self._counters = counters
-        self._wall_ms = wall_ms
+        self._wall = wall
+        self._wall_ms = wall.ms
         self._arm = arm
         self._arm_expiry = arm_expiry
         self._wake = wake
@@ -112,6 +114,8 @@ class Relay:
         self._last: OrderedDict[NodeId, float] = OrderedDict()
         """When each neighbour last gave something."""
         self._telling: dict[Address, _Telling] = {}
+        self._before: int | None = None
+        """The `seq` before the first that this run has taken; None while it has taken none."""
         self.promised = False
         """Whether something is queued that must not leave before the store has committed."""
 
@@ -253,14 +257,19 @@ class Relay:
     def _hold(
         self, peer: NodeId, packet: Packet, object_id: ObjectId, mark: bytes, now: float, *, promised: bool
     ) -> Refusal | None:
-        wall_ms = self._wall_ms(now)
-        kind, size, begun_ms, data = KIND_MESSAGE, len(packet.data), wall_ms, packet.data
+        wall_ms, expires_ms = self._wall_ms(now), self.expiry_ms(now)
+        kind, size, data = KIND_MESSAGE, len(packet.data), packet.data
         if packet.context == Context.OFFER_OBJECT:
             offer = parse_offer_untrusted(packet.data)
             kind, size = offer.header.kind, offer.header.size
             data = replace(offer, provider=None).encode()
-        elif 0 < (sent_ms := 1000 * parse_message_data_untrusted(packet.data)[0]) < wall_ms:
-            begun_ms = sent_ms  # what is passed on does not become younger
+        elif (sent_ms := 1000 * parse_message_data_untrusted(packet.data)[0]) > 0:
+            over_ms = sent_ms + self.policy.ttl_s * 1000  # what is passed on does not become younger
+            if over_ms > wall_ms:
+                expires_ms = min(expires_ms, over_ms)
+            elif not promised or sent_ms + MESSAGE_TTL_S * 1000 > wall_ms:
+                return Refusal(Reason.TOO_OLD, object_id[:PREFIX_SIZE], 0xFFFF)
+            # else a clock is wrong, for its sender lets go of it after 30 days as well
         held = Held(
             id=object_id,
             destination=packet.destination or Address(b""),
@@ -270,7 +279,7 @@ class Relay:
             rank=self._rank(address_of(peer)),
             promised=promised,
             received_ms=wall_ms,
-            expires_ms=begun_ms + self.policy.ttl_s * 1000,
+            expires_ms=expires_ms,
             kind=kind,
             size=size,
         )
@@ -284,11 +293,14 @@ class Relay:
             self._counters["custody_evicted"] += len(admission.evicted)
             for prefix in admission.evicted:
                 self._let_go(prefix)
+        if self._before is None and (first := self._store.held(held.prefix)) is not None:
+            self._before = first.seq - 1
         self._last[peer] = now
         self._last.move_to_end(peer)
         if len(self._last) > SENDERS_TIMED:
             self._last.popitem(last=False)
-        self._arm_expiry(now + (held.expires_ms - wall_ms) / 1000)
+        if expires_ms != NEVER_MS:
+            self._arm_expiry(now + (expires_ms - wall_ms) / 1000)
         return None
 
     def fill(self, peer: NodeId, packer: ItemPacker) -> None:
@@ -490,6 +502,18 @@ class Relay:
             self._store.delete_object(stored)
 
     # --- time -----------------------------------------------------------------------------------
+    def expiry_ms(self, now: float) -> int:
+        """Until when what is taken now is kept. While the clock is not set nobody can say."""
+        ttl_ms = self.policy.ttl_s * 1000
+        return self._wall_ms(now) + ttl_ms if self._wall.trusted(now) else NEVER_MS
+
+    def redate(self, step_s: float, now: float) -> None:
+        """The wall clock was set by so much: what this run has taken keeps its time to live, and what was
+        taken without a clock gets one."""
+        if self._wall.trusted(now):
+            step_ms, now_ms, ttl_ms = int(step_s * 1000), self._wall_ms(now), self.policy.ttl_s * 1000
+            self._store.redate_custody(step_ms, now_ms, ttl_ms, since_seq=self._before, never_ms=NEVER_MS)
+
     def expire(self, now: float) -> None:
         """Tell again what was not fetched."""
         for address, telling in list(self._telling.items()):
@@ -521,4 +545,5 @@ _COUNTERS: dict[int, str] = {
     Reason.NOT_SERVED: "custody_not_served",
     Reason.TOO_MUCH: "custody_too_much",
     Reason.STORE_FULL: "custody_full",
+    Reason.TOO_OLD: "custody_too_old",
 }

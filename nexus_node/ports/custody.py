@@ -184,4 +184,12 @@ class CustodyStore(Protocol):
         """
         ...
 
+    def redate_custody(
+        self, step_ms: int, now_ms: int, ttl_ms: int, *, since_seq: int | None, never_ms: int
+    ) -> None:
+        """The wall clock was set by so much, to `now_ms`. Messages with `seq > since_seq`, none if that is
+        None, keep their time to live, `ttl_ms` from now at most; what was taken without a clock, and so
+        expires at `never_ms`, does at that time. Nothing was given in the future."""
+        ...
+
     def next_custody_expiry_ms(self) -> int | None: ...

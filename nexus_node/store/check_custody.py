@@ -281,6 +281,39 @@ def check_custody_expiry(make_store: MakeCustodyStore) -> None:
     store.close()
 
 
+def check_custody_redate(make_store: MakeCustodyStore) -> None:
+    """A clock that is set lets nothing go before its time that was taken by the clock before (S2)."""
+    store = make_store(MIB)
+    never_ms = NOW_MS + 1000 * DAY_MS
+    expiries = (NOW_MS + DAY_MS, NOW_MS + DAY_MS, NOW_MS + 2 * DAY_MS, never_ms)
+    for number, expires_ms in enumerate(expiries):
+        store.hold(a_held(number, expires_ms=expires_ms), MIB)
+    store.add_receipt(a_prefix(9), bytes(16), never_ms)
+    store.put_slip(replace(a_slip(8), expires_ms=never_ms))
+    first = store.held_for(BOB, limit=1)[0].seq
+
+    def found() -> list[int]:
+        return [held.expires_ms - NOW_MS for held in store.held_for(BOB, limit=9)]
+
+    def set_by(days: int, now_ms: int, since_seq: int | None) -> None:
+        store.redate_custody(days * DAY_MS, now_ms, 10 * DAY_MS, since_seq=since_seq, never_ms=never_ms)
+
+    set_by(10, NOW_MS + 2 * DAY_MS, since_seq=first)
+    expect(found(), [days * DAY_MS for days in (1, 11, 12, 12)], "expiries after a step forward")
+    expect(store.expire_custody(NOW_MS + 12 * DAY_MS), (4, 1, 1), "what was without a clock, with the rest")
+
+    store.hold(a_held(5, expires_ms=NOW_MS + 30 * DAY_MS), MIB)
+    store.hold(a_held(6, expires_ms=NOW_MS + 30 * DAY_MS, received_ms=NOW_MS + 20 * DAY_MS), MIB)
+    before = store.held_for(BOB, limit=1)[0].seq
+    set_by(-20, NOW_MS, since_seq=before)
+    expect(found(), [30 * DAY_MS, 10 * DAY_MS], "expiries after a step back")
+    expect(store.given_since(GIVER, NOW_MS + 15 * DAY_MS), (0, 0), "what was given in days to come")
+    store.commit()
+    set_by(1, NOW_MS + DAY_MS, since_seq=None)
+    expect((found(), store.dirty), ([30 * DAY_MS, 10 * DAY_MS], False), "a run that has taken nothing")
+    store.close()
+
+
 CUSTODY_CHECKS: tuple[Callable[[MakeCustodyStore], None], ...] = (
     check_custody,
     check_custody_order,
@@ -290,4 +323,5 @@ CUSTODY_CHECKS: tuple[Callable[[MakeCustodyStore], None], ...] = (
     check_custody_slips,
     check_custody_given,
     check_custody_expiry,
+    check_custody_redate,
 )

@@ -206,6 +206,21 @@ class CustodyTable(Database):
         )
         return messages, receipts, slips
 
+    def redate_custody(
+        self, step_ms: int, now_ms: int, ttl_ms: int, *, since_seq: int | None, never_ms: int
+    ) -> None:
+        until_ms = now_ms + ttl_ms
+        if step_ms < 0:  # what was given in days to come would count until they are over
+            self._write("DELETE FROM given WHERE hour > ?", (now_ms // _HOUR_MS,))
+        if since_seq is not None:
+            self._write(
+                "UPDATE custody SET expires_ms = min(expires_ms + ?, ?) WHERE seq > ? AND expires_ms < ?",
+                (max(0, step_ms), until_ms, since_seq, never_ms),
+            )
+        for table in ("custody", "receipts", "slips"):
+            if self._read(f"SELECT 1 FROM {table} WHERE expires_ms >= ? LIMIT 1", (never_ms,)):
+                self._write(f"UPDATE {table} SET expires_ms = ? WHERE expires_ms >= ?", (until_ms, never_ms))
+
     def next_custody_expiry_ms(self) -> int | None:
         first: int | None = self._read(
             """SELECT min(first) FROM (SELECT min(expires_ms) AS first FROM custody

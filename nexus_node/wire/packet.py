@@ -177,6 +177,8 @@ class Reason(IntEnum):
     """This node knows of no message with that file: not yet, perhaps."""
     DECLINED = 10
     """The recipient does not want that file."""
+    TOO_OLD = 11
+    """This relay keeps nothing that was sent so long ago."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -320,6 +320,62 @@ def test_s2_a_relay_that_is_memory_only_says_so_and_has_nothing_after_a_restart(
     assert kept(mesh) == 0
 
 
+# --- clocks -------------------------------------------------------------------------------------
+@pytest.mark.parametrize("behind_days", [40, -40, 56 * 365], ids=["late", "early", "not set"])
+@pytest.mark.parametrize("restarts", [0, 1])
+def test_s2_a_relay_whose_clock_is_set_keeps_what_it_took_before(
+    behind_days: int, restarts: int, tmp_path
+) -> None:
+    """A Pi has no clock battery: it may take mail before the network tells it the time."""
+    if restarts and behind_days < 10_000:
+        pytest.skip("only a clock that shows 1970 is known to be wrong after a restart")
+    mesh = Mesh("alice", "relay", "bob", relays=("relay",), folder=tmp_path)
+    relay = mesh["relay"]
+    relay.wall = relay.core.wall.offset_s = max(0.0, WALL - behind_days * DAY_S)
+    mesh.knows("alice", "bob")
+    mesh.knows("alice", "relay", trust="trusted")
+    mesh.join("alice", "relay")
+    mesh.run(2)
+    message = mesh.send("alice", "bob", "patience")
+    mesh.run(2)
+    assert mesh["alice"].states()[message] == "relayed" and kept(mesh) == 1
+    mesh.leave("alice")
+    for _ in range(restarts):
+        mesh.crash("relay")
+    relay.core.set_wall(WALL)
+    relay.core.commit()
+    mesh.run(29 * DAY_S)
+    assert kept(mesh) == 1
+    mesh.run(2 * DAY_S)
+    assert kept(mesh) == 0, "and its time ends"
+
+
+def test_s2_a_relay_keeps_mail_of_a_sender_whose_clock_is_months_late() -> None:
+    mesh = waiting_at_a_relay(ANYONE, trust=None)
+    mesh["alice"].core.set_wall(WALL - 90 * DAY_S)
+    message = mesh.send("alice", "bob", "what day is it?")
+    mesh.run(2)
+    assert mesh["alice"].states()[message] == "relayed" and kept(mesh) == 1
+    mesh.leave("alice")
+    mesh.run(29 * DAY_S)
+    mesh.join("relay", "bob")
+    mesh.run(20)
+    assert mesh["bob"].inbox() == ["what day is it?"]
+
+
+def test_m5_a_relay_does_not_claim_what_its_owner_lets_it_keep_no_more() -> None:
+    mesh = waiting_at_a_relay(RelayPolicy(serve=Serve.ANYONE, ttl_s=3600), trust="trusted")
+    mesh.part("alice", "relay")
+    old = mesh.send("alice", "bob", "two hours ago")
+    mesh.run(7200)
+    mesh.join("alice", "relay")
+    new = mesh.send("alice", "bob", "now")
+    mesh.run(5)
+    assert mesh["alice"].states() == {old: "sent", new: "relayed"}
+    assert "keeps nothing that was sent so long ago" in mesh["alice"].core.delivery.refusals[old][0]
+    assert (kept(mesh), mesh["relay"].core.counters["custody_too_old"]) == (1, 1)
+
+
 def test_the_name_of_a_message_is_that_of_its_object() -> None:
     """What the relay calls a message is what its sender calls it, so that answers find it."""
     mesh = waiting_at_a_relay(ANYONE, trust=None)

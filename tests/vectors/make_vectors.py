@@ -261,7 +261,7 @@ def packet_vectors() -> list[Vector]:
     for count in (1, 64):
         encoded = packet(2, b"".join(receipts[:count]), priority=1)
         vectors.append({"id": f"packet-receipts-{count}", "receipts": receipts[:count], "packet": encoded})
-    reasons = [*((reason, 0) for reason in range(1, 9)), (8, 10), (8, 65535), (200, 0)]
+    reasons = [*((reason, 0) for reason in range(1, 9)), (8, 10), (8, 65535), (200, 0), (11, 65535)]
     for number, (reason, retry_s) in enumerate(reasons, 1):
         prefix = blake3(b"refused").digest()[:8]
         retry = struct.pack("<H", retry_s) if retry_s else b""
