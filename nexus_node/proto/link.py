@@ -45,6 +45,11 @@ _ALIVE_SPARE_S = 1.0
 """A check that comes so much too soon counts: what came last was the answer to the one before."""
 SILENT_ROUNDS = 3
 """A neighbour that has said nothing for three rounds is gone (N4)."""
+PROMPT_BPS = 100_000
+"""From here on, where nothing shows that a connection broke, who does not answer is asked at once: on IP
+another path is to take over within two seconds (N4)."""
+_PROMPT_FIRST_S, _PROMPT_S, _PROMPT_ASKS = 0.3, 0.2, 6
+"""After so long, and so often, with so long between; of ten frames three may get lost."""
 _REKEY_TRIES = 12
 _REKEY_LATER_S = 120.0
 """On shared media the end with the higher id waits so much longer, or both begin at the same time."""
@@ -145,6 +150,8 @@ class Link:
         self._rekeying: Rekeying | None = None
         self._waiting_until = inf if dialed else now + self.timeout
         self._alive_after, self._alive_due = self.keepalive, inf
+        self._answer_due, self._unanswered = inf, 0
+        """When the peer is asked whether it heard what it was sent, and how often it was in vain."""
         self._ping: tuple[int, float] | None = None
         self._lost_sent = float("-inf")
         if dialed:
@@ -212,6 +219,9 @@ class Link:
             raise LocalError("the link is not up")
         self._confirm = False
         self._last_sealed = now
+        quiet = self._answer_due == inf and self._prompt and now >= self.last_heard + _PROMPT_FIRST_S
+        if quiet and any(kind not in _OWN_ITEMS for kind, _ in items):  # what answers needs no answer
+            self._answer_due = now + max(_PROMPT_FIRST_S, 4 * (self.rtt or 0.0))
         if self._profile.pad:
             items = pad_items(items, self._head, self._profile.pad, self.mtu)
         frame = self._session.seal(encode_items(items))
@@ -257,6 +267,7 @@ class Link:
             return []
         plaintext = self._decrypt(frame, now)
         self.last_heard = self.last_answered = now
+        self._answer_due, self._unanswered = inf, 0
         if self._asked:
             self._asked, self._alive_due = 0, now + self.keepalive
         items = list(parse_items_untrusted(plaintext))
@@ -349,6 +360,7 @@ class Link:
         self._alive_after = self.keepalive * (_SECOND if second else 1.0)
         self._alive_due = now + self._alive_after
         self._asked = 0
+        self._answer_due, self._unanswered = inf, 0
         if outcome.confirm and self._profile.shared:  # much gets lost there, and who answered must hear it
             self._ask_whether_up(now)
         self._events.append(LinkUp(agreed.peer))
@@ -357,7 +369,7 @@ class Link:
         if self.peer is not None:
             self._events.append(LinkDown(self.peer, why))
         self._session = self.peer = self._rekeying = None
-        self._alive_due = inf
+        self._alive_due = self._answer_due = inf
         self._items.clear()
         if self._dialed and not self._profile.ordered and not self._profile.shared:
             self._exchange.open(now)
@@ -410,7 +422,7 @@ class Link:
             rekey = self._rekeying.due
         elif self._session is not None and self._used(self._session):
             rekey = self._session.keyed_at + self._rekey_after
-        return min(*self._exchange.deadlines(), self._waiting_until, self._alive_at, rekey)
+        return min(*self._exchange.deadlines(), self._waiting_until, self._alive_at, self._answer_due, rekey)
 
     @property
     def _alive_at(self) -> float:
@@ -432,6 +444,8 @@ class Link:
         self.closed = self._exchange.failed
         if now >= self._alive_at:
             self._check_alive(now)
+        if now >= self._answer_due:
+            self._check_answer(now)
         if self._rekeying is not None:
             if now >= self._rekeying.due:
                 self._retry_rekey(now)
@@ -470,6 +484,20 @@ class Link:
             self._alive_due = self.last_heard + self._alive_after
             if self._last_sealed + self.keepalive <= now and not self._profile.shared:
                 self._confirm = True  # the peer sends and sends: let it hear that we are there
+
+    @property
+    def _prompt(self) -> bool:
+        """Whether a peer that has gone is to be noticed as soon as something is sent to it."""
+        profile = self._profile
+        return not (profile.ordered or profile.shared) and profile.bps >= PROMPT_BPS
+
+    def _check_answer(self, now: float) -> None:
+        if self._unanswered >= _PROMPT_ASKS:
+            self._drop("it does not answer", now)
+            return
+        self._unanswered += 1
+        self.ping(now)
+        self._answer_due = now + max(_PROMPT_S, 2 * (self.rtt or 0.0))
 
     def ping(self, now: float) -> None:
         """Ask the peer to answer: for keep-alive and round-trip time."""

@@ -222,6 +222,36 @@ def test_n4_a_break_farther_on_costs_moments_though_the_next_hop_stays() -> None
     assert set(mesh["a"].states().values()) == {"delivered"}
 
 
+@pytest.mark.parametrize("victim", ["b", "c"])
+def test_n4_where_nothing_shows_that_a_node_is_gone_another_path_takes_over_in_two_seconds(
+    victim: str,
+) -> None:
+    """Datagrams to a computer that is off vanish without a word."""
+    mesh = Mesh(*"abcdefg")
+    mesh.knows("a", "d")
+    mesh.line(*"abcdefga", profile=DATAGRAM)
+    mesh.run(60)
+    assert mesh["d"].inbox() == [] and len(mesh.wires_of(victim)) == 2
+    for wire in mesh.wires_of(victim):
+        wire.loss = 1.0
+    mesh.send("a", "d", "the other way round")
+    mesh.run(2)
+    assert mesh["d"].inbox() == ["the other way round"]
+
+
+def test_n4_a_link_that_loses_one_frame_of_ten_is_not_given_up() -> None:
+    mesh = Mesh("a", "b")
+    mesh.knows("a", "b")
+    mesh.join("a", "b", DATAGRAM, loss=0.1)
+    mesh.run(10)
+    session = next(iter(mesh["a"].core.attachments.values())).link._session
+    for number in range(500):
+        mesh.send("a", "b", f"text {number}")
+        mesh.run(2)
+    assert len(mesh["b"].inbox()) == 500
+    assert next(iter(mesh["a"].core.attachments.values())).link._session is session
+
+
 def test_n4_a_refusal_on_the_way_costs_moments() -> None:
     mesh = Mesh(*"abc")
     mesh.knows("a", "c")
