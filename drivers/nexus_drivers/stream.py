@@ -43,7 +43,7 @@ async def move_frames(stream: trio.abc.Stream, carrier: Carrier, mtu: int) -> No
     """Move frames both ways until the stream or the carrier ends; raises as `until_lost`.
 
     A far end that does not read makes the write wait, and nothing is pulled meanwhile: that is the
-    backpressure. A dead far end is noticed by the link's keep-alive, not here.
+    backpressure. A dead far end is noticed by the system or the link's keep-alive, not here.
     """
 
     async def receive() -> None:

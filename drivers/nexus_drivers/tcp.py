@@ -19,6 +19,9 @@ from nexus_node.ports.driver import DriverPort, LinkProfile
 PROFILE = LinkProfile(mtu=limits.MTU_STREAM, bps=100e6, ordered=True)
 UNSENT_MAX = 16 * limits.KIB
 """What the system may take that it cannot send yet: a text is behind no more than that, and one write."""
+UNANSWERED_MS = 10_000
+"""A far system that acknowledges nothing for so long is gone: the link would notice after three keep-alives.
+Less would end the connection to a node that waits for a slow card."""
 CONNECT_TIMEOUT_S = 15.0
 RETRY_FIRST_S, RETRY_LAST_S = 0.2, 30.0
 STEADY_S = 2.0
@@ -96,7 +99,7 @@ class TcpDriver:
 
     async def _serve(self, stream: trio.SocketStream, label: str, port: DriverPort) -> None:
         try:
-            _shorten_queue(stream)
+            _set_up(stream)
             async with stream, port.attach(PROFILE, label, dialed=False) as carrier:
                 await move_frames(stream, carrier, PROFILE.mtu)
         except (CarrierLost, RemoteError):
@@ -136,14 +139,16 @@ class TcpDriver:
             # On one host a retry can meet its own source port; keeping it would block the listener.
             await stream.aclose()
             raise CarrierLost(f"{far} cannot be reached: nothing listens there")
-        _shorten_queue(stream)
+        _set_up(stream)
         return stream
 
 
-def _shorten_queue(stream: trio.SocketStream) -> None:
-    if hasattr(socket, "TCP_NOTSENT_LOWAT"):  # Linux and macOS
-        with suppress(OSError):
-            stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_MAX)
+def _set_up(stream: trio.SocketStream) -> None:
+    """A short queue, and an end when nobody is there any more, where the system can."""
+    for name, value in (("TCP_NOTSENT_LOWAT", UNSENT_MAX), ("TCP_USER_TIMEOUT", UNANSWERED_MS)):
+        if (option := getattr(socket, name, None)) is not None:
+            with suppress(OSError):
+                stream.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 def _accepted_label(stream: trio.SocketStream) -> str:

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 import pytest
 import trio
 
+from nexus_drivers import tcp
 from nexus_drivers.framing import join_frames
 from nexus_drivers.options import Endpoint, parse_endpoint
 from nexus_drivers.probe import ProbePort, running, until
@@ -161,6 +162,25 @@ def test_a_stream_of_small_frames_goes_out_in_few_writes() -> None:
             first = bytes(await stream.receive_some(1 << 20))
             assert len(first) > 10_000
             await stream.aclose()
+
+    trio.run(main)
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="this system does not tell a dead host")
+def test_a_far_host_that_acknowledges_nothing_ends_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that does not read stands for one that is gone: from neither comes anything."""
+    monkeypatch.setattr(tcp, "UNANSWERED_MS", 300)
+
+    async def main() -> None:
+        async with listening() as (port, where):
+            sock = trio.socket.socket()
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            await sock.connect(where)
+            await until(lambda: bool(port.carriers), "not taken")
+            port.carriers[0].send(*[bytes(1000)] * 20_000)
+            await until(lambda: bool(port.ended), "the connection stays")
+            assert "timed out" in str(port.ended[0])
+            sock.close()
 
     trio.run(main)
 
