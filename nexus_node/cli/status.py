@@ -70,7 +70,7 @@ def _show_status(result: Item) -> None:
                 render.rate(link["gossip_bps"]),
                 render.number(link["rssi_dbm"], " dBm"),
                 render.number(link["snr_db"], " dB"),
-                _short(link) or (render.state("paused") if link["paused"] else ""),
+                _short(link) or (render.state("paused") if link["paused"] else _dearer(link)),
             )
             for link in result["links"]
         ),
@@ -83,6 +83,12 @@ def _short(link: Item) -> str:
     from . import render
 
     return f"files wait for airtime, {render.duration(link['bulk_in_s'])}" if link["bulk_in_s"] else ""
+
+
+def _dearer(link: Item) -> str:
+    """How much its queue adds to what a link costs, if that is much."""
+    times = link["cost_times"] or 1.0
+    return f"{times:.1f} times as dear by its queue" if times >= 1.5 else ""
 
 
 def _relay(relay: Item) -> str:

@@ -250,6 +250,20 @@ class Forwarder:
             return 0, 0
         return sum(map(len, transit.queues.values())) + len(transit.transfers), transit.bytes
 
+    def waiting(self, link: Attachment) -> dict[Priority, int]:
+        """Bytes that wait for a link, by priority."""
+        transit = self._transits.get(link.cid) or Transit()
+        sizes = {priority: sum(len(one.body) for one in queue) for priority, queue in transit.queues.items()}
+        for one in transit.transfers:
+            sizes[one.priority] += len(one.body)
+        return sizes
+
+    def share_left(self, peer: NodeId, now: float) -> int | None:
+        """Bytes that neighbour may send through here at once, where it has used up most; None if it
+        has sent nothing through here."""
+        shares = [transit.shares[peer] for transit in self._transits.values() if peer in transit.shares]
+        return min((int(one.left(now)) for one in shares), default=None)
+
     def bulk(self, link: Attachment) -> int:
         """Bytes of bulk that wait for a link, and of what is on its way in fragments."""
         transit = self._transits.get(link.cid)

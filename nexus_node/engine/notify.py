@@ -88,13 +88,13 @@ class Notifier:
         self._wall = wall
         self.promised = False
         """Whether something is queued that rests on what is not durable yet."""
-        self._neighbours = PubNeighbours(router, forwarder, arm=arm, wake=wake)
-        self._subscriptions = Subscriptions(store, self._neighbours, counters=counters, arm=arm)
+        self.neighbours = PubNeighbours(router, forwarder, arm=arm, wake=wake)
+        self._subscriptions = Subscriptions(store, self.neighbours, counters=counters, arm=arm)
         self._wanted = self._subscriptions.wanted
         self._publications = Publications(identity.node_id, store, counters=counters, arm_expiry=arm_expiry)
         for known in self._publications.known.values():
             known.shown = OWN in self._wanted.takers(known.topic, known.publisher)
-        self._notices = Notices(router, self._neighbours, self._publications, wall)
+        self._notices = Notices(router, self.neighbours, self._publications, wall)
         self._references = References(
             identity.node_id, store, self._publications, fetcher, wall, emit=emit, arm=arm
         )
@@ -162,20 +162,20 @@ class Notifier:
         link = self._router.link_to(peer)
         if link is None:
             return
-        self._subscriptions.met(peer, self._neighbours.met(peer, link, now), now)
+        self._subscriptions.met(peer, self.neighbours.met(peer, link, now), now)
         self._references.look(now)
-        self._neighbours.stir(peer)
+        self.neighbours.stir(peer)
 
     def parted(self, peer: NodeId, now: float) -> None:
         """No link to that neighbour is left."""
-        neighbour = self._neighbours.get(peer)
+        neighbour = self.neighbours.get(peer)
         if neighbour is not None:
             self._subscriptions.parted(neighbour, now)
-            self._neighbours.parted(neighbour)
+            self.neighbours.parted(neighbour)
 
     def feed(self, link: Attachment, peer: NodeId, now: float) -> None:
         """Put what that neighbour is to be told into its link's queue, as far as there is budget."""
-        neighbour = self._neighbours.get(peer)
+        neighbour = self.neighbours.get(peer)
         if neighbour is None or neighbour.budget is None or now < neighbour.due:
             return
         if self._router.link_to(peer) is not link:
@@ -191,11 +191,11 @@ class Notifier:
         """A neighbour wants these. Raises BadWire."""
         fresh = self._subscriptions.take(peer, packet, now)
         if fresh:
-            self._notices.catch_up(peer, self._neighbours.of(peer, now), fresh, now)
+            self._notices.catch_up(peer, self.neighbours.of(peer, now), fresh, now)
 
     def take_hint(self, peer: NodeId, packet: Packet, now: float) -> None:
         """A neighbour has these. Raises BadWire."""
-        neighbour = self._neighbours.of(peer, now)
+        neighbour = self.neighbours.of(peer, now)
         keys = parse_hints_untrusted(packet.data)
         if not neighbour.strikes.has(1, now):
             self._counters["hints_passed_over"] += len(keys)
@@ -219,7 +219,7 @@ class Notifier:
         """Say that it is here already, unless this node has told that neighbour of it first."""
         if neighbour.told.get(key) in (None, Told.CONFIRMED):
             neighbour.queue[key] = now, 0, Mode.HINT
-            self._neighbours.stir(peer)
+            self.neighbours.stir(peer)
 
     def _pull(self, peer: NodeId, keys: list[bytes], now: float) -> None:
         link = self._router.link_to(peer)
@@ -230,11 +230,11 @@ class Notifier:
             pull = self._pulls.setdefault(key, _Pull(due))
             pull.due = due
         self._arm(due)
-        self._neighbours.say(link, Context.PULL, b"".join(keys), Priority.INTERACTIVE)
+        self.neighbours.say(link, Context.PULL, b"".join(keys), Priority.INTERACTIVE)
 
     def take_pull(self, peer: NodeId, packet: Packet, now: float) -> None:
         """A neighbour wants these: what is published is for everybody. Raises BadWire."""
-        neighbour, link = self._neighbours.of(peer, now), self._router.link_to(peer)
+        neighbour, link = self.neighbours.of(peer, now), self._router.link_to(peer)
         for key in parse_hints_untrusted(packet.data):
             known = self._publications.known.get(key)
             if known is None or link is None:
@@ -245,7 +245,7 @@ class Notifier:
 
     def take_published(self, peer: NodeId, packet: Packet, now: float) -> None:
         """Something published, whole. Raises BadWire; what is wrong with it counts against that neighbour."""
-        neighbour = self._neighbours.of(peer, now)
+        neighbour = self.neighbours.of(peer, now)
         key = describe(KIND_PUBLISHED, packet.data)[0].id[:HINT_SIZE]
         if key not in self._pulls and not neighbour.intake.take(1, now):
             self._counters["published_too_fast"] += 1
@@ -318,7 +318,7 @@ class Notifier:
                 self._show(known, published)
                 if not self._references.has(known):
                     self._references.look(now)
-            elif (neighbour := self._neighbours.get(who)) is not None:
+            elif (neighbour := self.neighbours.get(who)) is not None:
                 self._notices.notify(who, neighbour, known.id[:HINT_SIZE], mode, now)
         return known
 
@@ -342,9 +342,9 @@ class Notifier:
     def expire(self, now: float) -> None:
         """Do what is due."""
         self._subscriptions.expire(now)
-        for peer, neighbour in self._neighbours.up():
+        for peer, neighbour in self.neighbours.up():
             if 0.0 < neighbour.due <= now:
-                self._neighbours.stir(peer)
+                self.neighbours.stir(peer)
             if neighbour.due > now:  # else its link has been woken, and tells when it is asked for a frame
                 self._arm(neighbour.due)
         self._references.expire(now)

@@ -99,6 +99,11 @@ class PubNeighbours:
             self._all[peer] = PubNeighbour(now)
         return self._all[peer]
 
+    def services_of(self, peer: NodeId) -> TokenBucket | None:
+        """What subscriptions and hints may take of the link to that neighbour, in bytes (N5)."""
+        neighbour = self._all.get(peer)
+        return neighbour.budget if neighbour is not None else None
+
     def get(self, peer: NodeId) -> PubNeighbour | None:
         """None for one of which nothing is remembered."""
         return self._all.get(peer)

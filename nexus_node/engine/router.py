@@ -15,6 +15,7 @@ from nexus_node.engine.own_announce import OwnAnnounce
 from nexus_node.engine.path_requests import PathRequests
 from nexus_node.engine.peers import Attachment
 from nexus_node.ports.store import Store
+from nexus_node.proto.budget import TokenBucket
 from nexus_node.proto.paths import ANNOUNCE_EVERY_S, Path, PathTable, Policy
 from nexus_node.proto.width import Widths
 from nexus_node.wire.announce import Announce, Serve, parse_announce_untrusted
@@ -140,10 +141,16 @@ class Router:
         neighbour = self._neighbours.get(peer)
         return neighbour.paused_until if neighbour is not None else float("-inf")
 
-    def gossip_bps(self, peer: NodeId) -> float | None:
-        """Bits per second of the link to that neighbour that announces may take."""
+    def gossip_of(self, peer: NodeId) -> TokenBucket | None:
+        """What announces may take of the link to that neighbour, in bytes (N5)."""
         neighbour = self._neighbours.get(peer)
-        return 8 * neighbour.gossip.rate if neighbour is not None else None
+        return neighbour.gossip if neighbour is not None else None
+
+    def cost_of(self, peer: NodeId) -> tuple[float, float] | None:
+        """What the link to that neighbour costs, in microseconds for 1,000 bytes, and how many times of that
+        are because of its queue (N6)."""
+        neighbour = self._neighbours.get(peer)
+        return (neighbour.hop.cost, 1 + neighbour.load**2) if neighbour is not None else None
 
     def loaded(self, link: Attachment, load: float, now: float) -> None:
         """So much waits for that link: its cost rises with the square (N6), told when it has changed much."""

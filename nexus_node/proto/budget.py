@@ -31,6 +31,11 @@ class TokenBucket:
         self._tokens -= count
         return True
 
+    def left(self, now: float) -> float:
+        """How many tokens there are now; below zero while there is a debt."""
+        self.has(0.0, now)
+        return self._tokens
+
     def ready_at(self, count: float, now: float, *, credit: float = 0.0) -> float:
         """When `has` will hold; `now` if it does, else a millisecond later at least: no sum of floats may
         make its caller come again at once."""

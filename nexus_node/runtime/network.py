@@ -13,6 +13,7 @@ from nexus_node.crypto.address import address_of
 from nexus_node.engine.events import Event
 from nexus_node.engine.neighbour import hop_of
 from nexus_node.engine.peers import Attachment
+from nexus_node.proto.budget import TokenBucket
 from nexus_node.proto.paths import Path
 from nexus_node.runtime.arguments import Json, argument, seconds
 from nexus_node.runtime.node import Node
@@ -66,7 +67,10 @@ def _relay(node: Node) -> Json:
 def _link(node: Node, attachment: Attachment, peer: NodeId) -> Json:
     core, link, now = node.core, attachment.link, node.now()
     contact = core.contacts.by_address(address_of(peer))
-    _, queued_bytes = core.forwarder.load(attachment)
+    waiting = core.forwarder.waiting(attachment)
+    cost, dearer = core.router.cost_of(peer) or (None, None)
+    tiers = {"routing": core.router.gossip_of(peer), "services": core.notifier.neighbours.services_of(peer)}
+    gossip = {tier: _budget(bucket, now) for tier, bucket in tiers.items() if bucket is not None}
     return {
         "peer": address_of(peer).hex(),
         "name": contact.name if contact is not None else None,
@@ -78,11 +82,20 @@ def _link(node: Node, attachment: Attachment, peer: NodeId) -> Json:
         "mtu": link.mtu,
         "rssi_dbm": attachment.signal.rssi_dbm if attachment.signal else None,
         "snr_db": attachment.signal.snr_db if attachment.signal else None,
-        "queued_bytes": queued_bytes,
-        "gossip_bps": core.router.gossip_bps(peer),
+        "queued_bytes": core.forwarder.load(attachment)[1],
+        "queued": {priority.name.lower(): size for priority, size in waiting.items()},
+        "cost": cost,
+        "cost_times": dearer,
+        "share_bytes": core.forwarder.share_left(peer, now),
+        "gossip_bps": gossip["routing"]["bps"] if "routing" in gossip else None,
+        "gossip": gossip,
         "paused": core.router.paused(peer, now),
         "bulk_in_s": math.ceil(attachment.bulk_at(now) - now),
     }
+
+
+def _budget(bucket: TokenBucket, now: float) -> Json:
+    return {"bps": 8 * bucket.rate, "left_bytes": int(bucket.left(now))}
 
 
 # --- events -----------------------------------------------------------------------------------------

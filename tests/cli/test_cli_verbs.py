@@ -85,6 +85,7 @@ STATUS = {
             "gossip_bps": 120.0,
             "paused": True,
             "bulk_in_s": 0,
+            "cost_times": 5.0,
         }
     ],
     "queue": {"queued": 2, "held": 1},
@@ -388,6 +389,8 @@ def test_status_for_people(node: FakeNode, nexus: Nexus) -> None:
     assert "bad_frame" not in shown
     node.verbs["status"] = STATUS | {"links": [STATUS["links"][0] | {"bulk_in_s": 725}]}
     assert "files wait for airtime, 12 min 5 s" in nexus("status").stdout
+    node.verbs["status"] = STATUS | {"links": [STATUS["links"][0] | {"paused": False}]}
+    assert "5.0 times as dear by its queue" in nexus("status").stdout
     in_memory = STATUS["relay"] | {"memory_only": True, "serve": "anyone"}
     node.verbs["status"] = STATUS | {"relay": in_memory}
     assert "in memory only; serves anyone" in nexus("status").stdout

@@ -20,7 +20,8 @@ STATUS = {
     "version": None,
     "uptime_s": None,
     "carriers": "label driver state why bps mtu airtime_used_s airtime_limit_s rx_bytes tx_bytes",
-    "links": "peer carrier state rtt_ms bps rssi_dbm snr_db name trust mtu queued_bytes gossip_bps paused",
+    "links": "peer carrier state rtt_ms bps rssi_dbm snr_db name trust mtu queued_bytes gossip_bps paused "
+    "queued cost cost_times share_bytes gossip",
     "queue": "queued held",
     "store": "objects bytes quota_bytes",
     "relay": "enabled messages bytes serve memory_only quota_bytes",

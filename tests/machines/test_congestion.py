@@ -2,11 +2,13 @@
 docs/protocol/routing.md)."""
 
 import random
+from types import SimpleNamespace
 
 import pytest
 
 from nexus_node.base.limits import TRANSIT_BYTES, TRANSIT_PAUSE_BYTES
 from nexus_node.ports.driver import LinkProfile
+from nexus_node.runtime import network
 
 from .mesh import Mesh
 from .world import NARROW
@@ -51,6 +53,12 @@ def link(mesh: Mesh, here: str, there: str):
 
 def waiting(mesh: Mesh) -> int:
     return mesh["b"].core.forwarder.load(link(mesh, "b", "c"))[1]
+
+
+def shown(mesh: Mesh, there: str) -> dict:
+    """What `nexus status` of b shows of a link."""
+    node = SimpleNamespace(core=mesh["b"].core, now=lambda: mesh.now)
+    return network._link(node, link(mesh, "b", there), mesh[there].identity.node_id)
 
 
 def cost(mesh: Mesh) -> float:
@@ -105,9 +113,16 @@ def test_n6_a_link_with_a_queue_costs_more_until_it_is_gone(mesh: Mesh, monkeypa
     queued = waiting(mesh) / TRANSIT_PAUSE_BYTES
     assert queued > 2 and cost(mesh) / before > 2, "with the square of it, told when it has doubled"
     assert cost(mesh) / before < 2 * (1 + queued**2)
+    status = shown(mesh, "c")
+    assert status["queued"] == {"real_time": 0, "interactive": 0, "standard": waiting(mesh), "bulk": 0}
+    assert status["cost_times"] > 2 and status["cost"] > 2 * 8e9 / SLOW.bps
+    assert status["share_bytes"] is None and 0 <= shown(mesh, "a")["share_bytes"] < TRANSIT_BYTES / 2
+    assert status["gossip"]["routing"]["bps"] == pytest.approx(0.03 * SLOW.bps)
+    assert status["gossip"]["services"]["bps"] == pytest.approx(0.02 * SLOW.bps)
     drain(mesh, monkeypatch)
     mesh.run(10)
     assert cost(mesh) == pytest.approx(before, rel=0.1)
+    assert (shown(mesh, "c")["cost_times"], sum(shown(mesh, "c")["queued"].values())) == (1, 0)
 
 
 def test_n6_one_neighbour_leaves_room_for_another(mesh: Mesh, monkeypatch) -> None:

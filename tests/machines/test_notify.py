@@ -276,7 +276,7 @@ def test_n5_under_10_kbps_nothing_is_pushed_and_hints_have_two_percent():
     mesh.run(120)
     assert sent[0] == Context.HINT
     assert len(heard(mesh, "b")) == 5
-    budget = mesh["a"].core.notifier._neighbours.get(mesh["b"].identity.node_id).budget
+    budget = mesh["a"].core.notifier.neighbours.get(mesh["b"].identity.node_id).budget
     assert budget is not None and budget.rate == pytest.approx(3.0)
 
 
@@ -305,7 +305,7 @@ def test_n8_whole_goes_what_costs_no_more_than_hint_question_and_answer():
         mesh.run(1)
     assert said == [Context.PUBLISHED] * 2
     said.clear()
-    neighbour = mesh["a"].core.notifier._neighbours.get(mesh["b"].identity.node_id)
+    neighbour = mesh["a"].core.notifier.neighbours.get(mesh["b"].identity.node_id)
     whole, hinted = [Context.PUBLISHED], [Context.HINT, Context.PUBLISHED]
     for worth, size, expected in (
         (0.5, 1, hinted),
@@ -514,7 +514,7 @@ def test_n5_neighbours_on_one_medium_share_its_two_percent():
     air = LinkProfile(mtu=255, bps=1200, half_duplex=True, shared=True)
     medium = core.media[core.carrier_up(air, "air", dialed=False, now=0.0)]
     links = [medium._link_with(mesh[name].identity.node_id, dialed=True, now=0.0) for name in "bcd"]
-    budgets = [core.notifier._neighbours.budget_of(link, 0.0) for link in links]
+    budgets = [core.notifier.neighbours.budget_of(link, 0.0) for link in links]
     assert budgets[0] is budgets[1] is budgets[2]
     assert budgets[0].rate == pytest.approx(3.0)
 
