@@ -1,6 +1,7 @@
 """What a relay keeps, for whom, how much, and what nobody can make it do (N10, N15, S2, S3)."""
 
 import random
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -10,9 +11,10 @@ from nexus_node.base.limits import CUSTODY_GIVEN, SENDERS_TIMED
 from nexus_node.crypto.envelope import receipt_mark
 from nexus_node.engine.relay import RelayPolicy
 from nexus_node.wire.announce import Serve
-from nexus_node.wire.custody import Delivered, Pending
+from nexus_node.wire.custody import Custody, Delivered, Pending, Promise
 from nexus_node.wire.dataobject import KIND_MESSAGE, describe
 from nexus_node.wire.packet import Context, Packet
+from nexus_node.wire.uri import make_uri
 
 from .mesh import ANYONE, Mesh
 from .world import DATAGRAM, WALL
@@ -169,6 +171,58 @@ def test_m5_a_made_up_receipt_frees_nothing_and_convinces_nobody() -> None:
     assert mesh["bob"].inbox() == ["for Bob alone"] and mesh["alice"].states()[message] == "delivered"
 
 
+def test_m5_nobody_claims_custody_in_the_place_of_the_relay_that_was_asked() -> None:
+    """Neither the node on the way, who knows the mark, nor a neighbour that was asked nothing."""
+    mesh = Mesh("alice", "hop", "relay", "bob", "mallory", relays=("relay",))
+    alice, hop, relay = mesh["alice"], mesh["hop"], mesh["relay"]
+    alice.core.contacts.add("bob", make_uri(mesh["bob"].identity.node_id, None, (relay.identity.node_id,)), 0)
+    mesh.line("alice", "hop", "relay")
+    mesh.join("alice", "mallory")
+    mesh.run(5)
+    relay.core.relay._promise = lambda *_, **__: None  # it is slow to say so
+    message = mesh.send("alice", "bob", "by way of hop")
+    mesh.run(1)
+    mark = alice.store.outgoing(message).delivered_mark
+    real = Promise.make(relay.identity, message[:8], mark, memory_only=False)
+    lies = [
+        Promise.make(hop.identity, message[:8], mark, memory_only=False),
+        Promise.make(relay.identity, message[:8], bytes(16), memory_only=False),
+        replace(real, relay=relay.identity.node_id, signature=bytes(64)),
+        replace(real, flags=1),
+    ]
+    for lie in lies:
+        hop.core.forwarder.tell(alice.identity.node_id, Context.PROMISE, lie.encode())
+    mallory = mesh["mallory"].core.forwarder
+    mallory.tell(alice.identity.node_id, Context.CUSTODY, Custody([message[:8]]).encode())
+    mesh.run(1)
+    assert mesh["alice"].states()[message] == "sent"
+    assert (alice.core.counters["forged_promise"], alice.core.counters["unasked_custody"]) == (3, 2)
+    hop.core.forwarder.tell(alice.identity.node_id, Context.PROMISE, real.encode())
+    mesh.run(1)
+    assert mesh["alice"].states()[message] == "relayed"
+
+
+@pytest.mark.parametrize("other", [True, False])
+def test_m5_a_relay_that_claims_custody_and_drops_loses_nothing(other: bool) -> None:
+    """Another relay has the message too, or else its sender still has it."""
+    mesh = Mesh("alice", "liar", "relay", "bob", relays=("liar", "relay") if other else ("liar",))
+    mesh.knows("alice", "bob")
+    mesh.knows("alice", "liar", "relay", trust="trusted")
+    mesh.join("alice", "liar")
+    mesh.join("alice", "relay")
+    mesh.run(2)
+    message = mesh.send("alice", "bob", "still there")
+    mesh.run(2)
+    assert mesh["alice"].states()[message] == "relayed"
+    mesh["liar"].store.release(message[:8])
+    if other:
+        mesh.leave("alice")
+    mesh.join("relay" if other else "alice", "bob")
+    mesh.join("liar", "bob")
+    mesh.run(30)
+    assert mesh["bob"].inbox() == ["still there"]
+
+
 def test_m5_what_a_relay_keeps_only_goes_to_where_it_is_addressed() -> None:
     mesh = Mesh("alice", "relay", "bob", "mallory", relays=("relay",))
     mesh.knows("alice", "bob")
@@ -249,6 +303,25 @@ def test_n10_a_copy_that_does_not_come_is_asked_of_another() -> None:
     assert three.relay.usage[0] == 1
 
 
+def test_n10_a_receipt_calls_every_copy_back_at_once() -> None:
+    """From relay to relay, also where the message itself is not."""
+    mesh = Mesh("alice", "one", "two", "three", "bob", relays=("one", "two", "three"))
+    mesh.knows("alice", "bob")
+    mesh.knows("alice", "one", trust="trusted")
+    mesh.join("alice", "one")
+    mesh.line("one", "two", "three")
+    mesh.run(2)
+    mesh.send("alice", "bob", "once")
+    mesh.run(5)
+    mesh.leave("alice")
+    assert [mesh[name].core.relay.usage[0] for name in ("one", "two", "three")] == [1, 1, 1]
+    mesh["two"].store.release(next(iter(mesh["two"].core.courier._items())))  # it had to make room
+    mesh.join("bob", "three")
+    mesh.run(3)
+    assert mesh["bob"].inbox() == ["once"]
+    assert [mesh[name].core.relay.usage[0] for name in ("one", "two", "three")] == [0, 0, 0]
+
+
 def test_s3_strangers_are_asked_for_no_more_copies_than_they_may_leave() -> None:
     """Nothing crosses the link to be refused behind it; the rest comes as time allows."""
     mesh = Mesh("alice", "one", "two", "bob", relays=("one", "two"), policy=S3)
@@ -300,6 +373,26 @@ def test_n10_relays_that_are_killed_while_they_compare_go_on_afterwards(victim: 
     mesh.join("two", "bob")
     mesh.run(30)
     assert len(mesh["bob"].inbox()) == 300
+
+
+def test_s2_of_relays_those_with_a_disk_are_asked_first() -> None:
+    """Of four the two; without a disk anywhere, memory is better than nothing."""
+    names = ("m0", "d0", "m1", "d1")
+    for without in (False, True):
+        mesh = Mesh("alice", "bob", *names, relays=names)
+        mesh.knows("alice", "bob")
+        mesh.knows("alice", *names, trust="trusted")
+        for name in names:
+            if without or name[0] == "m":
+                host = mesh[name]
+                host.relay = RelayPolicy(serve=Serve.ANYONE, memory_only=True)
+                host.crash(0.0)
+            mesh.join("alice", name)
+        mesh.run(5)
+        mesh.send("alice", "bob", "where it lasts")
+        mesh.run(2)
+        kept_by = [name for name in names if mesh[name].core.relay.usage[0]]
+        assert len(kept_by) == 2 if without else kept_by == ["d0", "d1"]
 
 
 def test_s2_a_relay_that_is_memory_only_says_so_and_has_nothing_after_a_restart(tmp_path) -> None:
