@@ -85,6 +85,8 @@ class Delivery:
         """Until when a flight's `sent` waits for its receipt, soonest first."""
         self.refusals: OrderedDict[MessageId, tuple[str, float]] = OrderedDict()
         """Why the messages last turned away were, in words for people, and when they go again."""
+        self.forgetful: set[NodeId] = set()
+        """Relays that keep what they were given in memory only, as they said when they took it (S2)."""
         self.fetched: dict[MessageId, Pace] = {}
         """How many chunks of each file are there, as far as its last question tells."""
         self.promised = False
@@ -256,10 +258,13 @@ class Delivery:
         self._fact(row, State.FAILED, "cancelled here", now)
         self._finish(row)
 
-    def relayed(self, relay: NodeId, prefix: bytes, now: float) -> bool:
+    def relayed(self, relay: NodeId, prefix: bytes, now: float, *, memory_only: bool) -> bool:
         """That relay keeps that message; False if it was not asked to."""
         for flight in self._called(prefix):
             if flight.mailbox.way.relay == relay:
+                self.forgetful.discard(relay)
+                if memory_only:
+                    self.forgetful.add(relay)
                 self._fact(flight.row, State.RELAYED, address_of(relay).hex(), now)
                 flight.mailbox.finish(flight)
                 return True

@@ -232,8 +232,9 @@ class Dispatcher:
         self._router.pause(peer, pressure.pause_ms / 1000, now)
 
     def _custody(self, peer: NodeId, packet: Packet, now: float) -> None:
-        for prefix in parse_custody_untrusted(packet.data).prefixes:
-            if not self._delivery.relayed(peer, prefix, now):
+        custody = parse_custody_untrusted(packet.data)
+        for prefix in custody.prefixes:
+            if not self._delivery.relayed(peer, prefix, now, memory_only=custody.memory_only):
                 self._counters["unasked_custody"] += 1
 
     def _promise(self, peer: NodeId, packet: Packet, now: float) -> None:
@@ -243,7 +244,7 @@ class Dispatcher:
             self._send_back(peer, promise.prefix, packet, "unasked_custody")
         elif not promise.authentic(mark):
             raise BadWire("forged_promise")
-        elif not self._delivery.relayed(promise.relay, promise.prefix, now):
+        elif not self._delivery.relayed(promise.relay, promise.prefix, now, memory_only=promise.memory_only):
             self._counters["unasked_custody"] += 1
 
     def _pending(self, peer: NodeId, packet: Packet, now: float) -> None:

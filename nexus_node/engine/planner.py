@@ -117,7 +117,11 @@ class Planner:
         if relays and not any(way.carries(row) for way in ways):
             return f"the recipient is away; no relay is given a text that needs {row.min_bandwidth} bps"
         if relays:
-            return f"the recipient is away; given to {len(relays)} relay{'s' if len(relays) > 1 else ''}"
+            words = f"the recipient is away; given to {len(relays)} relay{'s' if len(relays) > 1 else ''}"
+            forgetful = sum(way.relay in self._delivery.forgetful for way in relays)
+            if forgetful:
+                words += f", {f'{forgetful} of them ' if forgetful < len(relays) else ''}in memory only"
+            return words
         return "on its way over other nodes, waiting for the receipt"
 
     # --- planning -------------------------------------------------------------------------------

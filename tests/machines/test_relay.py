@@ -40,6 +40,11 @@ def kept(mesh: Mesh) -> int:
     return mesh["relay"].core.relay.usage[0]
 
 
+def why(mesh: Mesh, message: bytes) -> str:
+    """What Alice is told of a message that is not delivered."""
+    return mesh["alice"].core.planner.why(mesh["alice"].store.outgoing(message))
+
+
 # --- whose mail ---------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("serve", "giver", "recipient", "reason"),
@@ -395,6 +400,18 @@ def test_s2_of_relays_those_with_a_disk_are_asked_first() -> None:
         assert len(kept_by) == 2 if without else kept_by == ["d0", "d1"]
 
 
+def test_s2_a_relay_farther_away_says_in_its_promise_that_it_has_no_disk() -> None:
+    policy = RelayPolicy(serve=Serve.ANYONE, memory_only=True)
+    mesh = Mesh("alice", "hop", "relay", "bob", relays=("relay",), policy=policy)
+    link = make_uri(mesh["bob"].identity.node_id, None, (mesh["relay"].identity.node_id,))
+    mesh["alice"].core.contacts.add("bob", link, 0)
+    mesh.line("alice", "hop", "relay")
+    mesh.run(5)
+    message = mesh.send("alice", "bob", "by way of hop")
+    mesh.run(5)
+    assert why(mesh, message).endswith("in memory only")
+
+
 def test_s2_a_relay_that_is_memory_only_says_so_and_has_nothing_after_a_restart(tmp_path) -> None:
     policy = RelayPolicy(serve=Serve.ANYONE, memory_only=True)
     mesh = Mesh("alice", "relay", "bob", relays=("relay",), policy=policy, folder=tmp_path)
@@ -402,12 +419,13 @@ def test_s2_a_relay_that_is_memory_only_says_so_and_has_nothing_after_a_restart(
     mesh.knows("alice", "relay", trust="trusted")
     mesh.join("alice", "relay")
     mesh.run(2)
-    mesh.send("alice", "bob", "not on your disk")
+    message = mesh.send("alice", "bob", "not on your disk")
     mesh.run(2)
     relay = mesh["relay"].identity.node_id
     ((_, _, announce),) = [one for one in mesh["alice"].core.router.neighbours() if one[0] == relay]
     assert announce is not None and announce.memory_only
     assert kept(mesh) == 1
+    assert why(mesh, message) == "the recipient is away; given to 1 relay, in memory only"
     assert mesh["relay"].store.custody_usage() == (0, 0), "its own database has nothing of it"
     mesh.crash("relay")
     assert kept(mesh) == 0
