@@ -204,9 +204,10 @@ def _outgoing(node: Node, row: Outgoing) -> Json:
     if held is not None and state is State.HELD:
         why = f"needs {held['needs_bps']} bps"
     elif not state.final:
-        late = next((one for one in rows if not one.state.final), row)
+        late = [one for one in rows if not one.state.final]
         why = node.core.bridge.why(row, node.now()) if is_foreign(row.to) else None
-        why = why or _refusal(node, late) or _short(node, late) or node.core.planner.why(row)
+        reasons = (reason(node, one) for reason in (_refusal, _short) for one in late)
+        why = why or next(filter(None, reasons), None) or node.core.planner.why(row)
     done = row.size if row.state in (State.DELIVERED, State.READ) else 0
     left = [file["eta_s"] for file in files if not State(file["state"]).final]
     return {

@@ -4,6 +4,7 @@ import random
 import tracemalloc
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import pytest
 
@@ -16,6 +17,7 @@ from nexus_node.engine.relay import RelayPolicy
 from nexus_node.ports.driver import LinkProfile
 from nexus_node.ports.store import Correspondent
 from nexus_node.proto.hashtree import unit_of
+from nexus_node.runtime import verbs
 from nexus_node.wire.announce import Serve
 from nexus_node.wire.custody import Delivered, custody_tlv
 from nexus_node.wire.dataobject import KIND_FILE, ObjectHeader, describe
@@ -468,6 +470,9 @@ def test_n10_a_file_larger_than_a_relays_quota_is_refused_and_the_sender_sees_wh
     mesh.run(10)
     why = [str(event["why"]) for event in events(mesh["alice"], "message_refused")]
     assert why and all("has no room for it" in words for words in why)
+    node = SimpleNamespace(core=mesh["alice"].core, now=lambda: mesh.now, name="alice")
+    shown = verbs._outgoing(node, next(iter(mesh["alice"].store.outbox())))
+    assert "has no room for it; trying again in" in shown["why"], "though its text is with the relay"
     assert mesh["relay"].core.counters["custody_full"] >= 1
     assert list(mesh["relay"].store.objects()) == [] and mesh["relay"].core.fetcher.under_way == 0
     assert mesh["relay"].core.relay.usage[0] == 1  # the text

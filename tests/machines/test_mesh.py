@@ -7,7 +7,7 @@ import pytest
 from nexus_node.base.states import State
 from nexus_node.engine.relay import RelayPolicy
 from nexus_node.wire.announce import Serve
-from nexus_node.wire.packet import Reason, Refusal
+from nexus_node.wire.packet import Context, Packet, Priority, Reason, Refusal
 from nexus_node.wire.uri import make_uri
 
 from .mesh import Mesh
@@ -264,6 +264,21 @@ def test_n4_a_refusal_on_the_way_costs_moments() -> None:
     assert a.core.delivery.take_refusal(b.identity.node_id, Refusal(Reason.NO_PATH, message[:8]), mesh.now)
     mesh.run(3)
     assert mesh["c"].inbox() == ["soon"]
+
+
+@pytest.mark.parametrize(("hops", "ends_at"), [(3, "d"), (2, "c"), (1, "b"), (0, "b")])
+def test_m5_a_packet_goes_as_many_hops_as_it_has_left(hops: int, ends_at: str) -> None:
+    mesh = Mesh(*"abcd")
+    mesh.line(*"abcd")
+    mesh.run(5)
+    to_b = mesh["a"].core.router.link_to(mesh["b"].identity.node_id)
+    packet = Packet(Context.MESSAGE, bytes(80), mesh["d"].identity.address, hops)
+    mesh["a"].core.forwarder.enqueue(to_b, packet.encode(), Priority.STANDARD)
+    mesh.run(1)
+    exhausted = [name for name in "abcd" if mesh[name].core.counters["hops_exhausted"]]
+    assert exhausted == ([] if ends_at == "d" else [ends_at])
+    forwarded = [name for name in "abcd" if mesh[name].core.counters["messages_forwarded"]]
+    assert forwarded == list("abcd"[1 : "abcd".index(ends_at)])
 
 
 def test_trace_names_every_hop() -> None:

@@ -78,6 +78,22 @@ def test_n15_whose_mail_a_relay_keeps_is_its_owners_choice(
         assert reason in why
 
 
+def test_n10_in_the_place_of_a_relay_that_turns_the_mail_away_another_is_asked() -> None:
+    mesh = Mesh("alice", "bob", "picky", "one", "two", relays=("picky", "one", "two"))
+    mesh["picky"].relay = RelayPolicy(serve=Serve.CONTACTS)
+    mesh["picky"].crash(0.0)
+    relays = tuple(mesh[name].identity.node_id for name in ("picky", "one", "two"))
+    mesh["alice"].core.contacts.add("bob", make_uri(mesh["bob"].identity.node_id, None, relays), 0)
+    for name in ("picky", "one", "two"):
+        mesh.join("alice", name)
+    mesh.run(2)
+    message = mesh.send("alice", "bob", "two of three")
+    mesh.run(5)
+    assert [mesh[name].core.relay.usage[0] for name in ("picky", "one", "two")] == [0, 1, 1]
+    assert mesh["picky"].core.counters["custody_not_served"] == 1, "and not asked again"
+    assert mesh["alice"].states()[message] == "relayed"
+
+
 # --- how much -----------------------------------------------------------------------------------
 def test_s3_a_stranger_leaves_one_message_in_ten_seconds_and_twenty_a_day() -> None:
     mesh = waiting_at_a_relay(S3, trust=None)
