@@ -1,6 +1,7 @@
 """Delivery states: facts with evidence, which never go backwards."""
 
 from enum import StrEnum
+from typing import Self
 
 
 class State(StrEnum):
@@ -31,6 +32,15 @@ class State(StrEnum):
     def final(self) -> bool:
         """Whether nothing more is sent for a message in this state."""
         return self.rank >= State.FAILED.rank
+
+    @property
+    def gave_up(self) -> bool:
+        """Whether it ended without arriving, as far as we know."""
+        return self in (State.FAILED, State.EXPIRED)
+
+    def settles(self, wanted: Self) -> bool:
+        """Whether waiting for `wanted` ends here: come so far, or given up. Delivered may yet be read."""
+        return self.rank >= wanted.rank or self.gave_up
 
 
 _RANK = {state: rank for rank, state in enumerate(State)}

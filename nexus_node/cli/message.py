@@ -97,8 +97,7 @@ def _wait(node: ControlClient, sent: Item, state: State, timeout_s: float | None
 
 
 def _is_reached(state: State, wanted: State) -> bool:
-    gave_up = (State.FAILED, State.EXPIRED)
-    return state.rank >= wanted.rank and (state not in gave_up or wanted in gave_up)
+    return state.rank >= wanted.rank and (wanted.gave_up or not state.gave_up)
 
 
 def read_text(text: str) -> str:

@@ -80,7 +80,7 @@ class _Watch:
         self._wanted = wanted
 
     def take(self, state: State, by: str) -> None:
-        if state.rank >= self._wanted.rank or state.final:
+        if state.settles(self._wanted):
             self.state, self.by = state, by
             self.bell.ring()
 
@@ -186,7 +186,7 @@ class Pump:
                 self._followers.pop(number).close()
 
     async def reach(self, message_id: str, wanted: State) -> tuple[State, str]:
-        """Wait until that message has durably come to `wanted`, a later or a final state: it, and by whom."""
+        """Wait until that message has durably come to `wanted`, or has ended: its state, and by whom."""
         watch = _Watch(wanted)
         watches = self._watches.setdefault(message_id, [])
         watches.append(watch)

@@ -130,7 +130,7 @@ async def wait(node: Node, args: Json) -> Json:
             f"the message goes to Meshtastic, where nothing proves that it is {wanted.value}; wait for sent"
         )
     state, why = _state_of(node, message_id), None
-    if state.rank < wanted.rank and not state.final:
+    if not state.settles(wanted):
         with trio.move_on_after(float("inf") if timeout is None else timeout) as waiting:
             state, why = await node.pump.reach(message_id.hex(), wanted)
         if waiting.cancelled_caught:

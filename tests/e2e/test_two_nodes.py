@@ -11,7 +11,15 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.shell import Json, ask, nexus
-from tests.harness.nodes import NEXUS, RunningNode, tcp_carriers, tcp_pair, udp_carriers
+from tests.harness.nodes import (
+    NEXUS,
+    RunningNode,
+    introduce,
+    tcp_carriers,
+    tcp_pair,
+    udp_carriers,
+    wait_until,
+)
 
 Pair = tuple[RunningNode, RunningNode]
 
@@ -202,6 +210,24 @@ def test_wait_gives_up_in_time_and_the_message_stays(tmp_path: Path) -> None:
         assert time.monotonic() - began < 4
 
 
-@pytest.mark.parametrize("verb", ["publish", "subscribe", "group"])
-def test_verbs_of_later_capabilities_are_absent(tmp_path: Path, verb: str) -> None:
-    assert nexus(tmp_path, verb).code == 2
+def test_waiting_until_it_was_read(tmp_path: Path) -> None:
+    """`delivered` does not end it: the receipt may still come, or the time may run out (4)."""
+    carriers = tcp_carriers()
+    with (
+        RunningNode(tmp_path / "alice", carriers[0]) as alice,
+        RunningNode(tmp_path / "bob", carriers[1]) as bob,
+    ):
+        config = bob.home / "config.toml"
+        config.write_text(config.read_text().replace("# read_receipts = false", "read_receipts = true"))
+        alice.start()
+        bob.start()
+        introduce(alice, bob)
+        unread = nexus(alice.home, "send", "bob", "hi", "--wait", "read", "--timeout", "0.5", "--json")
+        assert "still delivered" in unread.refusal(4)
+        command = [*NEXUS, "--home", str(alice.home), "send", "bob", "and this?", "--wait", "read", "--json"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as waiting:
+            wait_until(lambda: len(alice.outbox()) == 2, 10, "it sent")
+            alice.wait(alice.outbox()[1]["id"], "delivered")
+            assert len(ask(bob.home, "inbox")) == 2
+            told, _ = waiting.communicate(timeout=20)
+        assert (waiting.returncode, json.loads(told)["state"]) == (0, "read")
