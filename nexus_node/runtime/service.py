@@ -9,10 +9,13 @@ from pathlib import Path
 
 import trio
 
-from nexus_node.base.errors import StoreCorrupt, StoreError
+from nexus_node.base.errors import StoreCorrupt, StoreError, StoreUnavailable
+from nexus_node.base.ids import NodeId
 from nexus_node.config.model import NodeConfig, RelayConfig
+from nexus_node.crypto.address import address_of
 from nexus_node.crypto.identity import Identity
 from nexus_node.engine.relay import RelayPolicy
+from nexus_node.ports.store import Store
 from nexus_node.proto.paths import Policy
 from nexus_node.runtime.control import open_control, serve_control
 from nexus_node.runtime.home import locked
@@ -30,6 +33,7 @@ FILES_NAME = "files"
 _MB = 1_000_000
 _DAY_S = 24 * 3600
 _STORE_PAUSE_S = 5.0
+_META_OWNER = "owner"
 
 
 def run_node(home: Path, config: NodeConfig, identity: Identity, on_ready: Callable[[], None]) -> int:
@@ -49,6 +53,7 @@ async def _serve(home: Path, config: NodeConfig, identity: Identity, on_ready: C
         try:
             if store.recovered:
                 log.warning("store: %s", store.recovered)
+            _claim(store, identity, home)
             async with (
                 open_node(
                     identity,
@@ -92,6 +97,22 @@ async def _serve(home: Path, config: NodeConfig, identity: Identity, on_ready: C
                 with trio.move_on_after(_STORE_PAUSE_S):
                     await anext(signals)
                     return 0
+
+
+def _claim(store: Store, identity: Identity, home: Path) -> None:
+    """Make the store this identity's, whose key its texts are sealed under.
+
+    Raises StoreUnavailable for one that is another's: nothing in it could be read, and what came now would be
+    unreadable once the right identity is back.
+    """
+    owner = store.get_meta(_META_OWNER)
+    if owner is None:
+        store.set_meta(_META_OWNER, identity.node_id)
+    elif owner != identity.node_id:
+        raise StoreUnavailable(
+            f"{home / STORE_NAME} belongs to the node {address_of(NodeId(owner)).hex()}, and the identity is "
+            f"{identity.address.hex()}; put the right identity file back, or move the database away"
+        )
 
 
 def _give_memory_back() -> None:

@@ -163,6 +163,21 @@ def test_passphrases(tmp_path: Path) -> None:
         assert str(home) in told
 
 
+def test_the_identity_of_another_node(home: Path, tmp_path: Path) -> None:
+    """Its messages would be unreadable, and what came now unreadable later."""
+    with RunningNode(home) as node:
+        node.start()
+        node.terminate()
+        own, other = home / "identity.json", RunningNode(tmp_path / "dora").home / "identity.json"
+        kept = own.read_bytes()
+        own.write_bytes(other.read_bytes())
+        said = nexus(home, "run").refusal(1)
+        assert "nexus.db belongs to the node" in said
+        assert "put the right identity file back" in said
+        own.write_bytes(kept)
+        node.start()
+
+
 # --- disks ------------------------------------------------------------------------------------------
 def test_a_full_disk(small_disk: Path) -> None:
     """Nothing more is taken in, the node stays up, and goes on once there is room (StoreFull)."""
