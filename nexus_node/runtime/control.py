@@ -1,10 +1,11 @@
 """The control server: newline JSON over a Unix socket that only the owner may open (docs/control.md)."""
 
 import errno
+import json
 import logging
 import os
 from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from pathlib import Path
 
 import trio
@@ -22,6 +23,8 @@ log = logging.getLogger(__name__)
 
 _WORDS_MAX = 1000
 """Characters of an error: it may quote a value as long as the request, which escapes to more than a line."""
+_LAST_WORDS_S = 1.0
+"""For a client that does not read, when the store has failed and all waits for the node to start over."""
 _CODES: tuple[tuple[type[NexusError], str], ...] = (
     (UsageError, "usage"),
     (WaitTimeout, "timeout"),
@@ -155,9 +158,25 @@ class _Client:
         self._tasks.pop(number, None)
 
     async def _send(self, data: bytes) -> None:
-        async with self._sending:
-            self._node.core.commit()  # durable before visible: whatever the answer tells
+        with trio.CancelScope(shield=True):  # if the store fails meanwhile, who asked is told
+            await self._sending.acquire()
+        try:
+            try:
+                self._node.core.commit()  # durable before visible: whatever the answer tells
+            except StoreError as error:
+                gone = trio.BrokenResourceError, trio.ClosedResourceError
+                with suppress(*gone), trio.move_on_after(_LAST_WORDS_S, shield=True):
+                    await self._stream.send_all(_instead(data, error))
+                raise
             await self._stream.send_all(data)
+        finally:
+            self._sending.release()
+
+
+def _instead(answers: bytes, error: StoreError) -> bytes:
+    """What is said instead of answers that cannot be made good: nothing that they tell was stored."""
+    numbers = dict.fromkeys(json.loads(line)["id"] for line in answers.splitlines())
+    return b"".join(encode_line(_error(number, error)) for number in numbers)
 
 
 def _error(number: int | None, error: NexusError | UnicodeError) -> Json:
