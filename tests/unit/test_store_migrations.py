@@ -1,20 +1,25 @@
-"""A database of version 1 brought forward, with what it holds (docs/adr/0002-store.md)."""
+"""Databases of earlier versions brought forward, with what it holds (docs/adr/0002-store.md)."""
 
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 from blake3 import blake3
 
-from nexus_node.base.ids import MessageId, NodeId
+from nexus_node.base.ids import MessageId, NodeId, ObjectId
 from nexus_node.base.states import State
 from nexus_node.crypto.identity import Identity
 from nexus_node.crypto.merkle import leaf_hash, pages_over
 from nexus_node.engine.compose import is_sound
 from nexus_node.ports.mutable import StoredFork, StoredRecord
+from nexus_node.ports.store import Expected
+from nexus_node.store.check_custody import a_held
+from nexus_node.store.check_groups import a_group
 from nexus_node.store.files import make_database
 from nexus_node.store.migrations import VERSION, migrate, version_of
 from nexus_node.store.sqlite import SqliteStore
 from nexus_node.wire.dataobject import KIND_BLOB, KIND_MESSAGE, describe
+from nexus_node.wire.pub import Mode, Topic, TopicKind
 
 BOB = Identity.from_seed(bytes([2]) * 32)
 QUOTA = 10**7
@@ -128,6 +133,59 @@ def test_version_4_keeps_its_objects_under_the_leaf_hashes_of_their_chunks(tmp_p
     header, chunks = describe(KIND_BLOB, contents[0])
     pages = sorted(pages_over(map(leaf_hash, chunks)), reverse=True)
     assert sorted(store.pages(header.id), reverse=True) == pages
+    store.close()
+
+
+def test_version_3_keeps_the_mail_of_others_and_its_totals(tmp_path: Path) -> None:
+    """Versions 4 and 6 rebuild that table."""
+    path = tmp_path / "nexus.db"
+    make_database(path, lambda connection: migrate(connection, 3))
+    connection = sqlite3.connect(path, isolation_level=None)
+    mail = [a_held(number, rank=number, promised=number > 1, size=100 * number + 1) for number in range(4)]
+    for one in mail:
+        row = (one.prefix, one.id, one.destination, one.mark, one.giver, one.rank, one.promised)
+        row = (*row, one.received_ms, one.expires_ms, len(one.data), one.data)
+        connection.execute(
+            "INSERT INTO custody (prefix, id, destination, mark, giver, rank, promised, received_ms, "
+            "expires_ms, size, data, level) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0.5)",
+            row,
+        )
+    connection.close()
+
+    store = SqliteStore.open(path, QUOTA)
+    assert store.recovered is None and version_of(store._connection) == VERSION
+    kept = store.held_for(mail[0].destination, limit=9)
+    assert kept == [replace(one, seq=seq) for seq, one in enumerate(mail, 1)]
+    size = sum(len(one.data) for one in mail)
+    assert store.custody_usage() == (4, size)
+    assert store.given_since(mail[0].giver, 0) == (4, size)
+    assert store.promise(mail[0].prefix) and store.release(mail[3].prefix)
+    assert store.custody_usage() == (3, size - len(mail[3].data))
+    store.close()
+
+
+def test_version_6_keeps_what_files_it_expects_and_takes_groups_and_subscriptions(tmp_path: Path) -> None:
+    path = tmp_path / "nexus.db"
+    make_database(path, lambda connection: migrate(connection, 6))
+    expected = Expected(ObjectId(b"o" * 32), MessageId(b"m" * 32), BOB.node_id, 7, b"r" * 16, 5)
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute(
+        "INSERT INTO expected (object, message, sender, min_bandwidth, receipt, arrived_ms) "
+        "VALUES (?, ?, ?, 7, ?, 5)",
+        (expected.object, expected.message, expected.sender, expected.receipt),
+    )
+    connection.close()
+    topic = Topic(TopicKind.KEY, b"\x01")
+    store = SqliteStore.open(path, QUOTA)
+    assert store.recovered is None and store.expected(expected.object) == [expected]
+    store.end_expected(expected, "declined", b"s" * 16)
+    store.put_group(a_group())
+    store.put_subscription(topic, Mode.HINT)
+    store.close()
+    store = SqliteStore.open(path, QUOTA)
+    assert [one.ended for one in store.expected(expected.object)] == ["declined"]
+    assert [group.name for group in store.groups()] == ["friends"]
+    assert store.subscriptions() == [(topic, Mode.HINT)]
     store.close()
 
 
