@@ -86,8 +86,11 @@ REKEY_OVERLAP_S = 30.0
 # --- strangers ----------------------------------------------------------------------------------
 PENDING_CONNECTIONS = 256
 """Connections that have not finished a handshake; the oldest goes when one more comes."""
-TCP_CONNECTIONS = 512
-"""Connections one listener keeps in all: half of the 1,024 files a process commonly may open."""
+STRANGER_LINKS = 256
+"""Links that others have opened who are no contacts, about 40 KB each; the longest silent goes."""
+TCP_CONNECTIONS = 640
+"""Connections one listener keeps in all: of the 1,024 files that a process commonly may open. When strangers
+have all of theirs, proven and not, a fifth is left for contacts."""
 COOKIE_ROTATE_S = 60.0
 """Life of a cookie secret; a cookie is good for one to two of these."""
 STRANGER_CARRIERS = 256

@@ -11,7 +11,7 @@ from math import inf
 from nexus_node.base.duty import AirBudget
 from nexus_node.base.errors import BadWire, CarrierClosed, RemoteError
 from nexus_node.base.ids import NodeId
-from nexus_node.base.limits import PENDING_CONNECTIONS
+from nexus_node.base.limits import PENDING_CONNECTIONS, STRANGER_LINKS
 from nexus_node.base.rng import Rng
 from nexus_node.crypto.identity import Identity
 from nexus_node.engine.medium import Medium
@@ -93,6 +93,10 @@ class Carriers(ABC):
     @abstractmethod
     def _is_worth_a_link(self, peer: NodeId) -> bool:
         """Whether a node heard on a shared medium is, though there are links enough."""
+
+    @abstractmethod
+    def _is_contact(self, peer: NodeId) -> bool:
+        """Whether its owner knows that node by name."""
 
     @abstractmethod
     def _settle(self) -> None:
@@ -318,6 +322,24 @@ class Carriers(ABC):
                 if one.dialed and one.medium is None and self.store.neighbour(one.label) != event.peer:
                     self.store.remember_neighbour(one.label, event.peer)
                 self._link_came(one, event.peer)
+                self._bound_strangers()
+
+    def _bound_strangers(self) -> None:
+        """Keys cost nothing: of the links that strangers have opened, the longest silent makes room for one
+        more, so that contacts find a place."""
+        if len(self.attachments) <= STRANGER_LINKS:
+            return
+        strangers = [
+            one
+            for one in self.attachments.values()
+            if one.medium is None and not one.dialed and one.link.up and one.link.closed is None
+            if one.link.peer is not None and not self._is_contact(one.link.peer)
+        ]
+        if len(strangers) > STRANGER_LINKS:
+            silent = min(strangers, key=lambda one: one.link.last_heard)
+            silent.link.closed = "too many links with strangers"
+            self.counters["strangers_dropped"] += 1
+            self.ready.add(silent.cid)
 
     # --- frames out -------------------------------------------------------------------------------
     def next_frame(self, cid: int, now: float) -> bytes | None:

@@ -429,6 +429,9 @@ class NodeCore(Carriers):
     def _is_worth_a_link(self, peer: NodeId) -> bool:
         return bool(self.store.pending(peer, limit=1)) or self.groups.shares_a_group(peer)
 
+    def _is_contact(self, peer: NodeId) -> bool:
+        return self.contacts.name_of(peer) is not None
+
     def _follow(self) -> None:
         """Act on paths that are others now."""
         if self.router.relays_changed:

@@ -458,3 +458,19 @@ def test_unfinished_handshakes_are_bounded_and_the_oldest_goes() -> None:
     closed = [cid for cid in cids if b.core.attachments[cid].link.closed]
     assert closed == cids[:50]
     assert b.core.counters["unfinished_handshakes_dropped"] == 50
+
+
+def test_links_of_strangers_are_bounded_and_the_longest_silent_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever makes keys without end keeps no contact out."""
+    monkeypatch.setattr("nexus_node.engine.carriers.STRANGER_LINKS", 3)
+    b = Host(2)
+    strangers = [Host(seed) for seed in range(3, 9)]
+    contact = Host(9)
+    b.core.contacts.add("contact", contact.uri, 0)
+    for now, host in enumerate((contact, *strangers), 1):
+        wire = Wire(host, b, STREAM, random.Random(1))
+        wire.plug(float(now))
+        wire.settle(float(now), now + 0.5)
+    up = {one.link.peer for one in b.core.attachments.values() if one.link.closed is None}
+    assert up == {host.identity.node_id for host in (contact, *strangers[3:])}
+    assert b.core.counters["strangers_dropped"] == 3
