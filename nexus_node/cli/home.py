@@ -21,17 +21,22 @@ def command(home: Path) -> str:
 
 
 def read_identity(home: Path) -> bytes:
-    """The identity file's bytes. Raises `IdentityError` when there is none or it cannot be read."""
+    """The identity file's bytes. Raises `IdentityError` when there is none, or it is of no use."""
     path = home / IDENTITY
     try:
         with path.open("rb") as file:
-            return file.read(KEYFILE_MAX + 1)
+            found = file.read(KEYFILE_MAX + 1)
     except FileNotFoundError:
         raise IdentityError(
             f"there is no identity in {home} yet; make one with: {command(home)} init"
         ) from None
     except OSError as error:
         raise IdentityError(f"{path} cannot be read ({error.strerror}); check whose it is") from error
+    try:
+        public_part(found)
+    except IdentityError as error:
+        raise IdentityError(f"{path}: {error}") from None
+    return found
 
 
 def describe(identity_file: bytes, config: NodeConfig) -> Mapping[str, str]:

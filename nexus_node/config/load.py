@@ -56,7 +56,10 @@ def load_config(path: Path) -> NodeConfig:
         values = tomllib.loads(path.read_bytes().decode("utf-8"))
         return check_config(values)
     except FileNotFoundError:
-        raise ConfigError(f"{path} is missing; write one with: nexus init --if-missing") from None
+        home = shlex.quote(str(path.parent))
+        raise ConfigError(
+            f"{path} is missing; write one with: nexus --home {home} init --if-missing"
+        ) from None
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:

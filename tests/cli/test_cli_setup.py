@@ -164,7 +164,7 @@ def test_damaged_identity_is_refused_with_words(nexus: Nexus, home: Path) -> Non
         result = nexus(verb)
         assert (result.exit_code, result.stderr) == (
             1,
-            "nexus: the identity file is damaged; restore it from your backup\n",
+            f"nexus: {home / 'identity.json'}: the identity file is damaged; restore it from your backup\n",
         )
 
 

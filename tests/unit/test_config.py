@@ -164,7 +164,7 @@ def test_every_fault_is_one_sentence_that_names_it(load, tmp_path, text, words) 
 
 
 def test_a_missing_file_is_named_with_the_cure(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="nexus init"):
+    with pytest.raises(ConfigError, match=f"nexus --home {tmp_path} init"):
         load_config(tmp_path / "config.toml")
     with pytest.raises(ConfigError, match="cannot be read"):
         load_config(tmp_path)
