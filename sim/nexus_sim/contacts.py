@@ -18,6 +18,7 @@ from typing import Any
 import trio
 from trio.testing import wait_all_tasks_blocked
 
+from nexus_node.base.ids import MessageId
 from nexus_node.config.model import CarrierConfig
 from nexus_node.crypto.identity import Identity
 from nexus_node.engine.events import Event
@@ -35,11 +36,20 @@ from nexus_sim.traces import Contact, Message, Step, Trace
 from nexus_sim.wires import Plug, Rate, Watch, Wire
 from nexus_sim.world import QUOTA_BYTES, EventLog
 
-SENT_TO_OTHERS = ("custody_taken", "copies_taken", "copies_known", "messages_forwarded", "duplicates")
+SENT_TO_OTHERS = (
+    "custody_taken",
+    "copies_taken",
+    "copies_known",
+    "custody_too_old",
+    "messages_forwarded",
+    "duplicates",
+)
 """Counters of a node: messages that came from a neighbour to keep or carry, to pass on at once, or for
-nothing, as they were here already. With those in inboxes they are the transmissions."""
+nothing, as they were here already or too old. With those in inboxes they are the transmissions."""
 _MANY = 1 << 40
 """No owner limits strangers here: everybody is one."""
+_LATE_S = 0.01
+"""What arrives in the instant in which its time is over still counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +112,11 @@ class _Person:
 class _Replay:
     """The people of a trace, and the contacts that last now."""
 
-    def __init__(self, trace: Trace, bytes_per_s: float, seed: int, nursery: trio.Nursery) -> None:
+    def __init__(
+        self, trace: Trace, ttl_s: float, bytes_per_s: float, seed: int, nursery: trio.Nursery
+    ) -> None:
         self.trace = trace
+        self._ttl_s = ttl_s
         self.people = {name: _Person(name, seed) for name in trace.people}
         self.record = Record()
         self.log = EventLog(self._told)
@@ -139,13 +152,24 @@ class _Replay:
                 if isinstance(what, Message):
                     text = text_of(what, self._seed)
                     self.record.expect(what.src, what.dst, text, trio.current_time(), 0)
-                    self.record.accepted(self.people[what.src].node.send(what.dst, text).hex())
+                    node = self.people[what.src].node
+                    message_id = MessageId(node.send(what.dst, text))
+                    self.record.accepted(message_id.hex())
+                    self._nursery.start_soon(self._call_back, node, message_id)
                 elif step is Step.BEGIN:
                     scope = self._lasting[what] = trio.CancelScope()
                     self._nursery.start_soon(self._wire(what).last, scope)
                 else:
                     self._lasting.pop(what).cancel()
             await wait_all_tasks_blocked()
+
+    async def _call_back(self, node: Node, message_id: MessageId) -> None:
+        """What comes too late is of no use: its sender lets go of it when everybody else does."""
+        await trio.sleep(self._ttl_s + _LATE_S)
+        row = node.core.store.outgoing(message_id)
+        if row is not None and not row.state.final:
+            node.core.cancel(message_id, node.now())
+            node.pump.after()
 
     def _wire(self, contact: Contact) -> Wire:
         a, b = self.people[contact.a], self.people[contact.b]
@@ -169,7 +193,7 @@ class _Replay:
         check_stores({name: one.store for name, one in self.people.items()}, self.record)
 
     # --- what came of it ------------------------------------------------------------------------
-    def outcome(self, ttl_s: float, virtual_s: float) -> Outcome:
+    def outcome(self, virtual_s: float) -> Outcome:
         """Look into all inboxes."""
         sent_at = {one.id: one.t for one in self.trace.messages}
         delays: dict[str, float] = {}
@@ -180,7 +204,7 @@ class _Replay:
             for row in person.store.inbox():
                 message_id = core.text_of(row).partition(" ")[0]
                 delay = row.received_ms / 1000 - EPOCH_S - sent_at[message_id]
-                if delay <= ttl_s:
+                if delay <= self._ttl_s:
                     delays[message_id] = max(0.0, round(delay, 3))
         taken = sum(counters[name] for name in SENT_TO_OTHERS)
         self._look_at_all()
@@ -220,11 +244,11 @@ async def replay(
     options: dict[str, Any] = {"relay": policy} if carry else {}
     until = trace.messages[-1].t + ttl_s
     async with trio.open_nursery() as nursery:
-        world = _Replay(trace, bytes_per_s, seed, nursery)
+        world = _Replay(trace, ttl_s, bytes_per_s, seed, nursery)
         with noted_failures(world.record.breaches):
             await world.start(options)
             begin = trio.current_time()
             await world.run(until)
-            outcome = world.outcome(ttl_s, trio.current_time() - begin)
+            outcome = world.outcome(trio.current_time() - begin)
         nursery.cancel_scope.cancel()
     return outcome

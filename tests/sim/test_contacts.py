@@ -179,6 +179,12 @@ def test_what_meets_in_time_is_delivered(tmp_path: Path) -> None:
     assert figures["virtual_s"] == 330  # 200 s after the last message
 
 
+def test_a_sender_gives_nobody_what_is_too_late(tmp_path: Path) -> None:
+    trace = trace_of(tmp_path, "200,220,a,b", "old,0,a,c,300 new,150,b,a,300")
+    outcome = replayed(trace, 100)
+    assert list(outcome.delays) == ["new"] and outcome.transmissions == 1
+
+
 @settings(max_examples=25, deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 300), st.integers(1, 60)), min_size=1, max_size=8),
