@@ -53,14 +53,20 @@ class _Certificate:
 
 @dataclass(slots=True)
 class _Endings:
-    """What may end the certificates of one holder, in order."""
+    """What is said against the certificates of one holder, in order."""
 
     operations: list[int] = field(default_factory=list)
     places: list[int] = field(default_factory=list)
+    authors: set[Address] = field(default_factory=set)
+    able: list[int] = field(default_factory=list)
+    """Those whose authors may say so, as far as is judged by now, and below their places."""
+    able_places: list[int] = field(default_factory=list)
     common: list[int] = field(default_factory=list)
-    """As bits: what this one and all after it know, itself included."""
+    """As bits: what this one and all able ones after it know, itself included."""
     said: list[tuple[int, int] | None] = field(default_factory=list)
-    """The promotion that this one and all after it say, if they say the same."""
+    """The promotion that this one and all able ones after it say, if they say the same."""
+    judged: int = -1
+    """How many certificates the authors held when it was looked who is able."""
 
 
 @dataclass(slots=True)
@@ -151,6 +157,8 @@ class _Resolution:
         """All certificates that ever counted, by holder, in order."""
         self._endings: dict[Address, _Endings] = {}
         """By holder."""
+        self._passed: dict[int, int] = {}
+        """How many certificates of its author do not serve an operation, from the first on."""
         self._left: list[int] = []
         """Where the creator left."""
         self._discarded: dict[int, str] = {}
@@ -172,6 +180,7 @@ class _Resolution:
                 endings = self._endings.setdefault(holder, _Endings())
                 endings.operations.append(at)
                 endings.places.append(place)
+                endings.authors.add(self._fold._addresses[at])
         seats: list[_Certificate] = []
         for at in promotions:
             self._promote(at, seats)
@@ -216,17 +225,19 @@ class _Resolution:
         somebody a thousand times must not cost everybody a million looks."""
         fold, at = self._fold, certificate.at
         said = (certificate.permissions, certificate.expires)
-        if not endings.common:
-            self._look_back(endings)
+        judged = sum(len(self._held.get(author, ())) for author in endings.authors - {certificate.subject})
+        if judged != endings.judged:
+            endings.judged = judged
+            self._look_back(certificate.subject, endings)
         found = 0
-        for number in range(bisect_right(endings.places, self._place[at]), len(endings.operations)):
-            end = endings.operations[number]
+        for number in range(bisect_right(endings.able_places, self._place[at]), len(endings.able)):
+            end = endings.able[number]
             known = fold.ancestors[end]
             # One that knows of another end adds nothing: it knows all that the other knows.
-            if known & found or not self._may_end(end, certificate):
+            if known & found or not self._may_end(end, certificate.subject):
                 continue
             if certificate.ended is None:
-                certificate.ended = endings.places[number]
+                certificate.ended = endings.able_places[number]
             found |= 1 << end
             certificate.common &= known | 1 << end
             if _said(fold.operations[end]) != said and not known >> at & 1:
@@ -237,10 +248,13 @@ class _Resolution:
             if settled and not certificate.common >> at + 1:
                 break  # nothing that knows of the certificate is left to count
 
-    def _look_back(self, endings: _Endings) -> None:
-        """Note of each what holds of all after it."""
-        common, said = -1, _said(self._fold.operations[endings.operations[-1]])
-        for end in reversed(endings.operations):
+    def _look_back(self, holder: Address, endings: _Endings) -> None:
+        """Note who is able to end a certificate of that holder, and of each what holds of all after it."""
+        able = [end for end in endings.operations if self._may_end(end, holder)]
+        endings.able, endings.able_places = able, [self._place[end] for end in able]
+        endings.common, endings.said = [], []
+        common, said = -1, _said(self._fold.operations[able[-1]]) if able else None
+        for end in reversed(able):
             common &= self._fold.ancestors[end] | 1 << end
             said = said if _said(self._fold.operations[end]) == said else None
             endings.common.append(common)
@@ -265,12 +279,11 @@ class _Resolution:
                 self._discarded.setdefault(end, _LOST)
             demotions ^= lost
 
-    def _may_end(self, end: int, certificate: _Certificate) -> bool:
+    def _may_end(self, end: int, holder: Address) -> bool:
         """Whether an operation against a holder comes from itself, or from somebody senior."""
-        if self._fold._addresses[end] == certificate.subject:
+        if self._fold._addresses[end] == holder:
             return self._fold.operations[end].kind in (Kind.LEAVE, Kind.DEMOTE)
-        rank = self._authority(end, Permissions.FULL, before=self._place[certificate.at], quiet=True)
-        return rank is not None
+        return self._rank(end) is not None
 
     def _is_over(self, certificate: _Certificate, place: int) -> bool:
         """Whether a certificate holds no more at that place of the order."""
@@ -278,40 +291,55 @@ class _Resolution:
             certificate.ended is not None and certificate.ended < place
         )
 
-    def _authority(
-        self, at: int, needs: Permissions, *, before: int | None = None, quiet: bool = False
-    ) -> int | None:
-        """The place of the certificate that an author acts under, -1 for the creator; None for no authority.
-
-        `before`: only certificates before that place count.
-        """
-        address = self._fold._addresses[at]
-        why = _NOT_PERMITTED
-        if address == self._creator:
-            if all(at == end or self._knows(end, at) for end in self._left):
+    def _authority(self, at: int, needs: Permissions) -> int | None:
+        """The place of the certificate that an author acts under, -1 for the creator; None for no authority,
+        which is noted."""
+        if self._fold._addresses[at] == self._creator:
+            if self._has_not_left(at):
                 return -1
-            if not quiet:
-                self._discarded[at] = _NOT_PERMITTED
+            self._discarded[at] = _NOT_PERMITTED
             return None
-        for certificate in self._held.get(address, ()):
-            place = self._place[certificate.at]
-            if before is not None and place >= before:
-                break
-            if (
-                certificate.permissions < needs
-                or not self._knows(at, certificate.at)
-                or (certificate.expires and self._fold._times[at] > certificate.expires)
-            ):
-                continue
-            if (
-                certificate.replaced is not None and self._place[at] >= certificate.replaced
-            ) or not certificate.common >> at & 1:
+        why = _NOT_PERMITTED
+        for certificate in self._held.get(self._fold._addresses[at], ()):
+            if self._covers(certificate, at, needs):
+                if self._lasts(certificate, at):
+                    return self._place[certificate.at]
                 why = _ENDED
-                continue
-            return place
-        if not quiet:
-            self._discarded[at] = why
+        self._discarded[at] = why
         return None
+
+    def _rank(self, at: int) -> int | None:
+        """As `_authority` with all permissions, as far as is judged by now; nothing is noted. Asked of one
+        operation for each certificate that it may end: what does not serve never will, and is passed over."""
+        if self._fold._addresses[at] == self._creator:
+            return -1 if self._has_not_left(at) else None
+        held = self._held.get(self._fold._addresses[at], [])
+        number = self._passed.get(at, 0)
+        while number < len(held):
+            certificate = held[number]
+            if self._covers(certificate, at, Permissions.FULL) and self._lasts(certificate, at):
+                break
+            number += 1
+        self._passed[at] = number
+        return self._place[held[number].at] if number < len(held) else None
+
+    def _has_not_left(self, at: int) -> bool:
+        """Whether the creator had not left the group when it did this."""
+        return all(at == end or self._knows(end, at) for end in self._left)
+
+    def _covers(self, certificate: _Certificate, at: int, needs: Permissions) -> bool:
+        """Whether its holder might do this by it, and knew it."""
+        return (
+            certificate.permissions >= needs
+            and self._knows(at, certificate.at)
+            and not (certificate.expires and self._fold._times[at] > certificate.expires)
+        )
+
+    def _lasts(self, certificate: _Certificate, at: int) -> bool:
+        """Whether nothing had ended it by then."""
+        return (certificate.replaced is None or self._place[at] < certificate.replaced) and bool(
+            certificate.common >> at & 1
+        )
 
     def _knows(self, one: int, other: int) -> bool:
         """Whether `other` is an ancestor of `one`."""
@@ -418,7 +446,7 @@ class _Resolution:
         ]
         if not held:
             return False
-        rank = self._authority(at, Permissions.FULL, quiet=True)
+        rank = self._rank(at)
         return rank is None or rank >= held[0]
 
     def _current(self, epochs: list[int], removals: list[int]) -> int:
