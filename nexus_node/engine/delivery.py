@@ -224,7 +224,8 @@ class Delivery:
         else:
             self.promised = True
             for one in self._mailboxes.get(row.to, ()):
-                one.ready.append(sealed)
+                if one.way.carries(sealed):
+                    one.ready.append(sealed)
 
     # --- answers --------------------------------------------------------------------------------
     def take_receipt(self, receipt: bytes, now: float) -> bool:

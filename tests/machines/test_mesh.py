@@ -400,6 +400,22 @@ def test_n13_a_text_that_needs_bandwidth_is_not_left_with_a_relay_that_would_not
     assert mesh["bob"].inbox() == ["small", "wide"] and mesh["alice"].states()[wide] == "delivered"
 
 
+def test_n13_what_is_sealed_again_goes_no_other_way_than_before() -> None:
+    mesh = Mesh("alice", "relay", "bob", relays=("relay",))
+    mesh.knows("alice", "bob")
+    mesh.knows("alice", "relay", trust="trusted")
+    mesh.join("alice", "relay")
+    mesh.run(2)
+    wide = mesh["alice"].send("bob", "wide", mesh.now, min_bandwidth=10_000)
+    row, delivery = mesh["alice"].store.outgoing(wide), mesh["alice"].core.delivery
+    (mailbox,) = delivery._mailboxes[row.to]
+    delivery._seal_again(mailbox, row, mesh.now)
+    small = mesh.send("alice", "bob", "small")
+    mesh.run(5)
+    assert mesh["alice"].core.counters["resealed"] == 1
+    assert mesh["alice"].states() == {wide: "queued", small: "relayed"}
+
+
 def test_n13_a_node_on_the_way_does_not_pass_a_text_on_over_a_link_that_is_too_narrow() -> None:
     mesh = Mesh("alice", "b", "bob")
     mesh.knows("alice", "bob")
