@@ -5,7 +5,7 @@ Yields an `Outcome` when keys are agreed; `nexus_node.proto.link` puts them to u
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 
 from nexus_node.base.errors import BadWire
@@ -47,7 +47,8 @@ Leave = Callable[[float], float]
 class Outcome:
     """Keys that were agreed.
 
-    `confirm`: the peer waits for a first sealed frame. `rtt`: seconds from our last opening to its reply.
+    `confirm`: the peer waits for a first sealed frame. `rtt`: seconds from our last opening to its reply, or
+    from our only reply to what it was answered with.
     """
 
     agreed: Agreed
@@ -103,6 +104,7 @@ class Exchange:
         self._answer_index = 0
         self._answer_due = inf
         self._answer_until = now
+        self._answer_began, self._answers_sent = now, 0
         self._unconfirmed: Outcome | None = None
         """Keys made by answering IK, in use once the peer has shown that it holds them."""
         self._recovered = float("-inf")
@@ -152,7 +154,8 @@ class Exchange:
         """
         if self._unconfirmed is None:
             return None
-        return self._unconfirmed, self._unconfirmed.session.open(frame, now)
+        plaintext = self._unconfirmed.session.open(frame, now)
+        return replace(self._unconfirmed, rtt=self._answer_rtt(now)), plaintext
 
     def _queue(self, frame: bytes) -> None:
         """To go in the clear, once though its turn may be late."""
@@ -213,11 +216,13 @@ class Exchange:
         self._attempt, self._attempt_due = None, inf
         self._answer, self._answer_index = answer, opening.sender
         self._answer_until = now + self.timeout
+        self._answer_began, self._answers_sent = now, 0
         self._unconfirmed = None if agreed is None else Outcome(agreed, self._session(agreed, now))
         self._send_answer(now)
 
     def _send_answer(self, now: float) -> None:
         if self._answer is not None:
+            self._answers_sent += 1
             kind = FrameKind.XX2 if self._unconfirmed is None else FrameKind.IK2
             self._queue(Reply(kind, self.index, self._answer_index, self._answer.message).encode())
             self._answer_due = self._answer_until if self._profile.ordered else now + 2 * self.rto
@@ -226,7 +231,13 @@ class Exchange:
         if self._answer is None or self._unconfirmed is not None or final.receiver != self.index:
             raise BadWire("unasked_reply")
         agreed = self._answer.finish(self._answer_index, final.noise)
-        return Outcome(agreed, self._session(agreed, now))
+        return Outcome(agreed, self._session(agreed, now), rtt=self._answer_rtt(now))
+
+    def _answer_rtt(self, now: float) -> float | None:
+        """Datagrams to a peer that is asked promptly whether it is there need it from the first on. What was
+        sent twice tells nothing (Karn's algorithm, RFC 6298)."""
+        tells = self._answers_sent == 1 and not (self._profile.ordered or self._profile.shared)
+        return now - self._answer_began if tells else None
 
     def _session(self, agreed: Agreed, now: float) -> Session:
         index = agreed.index if self._profile.shared else None

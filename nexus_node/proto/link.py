@@ -221,7 +221,7 @@ class Link:
         self._last_sealed = now
         quiet = self._answer_due == inf and self._prompt and now >= self.last_heard + _PROMPT_FIRST_S
         if quiet and any(kind not in _OWN_ITEMS for kind, _ in items):  # what answers needs no answer
-            self._answer_due = now + max(_PROMPT_FIRST_S, 4 * (self.rtt or 0.0))
+            self._answer_due = now + max(_PROMPT_FIRST_S, 4 * self._round_trip)
         if self._profile.pad:
             items = pad_items(items, self._head, self._profile.pad, self.mtu)
         frame = self._session.seal(encode_items(items))
@@ -491,13 +491,18 @@ class Link:
         profile = self._profile
         return not (profile.ordered or profile.shared) and profile.bps >= PROMPT_BPS
 
+    @property
+    def _round_trip(self) -> float:
+        """As measured; until then a slow peer must not be taken for one that is gone."""
+        return self.rto if self.rtt is None else self.rtt
+
     def _check_answer(self, now: float) -> None:
         if self._unanswered >= _PROMPT_ASKS:
             self._drop("it does not answer", now)
             return
         self._unanswered += 1
         self.ping(now)
-        self._answer_due = now + max(_PROMPT_S, 2 * (self.rtt or 0.0))
+        self._answer_due = now + max(_PROMPT_S, 2 * self._round_trip)
 
     def ping(self, now: float) -> None:
         """Ask the peer to answer: for keep-alive and round-trip time."""

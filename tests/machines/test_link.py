@@ -386,6 +386,28 @@ def test_n3_one_of_two_asks_and_that_keeps_an_idle_link_alive(profile: LinkProfi
     assert woken <= 2 * 1000 / first.link.keepalive + 2
 
 
+@pytest.mark.parametrize("delay", [0.02, 0.8, 1.5])
+@pytest.mark.parametrize("speaker", [0, 1])
+def test_n4_a_peer_that_is_slow_to_answer_is_not_taken_for_gone(delay: float, speaker: int) -> None:
+    """It is asked at once when it is silent, from the first frame on."""
+    sides, now, next_s = pair(WIDE), 0.0, 5.0
+    under_way: list[tuple[float, Side, bytes]] = []
+    while now < 120:
+        now = min([next_s, *(one.link.next_deadline() for one in sides), *(at for at, _, _ in under_way)])
+        if now >= next_s:
+            sides[speaker].to_send.append(b"hi")
+            next_s += 5
+        arrived = [one for one in under_way if one[0] <= now]
+        under_way = [one for one in under_way if one[0] > now]
+        for _, to, frame in arrived:
+            to.take(frame, now)
+        for one, other in (sides, sides[::-1]):
+            one.link.expire(now)
+            under_way += [(now + delay, other, frame) for frame in one.pull(now)]
+    assert [len(one.events) for one in sides] == [1, 1], "up, and never down"
+    assert len(sides[1 - speaker].heard) >= 22
+
+
 @pytest.mark.parametrize("swapped", [False, True])
 def test_n3_silent_peer_is_noticed_and_dialed_again(swapped: bool) -> None:
     """The end that asks later than the other would notices as soon."""
