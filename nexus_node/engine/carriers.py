@@ -33,6 +33,9 @@ from nexus_node.wire.frames import (
 )
 from nexus_node.wire.packet import is_of_paths
 
+_STRANGER_GOES_EVERY_S = 1.0
+"""Else those that are let go of, and come again, would have a node do nothing but handshakes."""
+
 
 class Carriers(ABC):
     """The carriers of one node. Times are monotonic seconds `now`."""
@@ -60,6 +63,8 @@ class Carriers(ABC):
         self._next_cid = 1
         self._pending: OrderedDict[int, None] = OrderedDict()
         """Carriers others opened that have not completed a handshake, oldest first."""
+        self._stranger_goes_at = now
+        """From when on the longest silent link of a stranger may make room for one more."""
 
     # --- what the node makes of it ----------------------------------------------------------------
     @abstractmethod
@@ -322,24 +327,29 @@ class Carriers(ABC):
                 if one.dialed and one.medium is None and self.store.neighbour(one.label) != event.peer:
                     self.store.remember_neighbour(one.label, event.peer)
                 self._link_came(one, event.peer)
-                self._bound_strangers()
+                self._bound_strangers(one)
 
-    def _bound_strangers(self) -> None:
+    def _bound_strangers(self, newest: Attachment) -> None:
         """Keys cost nothing: of the links that strangers have opened, the longest silent makes room for one
-        more, so that contacts find a place."""
-        if len(self.attachments) <= STRANGER_LINKS:
+        more, so that contacts find a place. Whoever is let go of comes again, so that happens now and then
+        only; meanwhile the newest goes, which tries again less and less often."""
+        if len(self.attachments) <= STRANGER_LINKS or not self._is_strangers(newest):
             return
-        strangers = [
-            one
-            for one in self.attachments.values()
-            if one.medium is None and not one.dialed and one.link.up and one.link.closed is None
-            if one.link.peer is not None and not self._is_contact(one.link.peer)
-        ]
+        strangers = [one for one in self.attachments.values() if self._is_strangers(one)]
         if len(strangers) > STRANGER_LINKS:
-            silent = min(strangers, key=lambda one: one.link.last_heard)
-            silent.link.closed = "too many links with strangers"
+            goes = newest
+            if self._now >= self._stranger_goes_at:
+                self._stranger_goes_at = self._now + _STRANGER_GOES_EVERY_S
+                goes = min(strangers, key=lambda one: one.link.last_heard)
+            goes.link.closed = "too many links with strangers"
             self.counters["strangers_dropped"] += 1
-            self.ready.add(silent.cid)
+            self.ready.add(goes.cid)
+
+    def _is_strangers(self, one: Attachment) -> bool:
+        """Whether a link is up that somebody has opened who is no contact."""
+        peer = one.link.peer
+        opened = one.medium is None and not one.dialed and one.link.up and one.link.closed is None
+        return opened and peer is not None and not self._is_contact(peer)
 
     # --- frames out -------------------------------------------------------------------------------
     def next_frame(self, cid: int, now: float) -> bytes | None:

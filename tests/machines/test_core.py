@@ -474,3 +474,20 @@ def test_links_of_strangers_are_bounded_and_the_longest_silent_goes(monkeypatch:
     up = {one.link.peer for one in b.core.attachments.values() if one.link.closed is None}
     assert up == {host.identity.node_id for host in (contact, *strangers[3:])}
     assert b.core.counters["strangers_dropped"] == 3
+
+
+def test_strangers_for_whom_there_is_no_room_do_not_push_each_other_out_without_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whoever is let go of dials again: then the newest goes, so that links last."""
+    monkeypatch.setattr("nexus_node.engine.carriers.STRANGER_LINKS", 3)
+    b = Host(2)
+    strangers = [Host(seed) for seed in range(3, 9)]
+    for number, host in enumerate(strangers):
+        now = 1 + number / 100
+        wire = Wire(host, b, STREAM, random.Random(1))
+        wire.plug(now)
+        wire.settle(now, now + 0.005)
+    up = {one.link.peer for one in b.core.attachments.values() if one.link.closed is None}
+    assert up == {host.identity.node_id for host in strangers[1:4]}
+    assert b.core.counters["strangers_dropped"] == 3
