@@ -20,8 +20,8 @@ PROFILE = LinkProfile(mtu=limits.MTU_STREAM, bps=100e6, ordered=True)
 UNSENT_MAX = 16 * limits.KIB
 """What the system may take that it cannot send yet: a text is behind no more than that, and one write."""
 UNANSWERED_MS = 10_000
-"""A far system that acknowledges nothing for so long is gone: the link would notice after three keep-alives.
-Less would end the connection to a node that waits for a slow card."""
+"""A far system that acknowledges nothing, or takes nothing, for so long is gone: the link would notice after
+three keep-alives. Less would end the connection to a node that waits for a slow card."""
 CONNECT_TIMEOUT_S = 15.0
 RETRY_FIRST_S, RETRY_LAST_S = 0.2, 30.0
 STEADY_S = 2.0
