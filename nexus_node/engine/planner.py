@@ -114,7 +114,7 @@ class Planner:
         if ways[0].direct:
             return "waiting for the receipt"
         relays = [way for way in ways if way.relay is not None]
-        if relays and not any(way.carries(row) for way in ways):
+        if relays and not row.is_file and not any(way.carries(row) for way in ways):
             return f"the recipient is away; no relay is given a text that needs {row.min_bandwidth} bps"
         if relays:
             words = f"the recipient is away; given to {len(relays)} relay{'s' if len(relays) > 1 else ''}"
