@@ -181,6 +181,8 @@ async def _at_once(radio: SimRadio, airtime_s: float) -> None:
         ("b received, b received", "b was shown message {} twice, at 1.000 s"),
         ("c received", "c was shown a message that nobody sent to it, at 0.000 s"),
         ("a delivered", "message {} is called delivered before it has arrived, at 0.000 s"),
+        ("a delivered, b received", "message {} is called delivered before it has arrived, at 0.000 s"),
+        ("a delivered, at once b received", None),
         ("a relayed, a sent", "message {} went back from relayed to sent, at 1.000 s"),
         ("b received, a delivered, a failed", "message {} went back from delivered to failed, at 2.000 s"),
         ("a sent, a expired", None),
@@ -191,12 +193,14 @@ def test_what_nodes_say_of_a_message_is_held_against_what_was(events: str, breac
     record, message_id = Record(), "ab" * 32
     record.expect("a", "b", "good morning", 0.0, 0)
     record.accepted(message_id)
-    for now, told in enumerate(events.split(", ")):
-        who, what = told.split()
+    now = -1.0
+    for told in events.split(", "):
+        *at_once, who, what = told.split()
+        now += not at_once
         event = Event("message_received", 0, {"id": message_id})
         if what != "received":
             event = Event("message_state", 0, {"id": message_id, "state": what, "by": ""})
-        record.told(who, event, float(now))
+        record.told(who, event, now)
     assert record.breaches == ([breach.format(message_id)] if breach is not None else [])
 
 
