@@ -1,6 +1,5 @@
 """Verbs that move files: with messages, and as objects (N7, N9, docs/control.md)."""
 
-import mimetypes
 import os
 from base64 import b64encode
 from collections.abc import AsyncGenerator, Callable, Iterator
@@ -88,7 +87,9 @@ async def _seal(
     node: Node, path: Path, min_bandwidth: int | None, room: int, laid: list[Putting]
 ) -> SealedFile:
     """Seal a file into the store, where it is kept from now on, or goes with `laid`."""
-    key, media_type = node.core.random_bytes(KEY_SIZE), mimetypes.guess_type(path.name)[0] or ""
+    # Only then: a node that is given no file spares the memory.
+    media_type: str = import_module("mimetypes").guess_type(path.name)[0] or ""
+    key = node.core.random_bytes(KEY_SIZE)
     preview = await _look(path, room if media_type.startswith("image/") else 0)
     putting = await lay_down(node, path, KIND_FILE, partial(_sealed, key))
     laid.append(putting)
