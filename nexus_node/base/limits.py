@@ -87,7 +87,7 @@ REKEY_OVERLAP_S = 30.0
 PENDING_CONNECTIONS = 256
 """Connections that have not finished a handshake; the oldest goes when one more comes."""
 STRANGER_LINKS = 256
-"""Links that others have opened who are no contacts, 40 KB each; the longest silent or the newest goes."""
+"""Links that others have opened who are no contacts; the longest silent or the newest goes."""
 TCP_CONNECTIONS = 640
 """Connections one listener keeps in all: of the 1,024 files that a process commonly may open. When strangers
 have all of theirs, proven and not, a fifth is left for contacts."""

@@ -2,8 +2,9 @@
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import count
 
 import pytest
 
@@ -450,17 +451,9 @@ def test_a_co_admin_cannot_make_everybody_look_at_each_of_its_operations_for_eac
     anna, *_ = group(BEN, CARL, DORA, admins={BEN.node_id: Permissions.FULL})
     unsigned(monkeypatch)
     fill(anna.log)
-    looks = 0
-    may_end = group_fold._Resolution._may_end
-
-    def counted(self: group_fold._Resolution, *of: object) -> bool:
-        nonlocal looks
-        looks += 1
-        return may_end(self, *of)
-
-    monkeypatch.setattr(group_fold._Resolution, "_may_end", counted)
+    looks = calls_of("_may_end", monkeypatch)
     assert len(anna.log) >= HOSTILE - 1 and anna.log.state.members
-    assert HOSTILE / 4 < looks < 4 * HOSTILE
+    assert HOSTILE / 4 < next(looks) < 4 * HOSTILE
 
 
 def test_a_co_admin_with_many_certificates_is_not_asked_for_each_of_them_again(
@@ -479,17 +472,22 @@ def test_a_co_admin_with_many_certificates_is_not_asked_for_each_of_them_again(
     for time_s in range(TIME, TIME + often):
         for one in (carl, dora, demotion):
             log.add(replace(one, time=time_s))
-    asked = 0
-    covers = group_fold._Resolution._covers
-
-    def counted(self: group_fold._Resolution, *of: object) -> bool:
-        nonlocal asked
-        asked += 1
-        return covers(self, *of)
-
-    monkeypatch.setattr(group_fold._Resolution, "_covers", counted)
+    asked = calls_of("_covers", monkeypatch)
     assert log.state.members
-    assert often**2 < asked < 4 * often**2
+    assert often**2 < next(asked) < 4 * often**2
+
+
+def calls_of(method: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """How often that method of a fold has been called from now on: the next value is that number."""
+    calls = count()
+    original = getattr(group_fold._Resolution, method)
+
+    def counted(self: group_fold._Resolution, *of: object) -> object:
+        next(calls)
+        return original(self, *of)
+
+    monkeypatch.setattr(group_fold._Resolution, method, counted)
+    return calls
 
 
 def unsigned(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -381,12 +381,18 @@ def why(mesh: Mesh, message: bytes) -> str:
     return mesh["alice"].core.planner.why(row)
 
 
-def test_n13_a_text_that_needs_bandwidth_is_not_left_with_a_relay_that_would_not_know() -> None:
+def beside_a_relay() -> Mesh:
+    """Alice has a link to a relay; Bob is away."""
     mesh = Mesh("alice", "relay", "bob", relays=("relay",))
     mesh.knows("alice", "bob")
     mesh.knows("alice", "relay", trust="trusted")
     mesh.join("alice", "relay")
     mesh.run(2)
+    return mesh
+
+
+def test_n13_a_text_that_needs_bandwidth_is_not_left_with_a_relay_that_would_not_know() -> None:
+    mesh = beside_a_relay()
     wide = mesh["alice"].send("bob", "wide", mesh.now, min_bandwidth=10_000)
     small = mesh.send("alice", "bob", "small")
     mesh.run(5)
@@ -401,11 +407,7 @@ def test_n13_a_text_that_needs_bandwidth_is_not_left_with_a_relay_that_would_not
 
 
 def test_n13_what_is_sealed_again_goes_no_other_way_than_before() -> None:
-    mesh = Mesh("alice", "relay", "bob", relays=("relay",))
-    mesh.knows("alice", "bob")
-    mesh.knows("alice", "relay", trust="trusted")
-    mesh.join("alice", "relay")
-    mesh.run(2)
+    mesh = beside_a_relay()
     wide = mesh["alice"].send("bob", "wide", mesh.now, min_bandwidth=10_000)
     row, delivery = mesh["alice"].store.outgoing(wide), mesh["alice"].core.delivery
     (mailbox,) = delivery._mailboxes[row.to]
