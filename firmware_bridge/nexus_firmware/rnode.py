@@ -32,6 +32,10 @@ BAUD, TCP_PORT = 115200, 7633
 MTU = 500
 """Largest packet to send. The firmware takes 508, but then sends a third, empty LoRa frame."""
 FRAME_LIMIT = 508
+FRAME_MAX = MAX_PAYLOAD - 1
+"""Bytes of a packet in one LoRa frame, behind a header byte."""
+ONE_BY_ONE_BPS = 14_000
+"""Above, it listens again before each packet of its queue."""
 OLDEST_FIRMWARE = (1, 52)
 FREQUENCY_TOLERANCE_HZ = 100
 """The synthesiser's steps make the echo differ from what was asked by no more than this."""
@@ -200,9 +204,14 @@ def preamble_symbols(settings: RadioSettings) -> int:
     return max(18, -(-round(shortest * 1e9) // round(symbol * 1e9)))
 
 
+def longest_wait(settings: RadioSettings) -> float:
+    """Seconds a packet can wait on a free air: 2 slots, and up to 60 of the contention window."""
+    return 62 * min(max(12 * symbol_time(settings.spreading_factor, settings.bandwidth), 0.024), 0.1)
+
+
 def packet_airtime(size: int, settings: RadioSettings) -> float:
     """Seconds a packet is on the air: one LoRa frame up to 254 bytes, else two, each with a header byte."""
     preamble = preamble_symbols(settings)
-    first = min(size, MAX_PAYLOAD - 1)
+    first = min(size, FRAME_MAX)
     parts = [first + 1] if size == first else [first + 1, size - first + 1]
     return sum(settings.airtime(part, preamble) for part in parts)

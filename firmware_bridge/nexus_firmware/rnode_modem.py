@@ -46,6 +46,8 @@ _HOW_IS_IT_SET = b"".join(
 )
 """Asked now and then: a spoilt byte of a packet may set it to something else, and then it hears nobody."""
 _LOAD_MAX = 0.9
+_PATIENCE = 3
+"""How many times the longest wait for the air it may take."""
 _AVR = 0x90
 _NAMES = {
     Command.FREQUENCY: "frequency",
@@ -77,7 +79,13 @@ class RNodeModem(Modem):
         self.settings: RadioSettings = settings
         self._limit = airtime_limit
         self._decoder = rnode.RNodeDecoder()
-        self._queue = QueueAccount(packets=3, octets=1500)
+        self._queue = QueueAccount(
+            packets=3,
+            octets=1500,
+            longest=rnode.packet_airtime(rnode.FRAME_MAX, settings),
+            patience=_PATIENCE * rnode.longest_wait(settings),
+            one_by_one=settings.bits_per_second > rnode.ONE_BY_ONE_BPS,
+        )
         self._start(0.0)
 
     def _start(self, now: float) -> None:
@@ -146,6 +154,8 @@ class RNodeModem(Modem):
                 self._ready_asked = None
                 self._queue.answered(event)
                 self._due = now + _READY_S if self._full else inf
+                if not self._full and self._queue.unread:
+                    self._ask_ready(now)
             case DeviceError(code):
                 self._failed(code)
             case ChannelStats():
@@ -164,7 +174,7 @@ class RNodeModem(Modem):
         """While a limit holds its queue back it takes nothing more; others' packets make it wait longer."""
         self._locked = self._limit is not None and stats.airtime_long >= self._limit
         self._others = min(max(stats.load_short - stats.airtime_short, 0.0), _LOAD_MAX)
-        self._queue.told(stats.airtime_short, self._others, now)
+        self._queue.told(stats.airtime_short, 1.0 if self._locked else self._others, now)
 
     # --- setting up -----------------------------------------------------------------------------
     def _set_up(self, now: float) -> None:
@@ -205,7 +215,7 @@ class RNodeModem(Modem):
 
     # --- time -----------------------------------------------------------------------------------
     def expire(self, now: float) -> None:
-        if now >= self._alive:
+        if now >= self._silent_by:
             self._doubt(now)
         if now >= self._look_at:
             self.write(_HOW_IS_IT_SET)
@@ -248,15 +258,20 @@ class RNodeModem(Modem):
         if self._ready_asked is not None:
             # It used to answer, so it does not read now: nothing more until it does.
             self._full, self._why_full = True, "the RNode does not take what it is sent"
-            self.write(rnode.READY_QUERY)
             self._due = now + _ASK_AGAIN_S
-            return
+        else:
+            self._ready_asked = now
+            self._due = now + _READY_S + self._queue.airtime
         self.write(rnode.READY_QUERY)
-        self._ready_asked = now
-        self._due = now + _READY_S
+        self._queue.asked()
+
+    @property
+    def _silent_by(self) -> float:
+        """It says nothing while it sends."""
+        return self._alive + self._queue.airtime
 
     def next_deadline(self) -> float:
-        return min(self._due, self._alive, self._look_at)
+        return min(self._due, self._silent_by, self._look_at)
 
     # --- out ------------------------------------------------------------------------------------
     def room_at(self, now: float) -> float:
@@ -269,7 +284,10 @@ class RNodeModem(Modem):
     def send(self, frame: bytes, now: float) -> None:
         self._queue.took(len(frame), self.airtime(len(frame)), now)
         self.write(rnode.encode_packet(frame))
-        if self._answers_ready and self._ready_asked is None:
+        if not self._answers_ready:
+            self._queue.asked()
+            self._queue.answered(Ready(True))
+        elif self._ready_asked is None:
             self._ask_ready(now)
 
     def airtime(self, size: int) -> float:

@@ -173,6 +173,38 @@ def test_the_whole_queue_goes_out_in_one_burst():
         assert then == pytest.approx(began + one.airtime)
 
 
+def test_while_it_sends_it_reads_nothing_and_says_nothing():
+    """The firmware's loop stands still: what comes meanwhile waits in its port, and stays in its order. First
+    it tells what it has sent, then it answers."""
+    bench, a, b = pair()
+    a.desk.write(codec.encode_packet(bytes(500)))
+    while not a.desk.sent:
+        bench.run(0.01)
+    a.events()
+    a.desk.write(codec.encode_packet(b"next") + codec.READY_QUERY)
+    bench.run(codec.packet_airtime(500, SETTINGS) - 0.05)
+    assert a.events() == []
+    bench.run(0.1)
+    told, answer, *_ = a.events()
+    assert isinstance(told, ChannelStats) and told.airtime_short > 0 and answer == Ready(True)
+    bench.run(2)
+    assert b.packets() == [bytes(500), b"next"]
+
+
+def test_at_a_high_rate_it_listens_before_each_packet():
+    """Above 14 kbit/s."""
+    fast = RadioSettings(867_200_000, 500_000, 7, 5, 7)
+    bench, a, b = pair()
+    for host in (a, b):
+        host.ask(codec.DETACH)
+        host.start(fast)
+    a.desk.write(codec.encode_packet(b"one") + codec.encode_packet(b"two"))
+    bench.run(5)
+    (first, one), (second, _) = a.desk.sent
+    assert second - first - one.airtime >= 2 * 0.024
+    assert b.packets() == [b"one", b"two"]
+
+
 def test_a_radio_waits_for_the_other_to_finish():
     bench, a, b = pair()
     a.desk.write(codec.encode_packet(bytes(250)))
@@ -246,7 +278,7 @@ def test_statistics():
     bench.run(5)
     events = a.events()
     stats = [event for event in events if isinstance(event, ChannelStats)]
-    assert len(stats) == 6, "once a second, and when the queue has gone out"
+    assert len(stats) == 5, "once a second but while it sends, and when the queue has gone out"
     airtime = codec.packet_airtime(254, SETTINGS)
     assert stats[-1].airtime_short == pytest.approx(airtime / 15, abs=1e-4)
     assert stats[-1].load_short == stats[-1].airtime_short

@@ -162,8 +162,10 @@ def test_r5_a_crowd_never_overfills_the_queues_of_its_boards() -> None:
                 def receive(data: bytes, now: float, firmware=firmware, take=firmware.receive) -> None:
                     take(data, now)
                     waiting = [*firmware._queue, *firmware._flushing]
+                    unread = bytes(firmware._unread)
                     packets = len(firmware._queue) + (len(firmware._flushing) + 1) // 2
-                    most[:] = max(most[0], packets), max(most[1], sum(map(len, waiting)))
+                    packets += unread.count(b"\xc0\x00")
+                    most[:] = max(most[0], packets), max(most[1], len(unread) + sum(map(len, waiting)))
 
                 firmware.receive = receive
                 driver = on(line, radio.new(frequency=915_000_000, region="US915"))

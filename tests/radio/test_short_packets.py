@@ -77,8 +77,8 @@ def test_a_text_crosses_in_packets_within_the_dwell_time(
     [
         ("meshcore_kiss", 11, 0.0, (9.0, 11.6)),
         ("meshcore_kiss", 11, 0.1, (11.0, 25.4)),
-        ("rnode", 10, 0.0, (2.5, 3.7)),
-        ("rnode", 10, 0.1, (4.1, 106.9)),
+        ("rnode", 10, 0.0, (2.5, 4.4)),
+        ("rnode", 10, 0.1, (4.7, 106.9)),
     ],
 )
 def test_how_long_a_text_takes_is_as_docs_radio_tells(

@@ -161,14 +161,17 @@ def test_firmware_that_never_says_ready_is_paced_by_time():
 
 
 def test_a_device_that_stops_reading_gets_nothing_more():
-    """A10: it has answered before, so silence is no old firmware."""
+    """A10: it has answered before, so silence is no old firmware; while it sends it may be silent."""
     modem = up()
     modem.send(bytes(500), 1.0)
     modem.receive(said(0x0F, b"\x01"), 1.1)
     modem.send(bytes(500), 2.0)
     written(modem)
-    run(modem, 4.0)
-    assert modem.room_at(4.0) == inf and modem.trouble == "the RNode does not take what it is sent"
+    sending = 2 * modem.airtime(500)
+    run(modem, 2.4 + sending)
+    assert modem.trouble is None
+    run(modem, 2.6 + sending)
+    assert modem.room_at(8.0) == inf and modem.trouble == "the RNode does not take what it is sent"
     modem.receive(said(0x0F, b"\x01"), 30.0)
     assert modem.room_at(30.0) == 30.0 and modem.trouble is None
 
@@ -178,32 +181,67 @@ def channel(own: int, load: int, own_hour: int = 0) -> bytes:
     return said(0x25, b"".join(n.to_bytes(2) for n in numbers) + bytes((50, 40, 0xFF)))
 
 
+READY = said(0x0F, b"\x01")
+
+
 def test_what_waits_for_the_air_is_counted_until_the_device_has_sent_it():
-    """R5: by how much it says to have sent, and not by how long that takes alone."""
+    """R5: by how much it says to have sent, and not by how long that takes alone. When it has sent, it has
+    sent all it had read, as its answers show."""
     modem = up()
     modem.receive(channel(own=0, load=5000), 1.0)
     for _ in range(3):
         modem.send(bytes(500), 1.0)
-    for second in range(2, 35):
-        modem.receive(channel(own=0, load=5000), second)
+    assert written(modem).count(rnode.READY_QUERY) == 1
+    modem.receive(READY, 1.1)
+    assert written(modem) == rnode.READY_QUERY, "the other two came after the question"
+    for second in range(2, 12):
+        modem.receive(channel(own=0, load=9500), second)
         assert modem.room_at(second) == inf and modem.trouble == "the RNode waits for the air to be free"
     own = round(modem.airtime(500) / 15 * 10_000)
-    modem.receive(channel(own, load=5000 + own), 35.0)
-    assert modem.room_at(35.0) == 35.0 and modem.trouble is not None
-    modem.receive(channel(3 * own, load=5000), 36.0)
+    modem.receive(channel(own, load=5000 + own), 12.0)
+    assert modem.room_at(12.0) == 12.0 and modem.trouble is not None
+    modem.receive(READY, 12.1)
+    modem.receive(channel(3 * own, load=5000), 13.0)
     assert modem.trouble is None
 
 
 def test_what_the_device_has_lost_is_not_waited_for_for_ever():
-    """A spoilt byte on the line: it never sends, though the air is free."""
+    """A spoilt byte on the line: it never sends, though the air is free, for three times the longest wait."""
     modem = up()
     for _ in range(3):
         modem.send(bytes(500), 1.0)
-    for second in range(2, 12):
+    for second in range(2, 6):
         modem.receive(channel(own=0, load=0), second)
         assert modem.room_at(second) == inf
-    modem.receive(channel(own=0, load=0), 12.0)
-    assert modem.room_at(12.0) == 12.0
+    modem.receive(channel(own=0, load=0), 7.0)
+    assert modem.room_at(7.0) == 7.0
+
+
+def test_what_its_own_limit_holds_back_is_not_lost():
+    """R5, R7."""
+    modem = up()
+    for _ in range(3):
+        modem.send(bytes(500), 1.0)
+    for second in range(2, 60):
+        modem.receive(channel(own=0, load=0, own_hour=100), second)
+    modem.receive(channel(own=0, load=0, own_hour=99), 60.0)
+    assert modem.room_at(60.0) == inf
+
+
+def test_while_it_sends_it_may_be_silent():
+    """Twenty seconds for a packet of 500 bytes at SF12: the firmware does nothing else meanwhile."""
+    modem = up()
+    modem.receive(channel(own=0, load=0), 1.0)
+    sending = 0.0
+    for _ in range(3):
+        modem.send(bytes(500), 1.0)
+        sending += modem.airtime(500)
+    modem.receive(READY + READY, 1.1)
+    written(modem)
+    run(modem, 15.9 + sending)
+    assert not written(modem)
+    run(modem, 16.2 + sending)
+    assert written(modem) == said(0x06, b"\xff"), "is it still on?"
 
 
 def test_the_devices_own_limit_is_respected_and_said():

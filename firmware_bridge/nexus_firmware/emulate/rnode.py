@@ -3,7 +3,8 @@
 The serial parser works byte by byte: settings of one byte act with every byte and are not un-escaped, a
 packet counts when its closing FEND comes. The queue drops silently what does not fit, and tears the packet
 after it. A packet of exactly 508 bytes makes a third, empty LoRa frame. READY is said only when asked.
-Channel statistics come once a second, and when the queue has gone out.
+Channel statistics come once a second, and when the queue has gone out. While it sends, it does nothing else:
+what the host writes waits in the port's buffer, and no statistics are told.
 """
 
 import struct
@@ -18,6 +19,9 @@ from nexus_firmware.emulate.rnode_radio import DIFS_SLOTS, PACKET_MAX, WINDOW_SL
 CHIP_MAX_DBM = 22
 NOISE_FLOOR_DBM = -117
 STATS_S = 1.0
+PORT_BUFFER = 6144
+ONE_BY_ONE_BPS = 14_000
+"""Above, it listens again before each packet of its queue."""
 UNKNOWN = 0xFE
 _WORD_COMMANDS = {0x01: 4, 0x02: 4, 0x0B: 2, 0x0C: 2}
 """Frequency, bandwidth, airtime limits: how many bytes each takes."""
@@ -61,8 +65,10 @@ class RNode(Firmware):
         """Bytes of the packet that is coming in, or of torn ones before it."""
         self._flushing: deque[bytes] = deque()
         self._in_burst = False
+        self._burst_began = now
+        self._unread = bytearray()
+        """What the host wrote while it sent."""
         self._stats_at: float | None = None
-        self.packets_in = self.packets_out = 0
 
     def fail(self, code: int) -> None:
         """Report an error, as a test wants it."""
@@ -70,6 +76,9 @@ class RNode(Firmware):
 
     # --- the serial parser --------------------------------------------------------------------------
     def receive(self, data: bytes, now: float) -> None:
+        if self._in_burst:
+            self._unread += data[: PORT_BUFFER - len(self._unread)]
+            return
         for byte in data:
             if self._up_at is not None:
                 return
@@ -158,10 +167,9 @@ class RNode(Firmware):
                 self._echo(command, 0x46)
             case 0x0F:
                 self._echo(command, int(self._has_room))
-            case 0x21:
-                self.tell(framed(command, self.packets_in.to_bytes(4)))
-            case 0x22:
-                self.tell(framed(command, self.packets_out.to_bytes(4)))
+            case 0x21 | 0x22:
+                # It has counters of packets received and sent, and never counts.
+                self.tell(framed(command, bytes(4)))
             case 0x40:
                 self._echo(command, self.rng.randrange(256))
             case 0x47:
@@ -186,8 +194,6 @@ class RNode(Firmware):
         elif byte == 0x00:
             radio.stop()
             self._stats_at = None
-            self._in_burst = False
-            self._flushing.clear()
         self._echo(0x06, int(radio.on))
         self._tell_physical()
 
@@ -206,7 +212,6 @@ class RNode(Firmware):
         packet = self._radio.join(heard.payload)
         if packet is None:
             return
-        self.packets_in += 1
         self.tell(framed(0x23, bytes((max(0, min(255, int(heard.rssi_dbm) + 157)),))))
         self.tell(framed(0x24, struct.pack("b", max(-128, min(127, int(heard.snr_db * 4))))))
         self.tell(framed(0x00, packet))
@@ -216,7 +221,7 @@ class RNode(Firmware):
         self._radio.sense(until, now)
 
     def _contend(self, now: float) -> None:
-        if self._radio.on and self._queue and not self._flushing:
+        if self._radio.on and self._queue:
             band = self._radio.contend(now)
             if band is not None:
                 low = (band - 1) * WINDOW_SLOTS
@@ -231,39 +236,55 @@ class RNode(Firmware):
                 return
             self._up_at = None
             self.tell(framed(0x55, b"\xf8"))
+        if self._in_burst:
+            self._send_on(now)
+        if self._in_burst:
+            return
         if self._stats_at is not None and now >= self._stats_at:
             self._stats_at = now + STATS_S
-            self._tell_channel(now)
-        if self._in_burst and not self._flushing and now >= self.sending_until:
-            self._in_burst = False
             self._tell_channel(now)
         self._contend(now)
         due = radio.may_send_at
         if due is not None and now >= due and radio.on and not radio.locked(now):
             radio.won()
-            self._flush()
-        if self._flushing and radio.on and now >= self.sending_until:
-            transmission = radio.transmission(self._flushing.popleft())
-            self.send(transmission, now)
-            radio.sent(self.sending_until, transmission.airtime)
+            self._flush(now)
+            self._send_on(now)
 
-    def _flush(self) -> None:
-        """The whole queue goes out in one burst; a packet too long is thrown away only here."""
+    def _flush(self, now: float) -> None:
+        """The whole queue goes out in one burst, or a packet where the rate is high; one too long is thrown
+        away only here."""
         self._in_burst = True
+        self._burst_began = now
         while self._queue:
             packet = self._queue.popleft()
             if 0 < len(packet) <= PACKET_MAX:
                 self._flushing.extend(self._radio.split(packet))
-                self.packets_out += 1
+            if self._radio.bits_per_second > ONE_BY_ONE_BPS:
+                break
+
+    def _send_on(self, now: float) -> None:
+        if now < self.sending_until:
+            return
+        if self._flushing:
+            transmission = self._radio.transmission(self._flushing.popleft())
+            self.send(transmission, now)
+            self._radio.sent(self.sending_until, transmission.airtime)
+            return
+        self._in_burst = False
+        if self._stats_at is not None:
+            self._stats_at += now - self._burst_began
+        self._tell_channel(now)
+        unread, self._unread = bytes(self._unread), bytearray()
+        self.receive(unread, now)
 
     def next_deadline(self) -> float | None:
         if self._up_at is not None:
             return self._up_at
+        if self._in_burst:
+            return self.sending_until
         times = [self._stats_at]
         due = self._radio.may_send_at
-        if self._in_burst:
-            times.append(self.sending_until)
-        elif due is not None and self._radio.on and not self._radio.locked(max(due, self._now)):
+        if due is not None and self._radio.on and not self._radio.locked(max(due, self._now)):
             # While a limit holds the queue back it is looked at again with the statistics.
             times.append(due)
         return min((time for time in times if time is not None), default=None)

@@ -51,9 +51,12 @@ class RNodeRadio:
         return 1000 * (1 << self.spreading_factor) / self.bandwidth
 
     @property
+    def bits_per_second(self) -> float:
+        return self.spreading_factor * 1000 / self.symbol_ms * 4 / self.coding_rate
+
+    @property
     def preamble(self) -> int:
-        rate = self.spreading_factor * 1000 / self.symbol_ms * 4 / self.coding_rate
-        target_ms = 6 if rate > 30_000 else 24
+        target_ms = 6 if self.bits_per_second > 30_000 else 24
         symbols = int(target_ms / self.symbol_ms)
         if symbols * self.symbol_ms < target_ms - 1e-9:
             symbols += 1
