@@ -204,9 +204,11 @@ def preamble_symbols(settings: RadioSettings) -> int:
     return max(18, -(-round(shortest * 1e9) // round(symbol * 1e9)))
 
 
-def longest_wait(settings: RadioSettings) -> float:
-    """Seconds a packet can wait on a free air: 2 slots, and up to 60 of the contention window."""
-    return 62 * min(max(12 * symbol_time(settings.spreading_factor, settings.bandwidth), 0.024), 0.1)
+def longest_wait(settings: RadioSettings, bands: int = 1) -> float:
+    """Seconds a packet can wait on a free air: 2 slots, and 15 for each band of the contention window; there
+    are 4, of which the first serves who sends little."""
+    slot = min(max(12 * symbol_time(settings.spreading_factor, settings.bandwidth), 0.024), 0.1)
+    return (2 + 15 * bands) * slot
 
 
 def packet_airtime(size: int, settings: RadioSettings) -> float:

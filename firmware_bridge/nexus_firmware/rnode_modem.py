@@ -30,7 +30,7 @@ from nexus_node.base.errors import CarrierLost
 _ASK_EVERY_S, _ASK_FOR_S = 0.5, 6.0
 """Boards that reset when their port is opened are deaf for some seconds."""
 _SET_EVERY_S, _SET_TRIES = 1.0, 3
-_READY_S, _ASK_AGAIN_S = 0.5, 5.0
+_READY_S, _READY_TRIES, _ASK_AGAIN_S = 0.5, 3, 5.0
 _ALIVE_S, _ANSWER_S = 15.0, 5.0
 """With the radio on most boards report once a second; one that is silent for so long is asked."""
 _IS_IT_ON = encode_kiss(Command.RADIO_STATE, b"\xff")
@@ -83,7 +83,8 @@ class RNodeModem(Modem):
             packets=3,
             octets=1500,
             longest=rnode.packet_airtime(rnode.FRAME_MAX, settings),
-            patience=_PATIENCE * rnode.longest_wait(settings),
+            wait=rnode.longest_wait(settings),
+            patience=_PATIENCE * rnode.longest_wait(settings, bands=4),
             one_by_one=settings.bits_per_second > rnode.ONE_BY_ONE_BPS,
         )
         self._start(0.0)
@@ -101,18 +102,18 @@ class RNodeModem(Modem):
         self._until = now + _ASK_FOR_S
         self._error: str | None = None
         self._answers_ready = True
-        self._ready_asked: float | None = None
+        self._ready_asked = 0
+        """How often it was asked since it last answered."""
         self._full = False
         self._why_full = "the RNode's queue is full"
         self._has_answered = False
         self._locked = False
-        self._others = 0.0
         self._alive = self._look_at = inf
         self._doubted = False
-        self._queue.forget()
 
     # --- in -------------------------------------------------------------------------------------
     def begin(self, now: float) -> None:
+        self._queue.forget()
         self._start(now)
         self.expire(now)
 
@@ -128,6 +129,7 @@ class RNodeModem(Modem):
                 if self.ready:
                     self.hear(packet, rssi, snr)
             case Restarted():
+                self._queue.forget()
                 self._start(now)
                 self.expire(now)
             case Detected():
@@ -148,14 +150,10 @@ class RNodeModem(Modem):
                     self._start(now)
                     self.expire(now)
                 self._check(now)
-            case Ready(room):
-                self._has_answered = True
-                self._full, self._why_full = not room, "the RNode's queue is full"
-                self._ready_asked = None
-                self._queue.answered(event)
-                self._due = now + _READY_S if self._full else inf
-                if not self._full and self._queue.unread:
-                    self._ask_ready(now)
+            case Ready():
+                self._queue.answered(event, now)
+                if self._phase is _Phase.ON:
+                    self._note_room(event.room, now)
             case DeviceError(code):
                 self._failed(code)
             case ChannelStats():
@@ -170,11 +168,26 @@ class RNodeModem(Modem):
             self._full = True
             self._due = min(self._due, self._until)
 
+    def _note_room(self, room: bool, now: float) -> None:
+        self._has_answered = self._answers_ready = True
+        self._full, self._why_full = not room, "the RNode's queue is full"
+        self._ready_asked = 0
+        self._due = now + _READY_S if self._full else inf
+        if room and self._queue.unread:
+            self._ask_ready(now)
+
     def _note_air(self, stats: ChannelStats, now: float) -> None:
         """While a limit holds its queue back it takes nothing more; others' packets make it wait longer."""
-        self._locked = self._limit is not None and stats.airtime_long >= self._limit
-        self._others = min(max(stats.load_short - stats.airtime_short, 0.0), _LOAD_MAX)
-        self._queue.told(stats.airtime_short, 1.0 if self._locked else self._others, now)
+        limit = self._echoes.get(Command.LONG_AIRTIME_LIMIT, 0)
+        self._locked = 0 < limit <= round(10_000 * stats.airtime_long)
+        others = stats.load_short - stats.airtime_short if stats.load_short < 1 else _LOAD_MAX
+        waits = self._locked or stats.interference_dbm is not None
+        self._queue.told(stats.airtime_short, 1.0 if waits else min(max(others, 0.0), _LOAD_MAX), now)
+        if self._phase is _Phase.ON and self._queue.stuck:
+            self.write(rnode.RESTART)
+            self._queue.forget()
+            self._start(now)
+            self._error = "the RNode sends nothing of what it was given, and is started anew"
 
     # --- setting up -----------------------------------------------------------------------------
     def _set_up(self, now: float) -> None:
@@ -250,18 +263,17 @@ class RNodeModem(Modem):
 
     def _ask_ready(self, now: float) -> None:
         """Whether the queue has room; old firmware does not say, and is trusted to send in time."""
-        if self._ready_asked is not None and not self._has_answered:
-            self._answers_ready, self._full, self._ready_asked = False, False, None
-            self._queue.answered(Ready(True))
+        if self._ready_asked >= _READY_TRIES and not self._has_answered:
+            self._answers_ready, self._full, self._ready_asked = False, False, 0
             self._due = inf
             return
-        if self._ready_asked is not None:
+        if self._ready_asked and self._has_answered:
             # It used to answer, so it does not read now: nothing more until it does.
             self._full, self._why_full = True, "the RNode does not take what it is sent"
             self._due = now + _ASK_AGAIN_S
         else:
-            self._ready_asked = now
             self._due = now + _READY_S + self._queue.airtime
+        self._ready_asked += 1
         self.write(rnode.READY_QUERY)
         self._queue.asked()
 
@@ -284,10 +296,7 @@ class RNodeModem(Modem):
     def send(self, frame: bytes, now: float) -> None:
         self._queue.took(len(frame), self.airtime(len(frame)), now)
         self.write(rnode.encode_packet(frame))
-        if not self._answers_ready:
-            self._queue.asked()
-            self._queue.answered(Ready(True))
-        elif self._ready_asked is None:
+        if self._answers_ready and not self._ready_asked:
             self._ask_ready(now)
 
     def airtime(self, size: int) -> float:

@@ -1,21 +1,30 @@
 """How much of what an RNode was given is still in its queue (radio.md section 2.4). Sans-IO."""
 
 from collections import deque
-from typing import NamedTuple
+from dataclasses import dataclass
+from math import inf
 
 from nexus_firmware.rnode_events import Ready
-from nexus_firmware.rnode_spans import Sent, SentSpans
+from nexus_firmware.rnode_spans import SentSpans
 
 _FIRST_WORD_S = 3.0
 """After the radio went on: firmware that tells has told by then."""
+_TELLS_S = 1.5
+"""It tells at least so often, but while it sends."""
+
+_CHANCES_MIN = 0.02
+"""Of the time, however busy the air."""
 
 
-class _Given(NamedTuple):
-    """A packet in the device; `earliest` is when it is out if all goes well."""
+@dataclass(slots=True)
+class _Given:
+    """A packet in the device; `earliest` is when it is out if all goes well, `read_at` when an answer showed
+    that the device had read it."""
 
     earliest: float
     size: int
     airtime: float
+    read_at: float = inf
 
 
 class QueueAccount:
@@ -26,13 +35,12 @@ class QueueAccount:
     (`READY_QUERY`), and then only yes or no. But while it sends it does nothing else: it answers no
     question, and when its queue has gone out it first of all tells how much it has sent. So whatever it had
     read, as an answer to a later question shows, is out when it tells that it has sent something. Where it
-    never tells, this reckons by time on air.
+    may have sent all or nothing, it is given one packet more than `packets`. Where it never tells, this
+    reckons by time on air.
 
-    Where it may have sent it all or nothing, it is given one packet more than `packets`.
-
-    `longest` is the airtime of its longest LoRa frame. `patience` is how long, on an air of its own, it can
-    take to send something: when it has not, it has lost what it was given. `one_by_one` says that it listens
-    again after each packet, as it does at more than 14 kbit/s.
+    `longest` is the airtime of its longest LoRa frame, `wait` what a packet usually waits for the air, and
+    `patience` how long, on an air of its own, it can take to send something. `one_by_one` says that it
+    listens again after each packet, as it does at more than 14 kbit/s.
     """
 
     def __init__(
@@ -40,12 +48,14 @@ class QueueAccount:
         packets: int = 4,
         octets: int = 3000,
         longest: float = 1.0,
+        wait: float = 0.0,
         patience: float = 10.0,
         one_by_one: bool = False,
     ) -> None:
         self._packets = packets
         self._octets = octets
         self._longest = longest
+        self._wait = wait
         self._patience = patience
         self._one_by_one = one_by_one
         self.forget()
@@ -53,18 +63,20 @@ class QueueAccount:
     def forget(self) -> None:
         """The device restarted: its queue is empty."""
         self._held: deque[_Given] = deque()
-        self._read = 0
-        """So many of them the device has read, as an answer shows."""
         self._asked: deque[int] = deque()
         """How many it held at each question that is not answered yet."""
         self._full = False
         self._spans = SentSpans(self._longest)
-        self._perhaps_out: int | None = None
-        """So many it has read, and perhaps sent: what it is given next will show it."""
+        self._perhaps = False
+        """Whether it may have sent what it holds: only what it is given next will show it."""
         self._told_at: float | None = None
         self._first_word_by = 0.0
-        self._chances = 0.0
-        """Seconds in which it could have sent something, and did not."""
+        self._chances, self._chances_since = 0.0, 0.0
+        """Seconds in which it could have sent something, and did not; since when they are counted."""
+        self._in_vain = 0
+        """How often patience with it ended since it last sent, or held nothing."""
+        self._idle_at = 0.0
+        """What it had read by then is out, or lost."""
 
     @property
     def waits(self) -> bool:
@@ -74,7 +86,12 @@ class QueueAccount:
     @property
     def unread(self) -> bool:
         """Whether it has yet to be asked about something it was given."""
-        return self._read < len(self._held)
+        return bool(self._held) and self._held[-1].read_at == inf
+
+    @property
+    def stuck(self) -> bool:
+        """Whether it does not send, though it has had its chances and one packet more: restart it."""
+        return self._in_vain > 1
 
     @property
     def airtime(self) -> float:
@@ -83,8 +100,10 @@ class QueueAccount:
 
     def took(self, size: int, airtime: float, now: float) -> None:
         """A packet of `size` bytes was written; it needs `airtime` seconds."""
-        starts = max(self._held[-1].earliest, now) if self._held else now
+        starts = max(self._held[-1].earliest, now) if self._held else now + self._wait
         self._held.append(_Given(starts + airtime, size, airtime))
+        if now < self._first_word_by:
+            self._first_word_by += airtime
 
     def switched_on(self, now: float) -> None:
         """The radio is on from now."""
@@ -94,37 +113,40 @@ class QueueAccount:
         """The device was asked whether it has room, after all that it was given."""
         self._asked.append(len(self._held))
 
-    def answered(self, ready: Ready) -> None:
+    def answered(self, ready: Ready, now: float) -> None:
         """The device said whether it has room."""
         self._full = not ready.room
-        if self._asked:
-            self._read = max(self._read, self._asked.popleft())
+        read = self._asked.popleft() if self._asked else 0
+        for one in list(self._held)[:read]:
+            one.read_at = min(one.read_at, now)
 
     def told(self, share: float, others: float, now: float) -> None:
         """The device said how much it has sent, as a share of two spans (`SentSpans`), and how much of the
         air others have."""
         since, self._told_at = self._told_at, now
         sent = self._spans.told(share, now)
-        if sent is Sent.YES:
-            self._drop(1 if self._one_by_one else max(self._read, 1))
-            self._chances = 0.0
+        if sent.after == now:
+            out_by = self._idle_at if self._one_by_one else inf
+            self._drop(max(sum(one.read_at < out_by for one in self._held), 1))
+            self._chances, self._perhaps, self._in_vain = 0.0, False, 0
         elif since is not None:
             # On a busy air others win it again and again.
-            self._chances += (now - since) * (1 - others) ** 4
-        if sent is Sent.SINCE_PERHAPS and self._perhaps_out and not self._one_by_one:
-            self._drop(self._perhaps_out)
+            chance = max((1 - others) ** 4, _CHANCES_MIN) if others < 1 else 0.0
+            self._chances += min(now - since, _TELLS_S) * chance
+        if sent.after is not None and not self._one_by_one:
+            self._drop(sum(one.read_at < sent.after for one in self._held))
         if self._chances >= self._patience:
-            self._drop(len(self._held))
-        if sent in (Sent.PERHAPS, Sent.SINCE_PERHAPS) and self._perhaps_out is None:
-            self._perhaps_out = self._read
+            self._chances, self._in_vain, self._perhaps = 0.0, self._in_vain + 1, True
+            self._idle_at = self._chances_since
+        self._perhaps = self._perhaps or sent.perhaps
         if not self._held:
-            self._perhaps_out, self._chances = None, 0.0
+            self._perhaps, self._chances, self._in_vain = False, 0.0, 0
+        if not self._chances:
+            self._chances_since = now
 
     def _drop(self, packets: int) -> None:
         for _ in range(min(packets, len(self._held))):
             self._held.popleft()
-        self._read = max(self._read - packets, 0)
-        self._perhaps_out = None
         self._asked = deque(max(held - packets, 0) for held in self._asked)
 
     def room(self, size: int, now: float) -> bool:
@@ -133,7 +155,7 @@ class QueueAccount:
         while silent and self._held and self._held[0].earliest <= now:
             self._drop(1)
         packets, octets = len(self._held), sum(one.size for one in self._held)
-        if self._perhaps_out is not None:
+        if self._perhaps:
             packets, octets = packets - 1, octets - size
         return not self._full and packets < self._packets and octets + size <= self._octets
 

@@ -136,10 +136,13 @@ def test_no_more_than_the_queue_holds():
     for _ in range(3):
         assert modem.room_at(1.0) == 1.0
         modem.send(bytes(500), 1.0)
-    assert modem.room_at(1.0) == 3.2, "by then it tells how much it sends, if it ever does"
-    assert modem.room_at(3.2) == 3.2
-    modem.send(bytes(500), 3.2)
-    assert modem.room_at(3.2) == pytest.approx(1.0 + 2 * modem.airtime(500))
+    sending = 3 * modem.airtime(500)
+    told = pytest.approx(3.2 + sending)
+    assert modem.room_at(1.0) == told, "by then it tells how much it sends, if it ever does"
+    assert modem.room_at(7.6) == 7.6
+    for _ in range(3):
+        modem.send(bytes(500), 7.6)
+    assert modem.room_at(7.6) == pytest.approx(7.6 + rnode.longest_wait(SET) + modem.airtime(500))
     assert written(modem).count(rnode.READY_QUERY) == 1
     modem.receive(said(0x0F, b"\x00"), 3.3)
     assert modem.room_at(100.0) == inf
@@ -151,13 +154,18 @@ def test_no_more_than_the_queue_holds():
 
 
 def test_firmware_that_never_says_ready_is_paced_by_time():
+    """It is asked three times, and again once it has answered."""
     modem = up()
     modem.send(bytes(500), 1.0)
     assert written(modem).endswith(rnode.READY_QUERY)
-    modem.expire(modem.next_deadline())
-    modem.send(bytes(500), 2.0)
+    for _ in range(3):
+        modem.expire(modem.next_deadline())
+    assert written(modem).count(rnode.READY_QUERY) == 2
+    modem.send(bytes(500), 6.0)
     assert rnode.READY_QUERY not in written(modem)
-    assert modem.room_at(2.0) == 2.0
+    assert modem.room_at(6.0) == 6.0
+    modem.receive(READY, 7.0)
+    assert rnode.READY_QUERY in written(modem)
 
 
 def test_a_device_that_stops_reading_gets_nothing_more():
@@ -176,9 +184,9 @@ def test_a_device_that_stops_reading_gets_nothing_more():
     assert modem.room_at(30.0) == 30.0 and modem.trouble is None
 
 
-def channel(own: int, load: int, own_hour: int = 0) -> bytes:
+def channel(own: int, load: int, own_hour: int = 0, interference: int = 0xFF) -> bytes:
     numbers = (own, own_hour, load, load)
-    return said(0x25, b"".join(n.to_bytes(2) for n in numbers) + bytes((50, 40, 0xFF)))
+    return said(0x25, b"".join(n.to_bytes(2) for n in numbers) + bytes((50, 40, interference)))
 
 
 READY = said(0x0F, b"\x01")
@@ -206,15 +214,42 @@ def test_what_waits_for_the_air_is_counted_until_the_device_has_sent_it():
 
 
 def test_what_the_device_has_lost_is_not_waited_for_for_ever():
-    """A spoilt byte on the line: it never sends, though the air is free, for three times the longest wait."""
+    """A spoilt byte on the line: it never sends, though the air is free, for three times the longest wait.
+    When the next packet goes out, so would the others have."""
     modem = up()
+    modem.receive(channel(own=0, load=0), 1.0)
     for _ in range(3):
         modem.send(bytes(500), 1.0)
+    modem.receive(READY + READY, 1.1)
     for second in range(2, 6):
         modem.receive(channel(own=0, load=0), second)
         assert modem.room_at(second) == inf
-    modem.receive(channel(own=0, load=0), 7.0)
-    assert modem.room_at(7.0) == 7.0
+    modem.receive(channel(own=0, load=0), 6.0)
+    assert modem.room_at(6.0) == 6.0
+    modem.send(bytes(500), 6.0)
+    assert modem.room_at(7.0) == inf
+    modem.receive(READY, 6.1)
+    modem.receive(channel(own=round(modem.airtime(500) / 15 * 10_000), load=5000), 9.0)
+    assert modem.trouble is None
+
+
+def test_a_board_that_does_not_send_is_started_anew():
+    """A limit that another program has set, say. Interference, and packets of others, it waits for."""
+    modem = up()
+    modem.receive(channel(own=0, load=0), 1.0)
+    for _ in range(3):
+        modem.send(bytes(500), 1.0)
+    for second in range(2, 60):
+        modem.receive(channel(own=0, load=0, interference=90), second)
+        assert modem.room_at(second) == inf
+    written(modem)
+    for second in range(60, 69):
+        modem.receive(channel(own=0, load=0), second)
+    assert modem.ready
+    modem.receive(channel(own=0, load=0), 69.0)
+    assert written(modem) == rnode.RESTART
+    assert not modem.ready and modem.trouble is not None
+    assert modem.trouble.startswith("the RNode sends nothing of what it was given")
 
 
 def test_what_its_own_limit_holds_back_is_not_lost():
