@@ -35,6 +35,8 @@ class ProbeCarrier:
         self.dialed = dialed
         self.received: list[bytes] = []
         self.hellos = 0
+        self.stalls: list[bool] = []
+        """What the driver said of the far end, in turn."""
         self.attached = True
         self.pulled = 0
         """Bytes the driver took from `next_frame` and `next_frame_nowait`."""
@@ -108,6 +110,9 @@ class ProbeCarrier:
     def billed(self, seconds: float) -> None:
         if seconds < 0:
             self._fault(f"bills {seconds} s of airtime")
+
+    def stalled(self, stalled: bool) -> None:
+        self.stalls.append(stalled)
 
 
 class ProbePort:

@@ -39,8 +39,11 @@ async def until_lost(*directions: Callable[[], Awaitable[object]]) -> NoReturn:
     raise reasons[0]
 
 
-async def move_frames(stream: trio.abc.Stream, carrier: Carrier, mtu: int) -> NoReturn:
-    """Move frames both ways until the stream or the carrier ends; raises as `until_lost`.
+async def move_frames(
+    stream: trio.abc.Stream, carrier: Carrier, mtu: int, wrote: Callable[[], None] = lambda: None
+) -> NoReturn:
+    """Move frames both ways until the stream or the carrier ends; raises as `until_lost`. `wrote` is called
+    after each write.
 
     A far end that does not read makes the write wait, and nothing is pulled meanwhile: that is the
     backpressure. A dead far end is noticed by the system or the link's keep-alive, not here.
@@ -62,6 +65,7 @@ async def move_frames(stream: trio.abc.Stream, carrier: Carrier, mtu: int) -> No
                 frames.append(frame)
                 size += len(frame)
             await _guard(stream.send_all(join_frames(frames)))
+            wrote()
 
     await until_lost(receive, transmit)
 

@@ -3,22 +3,29 @@
 import errno
 import math
 import socket
+import struct
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any, ClassVar, Self
+from functools import partial
+from typing import Any, ClassVar, Never, NoReturn, Self
 
 import trio
 
 from nexus_drivers.options import Endpoint, Options
 from nexus_drivers.sockets import Backoff, bind_failure, endpoint_of, plain_host, words
-from nexus_drivers.stream import move_frames
+from nexus_drivers.stream import move_frames, until_lost
 from nexus_node.base import limits
 from nexus_node.base.errors import CarrierLost, ConfigError, RemoteError
-from nexus_node.ports.driver import DriverPort, LinkProfile
+from nexus_node.ports.driver import Carrier, DriverPort, LinkProfile
 
 PROFILE = LinkProfile(mtu=limits.MTU_STREAM, bps=100e6, ordered=True)
 UNSENT_MAX = 16 * limits.KIB
 """What the system may take that it cannot send yet: a text is behind no more than that, and one write."""
+STALLED_S, LOOK_S = 1.2, 0.25
+"""A far system that has acknowledged nothing for so long, and for four round trips, is taken for gone until
+it does; how often to look while something waits for it."""
+_INFO = struct.Struct("@24xI28xI8xI")
+"""Of `struct tcp_info`: tcpi_unacked, tcpi_last_ack_recv in ms, tcpi_rtt in us."""
 UNANSWERED_MS = 10_000
 """A far system that acknowledges nothing, or takes nothing, for so long is gone: the link would notice after
 three keep-alives. Less would end the connection to a node that waits for a slow card."""
@@ -101,7 +108,7 @@ class TcpDriver:
         try:
             _set_up(stream)
             async with stream, port.attach(PROFILE, label, dialed=False) as carrier:
-                await move_frames(stream, carrier, PROFILE.mtu)
+                await _carry(stream, carrier)
         except (CarrierLost, RemoteError):
             pass  # the node saw why as the attach context ended
         finally:
@@ -118,7 +125,7 @@ class TcpDriver:
                 async with await self._dial() as stream:
                     connected_at = trio.current_time()
                     async with port.attach(PROFILE, self.label, dialed=True) as carrier:
-                        await move_frames(stream, carrier, PROFILE.mtu)
+                        await _carry(stream, carrier)
             except (CarrierLost, RemoteError) as error:
                 why = str(error)
             if trio.current_time() - connected_at > STEADY_S:
@@ -141,6 +148,49 @@ class TcpDriver:
             raise CarrierLost(f"{far} cannot be reached: nothing listens there")
         _set_up(stream)
         return stream
+
+
+async def _carry(stream: trio.SocketStream, carrier: Carrier) -> NoReturn:
+    """Raises as `move_frames`."""
+    watch = _Watch(stream, carrier)
+    directions = [partial(move_frames, stream, carrier, PROFILE.mtu, watch.wrote)]
+    await until_lost(*directions, *([watch.run] if hasattr(socket, "TCP_INFO") else []))
+
+
+class _Watch:
+    """Tells the node while the far system acknowledges nothing: one that is there does at once, even for a
+    node that is busy and reads nothing. The connection may still recover, so it stays."""
+
+    def __init__(self, stream: trio.SocketStream, carrier: Carrier) -> None:
+        self._stream = stream
+        self._carrier = carrier
+        self._written = trio.Event()
+
+    def wrote(self) -> None:
+        self._written.set()
+
+    async def run(self) -> Never:
+        stalled = False
+        while True:
+            await self._written.wait()
+            self._written = trio.Event()
+            since = trio.current_time()
+            waits = True
+            while waits:
+                await trio.sleep(LOOK_S)
+                waits, quiet, round_trip = _acknowledged(self._stream)
+                quiet = min(quiet, trio.current_time() - since)
+                if stalled != (waits and quiet >= max(STALLED_S, 4 * round_trip)):
+                    stalled = not stalled
+                    self._carrier.stalled(stalled)
+
+
+def _acknowledged(stream: trio.SocketStream) -> tuple[bool, float, float]:
+    """Whether something waits to be acknowledged, the seconds since anything was, and those of a round trip
+    (tcp(7), TCP_INFO)."""
+    info = stream.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO.size)
+    unacknowledged, last_ms, round_trip_us = _INFO.unpack(info)
+    return unacknowledged > 0, last_ms / 1000, round_trip_us / 1e6
 
 
 def _set_up(stream: trio.SocketStream) -> None:

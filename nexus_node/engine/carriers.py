@@ -167,7 +167,7 @@ class Carriers(ABC):
             one.medium.remove(one, self._now)
             self._arm_links(one.medium.next_deadline())  # who has lost the last one says HELLO soon
         one.reassembly.clear()
-        if one.link.peer is not None:
+        if one.link.peer is not None and not one.stalled:
             self._link_went(one, one.link.peer, why)
 
     def carrier(self, cid: int) -> Attachment | Medium | None:
@@ -191,6 +191,21 @@ class Carriers(ABC):
         for link in [one] if one is not None else list(medium.links.values()) if medium is not None else []:
             if link.link.peer is not None:
                 self._links_changed(link.link.peer, retuned=True)
+
+    def stalled(self, cid: int, stalled: bool, now: float) -> None:
+        """The far end acknowledges nothing: it is as if there were no link, until a new session, which
+        begins when it does again. Both ends then tell each other anew what they know."""
+        one = self.attachments.get(cid)
+        if one is None or one.link.peer is None:
+            return
+        self._now = now
+        if stalled and not one.stalled:
+            one.stalled = True
+            self._link_went(one, one.link.peer, one.why or "")
+        elif one.stalled and not stalled:
+            one.link.renew(now)
+            self._wake(one)
+        self._arm_link(one)
 
     def billed(self, cid: int, seconds: float) -> None:
         """The last frame took that much airtime."""
@@ -318,8 +333,10 @@ class Carriers(ABC):
             if isinstance(event, LinkFault):
                 self.counters[event.code] += 1
             elif isinstance(event, LinkDown):
-                self._link_went(one, event.peer, event.why)
+                if not one.stalled:
+                    self._link_went(one, event.peer, event.why)
             else:
+                one.stalled = False
                 self._pending.pop(one.cid, None)
                 one.begin_session()
                 if one.medium is not None:
@@ -404,7 +421,8 @@ class Carriers(ABC):
         if frame is None and link.peer is not None and link.up:
             packer = ItemPacker(link.room)
             link.fill(packer)
-            self._fill(one, link.peer, packer)
+            if not one.stalled:
+                self._fill(one, link.peer, packer)
             self._settle()  # what was just loaded may have been sealed again
             if packer.items or link.must_send:
                 self.latest = packer.items

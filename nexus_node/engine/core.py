@@ -408,7 +408,11 @@ class NodeCore(Carriers):
     def _links_changed(
         self, peer: NodeId, *, retuned: bool = False, without: Attachment | None = None
     ) -> None:
-        links = [one for one in self.attachments.values() if one.link.peer == peer and one is not without]
+        links = [
+            one
+            for one in self.attachments.values()
+            if one.link.peer == peer and not one.stalled and one is not without
+        ]
         best = max(links, key=lambda link: link.profile.bps, default=None)
         if best is not None:
             self.router.neighbour_up(peer, best, self._now)

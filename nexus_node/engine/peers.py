@@ -39,6 +39,8 @@ class Attachment:
         self.dialed = dialed
         self.medium = medium
         self.signal: Signal | None = None
+        self.stalled = False
+        """Whether its driver says that the far end acknowledges nothing."""
         self.rx_bytes = self.tx_bytes = 0
         self.airtime_s = 0.0
         self.air = air
@@ -61,12 +63,14 @@ class Attachment:
 
     @property
     def state(self) -> str:
-        """As `Link.state`."""
-        return self.link.state
+        """As `Link.state`, or `stalled`."""
+        return "stalled" if self.stalled and self.link.up else self.link.state
 
     @property
     def why(self) -> str | None:
         """Why there is no link, in words for people."""
+        if self.stalled:
+            return "the far end acknowledges nothing"
         return self.link.closed or (None if self.state == "up" else "no link there yet")
 
     def bulk_at(self, now: float) -> float:

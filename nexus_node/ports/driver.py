@@ -81,6 +81,11 @@ class Carrier(Protocol):
         """Say how much airtime the last frame really took."""
         ...
 
+    def stalled(self, stalled: bool) -> None:
+        """Say that the far end acknowledges nothing, though it should have for long; or does again. While it
+        is so, the node sends by other ways, if there are any (N4). For carriers that are ordered."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class ForeignText:

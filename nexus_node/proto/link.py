@@ -285,6 +285,10 @@ class Link:
         """The peer seems to have started anew: try a new handshake, now and then, while the link goes on."""
         self._exchange.recover(now)
 
+    def renew(self, now: float) -> None:
+        """Open a new session; this one goes on until it is there."""
+        self._exchange.open(now)
+
     def conclude(self, now: float) -> None:
         """Let the peer go that said it leaves: to be called once the items of its frame are taken in."""
         if self._left is not None:

@@ -63,6 +63,10 @@ class NodeCarrier:
     def billed(self, seconds: float) -> None:
         self._pump.core.billed(self._cid, seconds)
 
+    def stalled(self, stalled: bool) -> None:
+        self._pump.core.stalled(self._cid, stalled, self._pump.now())
+        self._pump.after()
+
 
 def _overridden(profile: LinkProfile, config: CarrierConfig) -> LinkProfile:
     """What the owner set, over what the driver knows."""

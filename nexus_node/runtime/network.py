@@ -76,7 +76,7 @@ def _link(node: Node, attachment: Attachment, peer: NodeId) -> Json:
         "name": contact.name if contact is not None else None,
         "trust": contact.trust if contact is not None else None,
         "carrier": attachment.label,
-        "state": link.state,
+        "state": attachment.state,
         "rtt_ms": round(link.rtt * 1000, 3) if link.rtt is not None else None,
         "bps": attachment.profile.bps,
         "mtu": link.mtu,

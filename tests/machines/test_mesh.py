@@ -239,6 +239,51 @@ def test_n4_where_nothing_shows_that_a_node_is_gone_another_path_takes_over_in_t
     assert mesh["d"].inbox() == ["the other way round"]
 
 
+@pytest.mark.parametrize("victim", ["b", "c"])
+def test_n4_a_connection_to_a_host_that_acknowledges_nothing_is_left_alone_until_it_does(victim: str) -> None:
+    """Its driver tells. Meanwhile another path serves; then both ends tell each other anew what they know."""
+    mesh = Mesh(*"abcdef")
+    mesh.knows("a", "d")
+    mesh.knows("d", "a")
+    mesh.knows("a", victim)
+    mesh.line(*"abcdefa")
+    mesh.run(10)
+    ends = [
+        (host, cid)
+        for wire in mesh.wires_of(victim)
+        for host, cid in zip(wire.hosts, wire.cids, strict=True)
+        if host is not mesh[victim]
+    ]
+
+    def stall(stalled: bool) -> None:
+        for wire in mesh.wires_of(victim):
+            wire.loss = 1.0 if stalled else 0.0
+        for host, cid in ends:
+            host.core.stalled(cid, stalled, mesh.now)
+
+    for text in ("the other way round", "and again"):
+        stall(True)
+        stall(True)
+        assert {host.core.attachments[cid].state for host, cid in ends} == {"stalled"}
+        mesh.send("a", "d", text)
+        mesh.send("a", victim, f"{text}, later")
+        mesh.run(2)
+        assert mesh["d"].inbox()[-1] == text
+        assert f"{text}, later" not in mesh[victim].inbox()
+        stall(False)
+        mesh.run(3)
+        assert {host.core.attachments[cid].state for host, cid in ends} == {"up"}
+        assert mesh[victim].inbox()[-1] == f"{text}, later"
+    mesh.send("d", "a", "by the shortest way")
+    mesh.run(2)
+    assert mesh["a"].inbox()[-1] == "by the shortest way"
+    stall(True)
+    mesh.leave(victim)
+    mesh.send("a", "d", "after its end")
+    mesh.run(2)
+    assert mesh["d"].inbox()[-1] == "after its end"
+
+
 def test_n4_a_link_that_loses_one_frame_of_ten_is_not_given_up() -> None:
     mesh = Mesh("a", "b")
     mesh.knows("a", "b")
