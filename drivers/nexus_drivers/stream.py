@@ -40,10 +40,10 @@ async def until_lost(*directions: Callable[[], Awaitable[object]]) -> NoReturn:
 
 
 async def move_frames(
-    stream: trio.abc.Stream, carrier: Carrier, mtu: int, wrote: Callable[[], None] = lambda: None
+    stream: trio.abc.Stream, carrier: Carrier, mtu: int, writing: Callable[[bool], None] = lambda _: None
 ) -> NoReturn:
-    """Move frames both ways until the stream or the carrier ends; raises as `until_lost`. `wrote` is called
-    after each write.
+    """Move frames both ways until the stream or the carrier ends; raises as `until_lost`. `writing` is told
+    when a write begins and when it ends.
 
     A far end that does not read makes the write wait, and nothing is pulled meanwhile: that is the
     backpressure. A dead far end is noticed by the system or the link's keep-alive, not here.
@@ -64,8 +64,9 @@ async def move_frames(
             while size < _WRITE and (frame := carrier.next_frame_nowait()) is not None:
                 frames.append(frame)
                 size += len(frame)
+            writing(True)
             await _guard(stream.send_all(join_frames(frames)))
-            wrote()
+            writing(False)
 
     await until_lost(receive, transmit)
 

@@ -7,7 +7,7 @@ import struct
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
-from typing import Any, ClassVar, Never, NoReturn, Self
+from typing import Any, ClassVar, NoReturn, Self
 
 import trio
 
@@ -22,10 +22,11 @@ PROFILE = LinkProfile(mtu=limits.MTU_STREAM, bps=100e6, ordered=True)
 UNSENT_MAX = 16 * limits.KIB
 """What the system may take that it cannot send yet: a text is behind no more than that, and one write."""
 STALLED_S, LOOK_S = 1.2, 0.25
-"""A far system that has acknowledged nothing for so long, and for four round trips, is taken for gone until
-it does; how often to look while something waits for it."""
-_INFO = struct.Struct("@24xI28xI8xI")
-"""Of `struct tcp_info`: tcpi_unacked, tcpi_last_ack_recv in ms, tcpi_rtt in us."""
+"""A far system that has acknowledged nothing for so long, and for four round trips and three timeouts, is
+taken for gone until it does; how often to look while something waits for it."""
+_INFO = struct.Struct("@3xBB3xI12xI28xI8xI")
+"""Of `struct tcp_info` (tcp(7)): tcpi_probes, tcpi_backoff, tcpi_rto in us, tcpi_unacked, tcpi_last_ack_recv
+in ms, tcpi_rtt in us."""
 UNANSWERED_MS = 10_000
 """A far system that acknowledges nothing, or takes nothing, for so long is gone: the link would notice after
 three keep-alives. Less would end the connection to a node that waits for a slow card."""
@@ -153,8 +154,7 @@ class TcpDriver:
 async def _carry(stream: trio.SocketStream, carrier: Carrier) -> NoReturn:
     """Raises as `move_frames`."""
     watch = _Watch(stream, carrier)
-    directions = [partial(move_frames, stream, carrier, PROFILE.mtu, watch.wrote)]
-    await until_lost(*directions, *([watch.run] if hasattr(socket, "TCP_INFO") else []))
+    await until_lost(partial(move_frames, stream, carrier, PROFILE.mtu, watch.writing), watch.run)
 
 
 class _Watch:
@@ -164,33 +164,40 @@ class _Watch:
     def __init__(self, stream: trio.SocketStream, carrier: Carrier) -> None:
         self._stream = stream
         self._carrier = carrier
+        self._writing = False
         self._written = trio.Event()
 
-    def wrote(self) -> None:
+    def writing(self, writing: bool) -> None:
+        """Whether something is being written."""
+        self._writing = writing
         self._written.set()
 
-    async def run(self) -> Never:
+    async def run(self) -> None:
+        """Until cancelled, or as long as the system tells."""
         stalled = False
-        while True:
-            await self._written.wait()
-            self._written = trio.Event()
-            since = trio.current_time()
-            waits = True
-            while waits:
-                await trio.sleep(LOOK_S)
-                waits, quiet, round_trip = _acknowledged(self._stream)
-                quiet = min(quiet, trio.current_time() - since)
-                if stalled != (waits and quiet >= max(STALLED_S, 4 * round_trip)):
-                    stalled = not stalled
-                    self._carrier.stalled(stalled)
+        with suppress(AttributeError, OSError, struct.error):
+            while True:
+                await self._written.wait()
+                self._written = trio.Event()
+                since = trio.current_time()
+                waits = True
+                while waits or self._writing:
+                    await trio.sleep(LOOK_S)
+                    waits, quiet, patience = _acknowledged(self._stream)
+                    quiet = min(quiet, trio.current_time() - since)
+                    if stalled != (waits and quiet >= patience):
+                        stalled = not stalled
+                        self._carrier.stalled(stalled)
 
 
 def _acknowledged(stream: trio.SocketStream) -> tuple[bool, float, float]:
-    """Whether something waits to be acknowledged, the seconds since anything was, and those of a round trip
-    (tcp(7), TCP_INFO)."""
+    """Whether something waits to be acknowledged, or more than one question whether there is room; the
+    seconds since anything was; and how many to wait: a few segments may get lost in a row."""
     info = stream.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO.size)
-    unacknowledged, last_ms, round_trip_us = _INFO.unpack(info)
-    return unacknowledged > 0, last_ms / 1000, round_trip_us / 1e6
+    probes, backoff, timeout_us, unacknowledged, last_ms, round_trip_us = _INFO.unpack(info)
+    timeout_s = (timeout_us >> backoff) / 1e6
+    patience = max(STALLED_S, 4 * round_trip_us / 1e6, 3 * timeout_s)
+    return unacknowledged > 0 or probes > 1, last_ms / 1000, patience
 
 
 def _set_up(stream: trio.SocketStream) -> None:

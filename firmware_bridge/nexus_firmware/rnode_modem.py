@@ -183,9 +183,11 @@ class RNodeModem(Modem):
         others = stats.load_short - stats.airtime_short if stats.load_short < 1 else _LOAD_MAX
         waits = self._locked or stats.interference_dbm is not None
         self._queue.told(stats.airtime_short, 1.0 if waits else min(max(others, 0.0), _LOAD_MAX), now)
-        if self._phase is _Phase.ON and self._queue.stuck:
+        if self._phase is not _Phase.ON or not self._queue.stuck:
+            return
+        self._queue.forget()
+        if self._answers_ready:  # else nothing shows what it has read, and it may well hold nothing
             self.write(rnode.RESTART)
-            self._queue.forget()
             self._start(now)
             self._error = "the RNode sends nothing of what it was given, and is started anew"
 

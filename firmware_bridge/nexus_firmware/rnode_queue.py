@@ -71,12 +71,14 @@ class QueueAccount:
         """Whether it may have sent what it holds: only what it is given next will show it."""
         self._told_at: float | None = None
         self._first_word_by = 0.0
-        self._chances, self._chances_since = 0.0, 0.0
-        """Seconds in which it could have sent something, and did not; since when they are counted."""
+        self._chances = 0.0
+        """Seconds in which it could have sent something, and did not."""
         self._in_vain = 0
-        """How often patience with it ended since it last sent, or held nothing."""
-        self._idle_at = 0.0
-        """What it had read by then is out, or lost."""
+        """How often patience with it ended since it last held nothing, if it was given something between."""
+        self._given = False
+        """Whether it was given something since then."""
+        self._sure_at = 0.0
+        """When it last became sure that something was out."""
 
     @property
     def waits(self) -> bool:
@@ -90,7 +92,7 @@ class QueueAccount:
 
     @property
     def stuck(self) -> bool:
-        """Whether it does not send, though it has had its chances and one packet more: restart it."""
+        """Whether it does not send what it is taken to hold, though it has had its chances: restart it."""
         return self._in_vain > 1
 
     @property
@@ -104,10 +106,14 @@ class QueueAccount:
         self._held.append(_Given(starts + airtime, size, airtime))
         if now < self._first_word_by:
             self._first_word_by += airtime
+        if self._in_vain:
+            self._given, self._chances = True, 0.0
 
     def switched_on(self, now: float) -> None:
-        """The radio is on from now."""
+        """The radio is on from now. The board may have restarted without a word."""
         self._first_word_by = now + _FIRST_WORD_S
+        self._spans = SentSpans(self._longest)
+        self._full = False
 
     def asked(self) -> None:
         """The device was asked whether it has room, after all that it was given."""
@@ -126,23 +132,37 @@ class QueueAccount:
         since, self._told_at = self._told_at, now
         sent = self._spans.told(share, now)
         if sent.after == now:
-            out_by = self._idle_at if self._one_by_one else inf
-            self._drop(max(sum(one.read_at < out_by for one in self._held), 1))
-            self._chances, self._perhaps, self._in_vain = 0.0, False, 0
+            read = sum(one.read_at < inf for one in self._held)
+            self._drop(1 if self._one_by_one else max(read, 1))
+            self._chances, self._perhaps, self._sure_at = 0.0, False, now
         elif since is not None:
             # On a busy air others win it again and again.
             chance = max((1 - others) ** 4, _CHANCES_MIN) if others < 1 else 0.0
             self._chances += min(now - since, _TELLS_S) * chance
-        if sent.after is not None and not self._one_by_one:
-            self._drop(sum(one.read_at < sent.after for one in self._held))
+            if sent.after is not None:
+                self._drop_by(sent.after, now)
         if self._chances >= self._patience:
-            self._chances, self._in_vain, self._perhaps = 0.0, self._in_vain + 1, True
-            self._idle_at = self._chances_since
+            self._end_patience()
         self._perhaps = self._perhaps or sent.perhaps
         if not self._held:
             self._perhaps, self._chances, self._in_vain = False, 0.0, 0
-        if not self._chances:
-            self._chances_since = now
+
+    def _drop_by(self, after: float, now: float) -> None:
+        """Something surely went out when it told at `after` or later: all it had read before, or one packet
+        if that is not known from an earlier certainty."""
+        out = sum(one.read_at < after for one in self._held)
+        if self._one_by_one:
+            out = min(out, int(after > self._sure_at))
+            self._sure_at = now
+        self._drop(out)
+
+    def _end_patience(self) -> None:
+        """It gets one packet more, if it has not yet; if that changes nothing, it is stuck."""
+        if not self._in_vain or self._given:
+            self._in_vain += 1
+        if len(self._held) > self._packets:
+            self._in_vain = 2
+        self._chances, self._given, self._perhaps = 0.0, False, True
 
     def _drop(self, packets: int) -> None:
         for _ in range(min(packets, len(self._held))):

@@ -199,13 +199,18 @@ class Carriers(ABC):
         if one is None or one.link.peer is None:
             return
         self._now = now
+        one.reached = not stalled
         if stalled and not one.stalled:
             one.stalled = True
             self._link_went(one, one.link.peer, one.why or "")
-        elif one.stalled and not stalled:
+        self._renew(one, now)
+        self._arm_link(one)
+
+    def _renew(self, one: Attachment, now: float) -> None:
+        """A stalled link whose far end answers again begins a new session, until there is one."""
+        if one.stalled and one.reached and one.link.up:
             one.link.renew(now)
             self._wake(one)
-        self._arm_link(one)
 
     def billed(self, cid: int, seconds: float) -> None:
         """The last frame took that much airtime."""
@@ -458,6 +463,7 @@ class Carriers(ABC):
             if one.medium is not None and one.link.closed is not None:
                 self._detach(one, one.link.closed)
                 continue
+            self._renew(one, now)
             one.due = one.link.next_deadline()
             if one.link.stirs or one.link.closed is not None:
                 self._wake(one)

@@ -40,7 +40,9 @@ class Attachment:
         self.medium = medium
         self.signal: Signal | None = None
         self.stalled = False
-        """Whether its driver says that the far end acknowledges nothing."""
+        """Whether its driver has said that the far end acknowledges nothing, since its session began."""
+        self.reached = True
+        """Whether the far end acknowledges something, as the driver says."""
         self.rx_bytes = self.tx_bytes = 0
         self.airtime_s = 0.0
         self.air = air
@@ -69,7 +71,7 @@ class Attachment:
     @property
     def why(self) -> str | None:
         """Why there is no link, in words for people."""
-        if self.stalled:
+        if self.stalled and self.link.up:
             return "the far end acknowledges nothing"
         return self.link.closed or (None if self.state == "up" else "no link there yet")
 

@@ -286,8 +286,9 @@ class Link:
         self._exchange.recover(now)
 
     def renew(self, now: float) -> None:
-        """Open a new session; this one goes on until it is there."""
-        self._exchange.open(now)
+        """Open a new session, unless one is being opened; this one goes on until it is there."""
+        if not self._exchange.under_way:
+            self._exchange.open(now)
 
     def conclude(self, now: float) -> None:
         """Let the peer go that said it leaves: to be called once the items of its frame are taken in."""

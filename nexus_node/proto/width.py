@@ -36,7 +36,7 @@ class Width:
     def see(self, bps: float, now: float) -> float:
         """It is that wide now, and has been what was last seen until now. Returns what to count on."""
         if now >= self.due:
-            self.bps, self.due = self._least, inf
+            self.wait_over()
         if now >= self._fallen_at + CALM_S:
             self._falls = 0
         if bps < self._seen:
@@ -55,6 +55,10 @@ class Width:
             self._least = min(self._least, bps)
         return self.bps
 
+    def wait_over(self) -> None:
+        """It is due: more may be counted on."""
+        self.bps, self.due = self._least, inf
+
     @property
     def _patience(self) -> float:
         return min(PATIENCE_S * 2.0 ** (self._falls - 1), PATIENCE_MAX_S) if self._falls else 0.0
@@ -67,6 +71,8 @@ class Widths:
         self.due = inf
         """When the first of them may be counted on for more."""
         self._ways: OrderedDict[Address, Width] = OrderedDict()
+        self._raised: set[Address] = set()
+        """Those that became due as somebody asked."""
 
     def __contains__(self, address: Address) -> bool:
         return address in self._ways
@@ -78,13 +84,22 @@ class Widths:
             width = self._ways[address] = Width(bps)
             if len(self._ways) > DESTINATIONS_MAX:
                 self._ways.popitem(last=False)
+        before = width.bps
         counted = width.see(bps, now)
+        if counted > before:
+            self._raised.add(address)
+            self.due = now
         self.due = min(self.due, width.due)
         return counted
 
     def take_due(self, now: float) -> set[Address]:
-        """Those that may be counted on for more now."""
+        """Those that may be counted on for more now, or since the last call."""
         if now < self.due:
             return set()
-        self.due = min((one.due for one in self._ways.values() if now < one.due), default=inf)
-        return {address for address, one in self._ways.items() if now >= one.due}
+        raised, self._raised = self._raised, set()
+        for address, one in self._ways.items():
+            if now >= one.due:
+                one.wait_over()
+                raised.add(address)
+        self.due = min((one.due for one in self._ways.values()), default=inf)
+        return raised

@@ -119,7 +119,7 @@ def test_n4_where_a_host_vanishes_behind_a_connection_another_path_takes_over(
             cut = Cut(streams, int(route.link.label.rsplit(":", 1)[1]))
             took = await arrives("the other way round")
             print(f"fail-over took {took:.2f} s")
-            assert took < 3
+            assert took < 2
             assert route.link.state == "stalled" and route.link.why == "the far end acknowledges nothing"
             cut.mend()
             await until(lambda: route.link.state == "up", "the link stays stalled", 20)

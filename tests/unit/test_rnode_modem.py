@@ -242,11 +242,16 @@ def test_a_board_that_does_not_send_is_started_anew():
     for second in range(2, 60):
         modem.receive(channel(own=0, load=0, interference=90), second)
         assert modem.room_at(second) == inf
-    written(modem)
-    for second in range(60, 69):
+    for second in range(60, 80):
         modem.receive(channel(own=0, load=0), second)
-    assert modem.ready
-    modem.receive(channel(own=0, load=0), 69.0)
+    assert modem.room_at(80.0) == 80.0 and modem.ready, "it is given another packet first"
+    modem.send(bytes(500), 80.0)
+    modem.receive(READY + READY, 80.1)
+    written(modem)
+    for second in range(81, 85):
+        modem.receive(channel(own=0, load=0), second)
+        assert modem.ready and modem.room_at(second) == inf
+    modem.receive(channel(own=0, load=0), 85.0)
     assert written(modem) == rnode.RESTART
     assert not modem.ready and modem.trouble is not None
     assert modem.trouble.startswith("the RNode sends nothing of what it was given")

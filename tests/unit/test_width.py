@@ -1,9 +1,12 @@
 """N13: what a way may be counted on for, as a pure rule: less at once, more once it has lasted."""
 
+from math import inf
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nexus_node.proto.width import CALM_S, PATIENCE_MAX_S, PATIENCE_S, Width
+from nexus_node.base.ids import Address
+from nexus_node.proto.width import CALM_S, PATIENCE_MAX_S, PATIENCE_S, Width, Widths
 
 SLOW, FAST = 1200.0, 5e6
 
@@ -73,3 +76,23 @@ def test_never_more_than_there_is_and_never_less_for_long(
         if lasts >= PATIENCE_MAX_S:
             # A rise during the wait of another counts from the end of that one.
             assert after == bps or width.see(bps, now + PATIENCE_MAX_S) == bps
+
+
+def test_who_asks_first_for_a_way_that_is_due_takes_nothing_from_those_who_wait_for_it() -> None:
+    """A file was held for ever, for a link of 100 Mbit/s."""
+    widths, way = Widths(), Address(bytes(16))
+    for bps, now in ((FAST, 0.0), (0.0, 1.0), (FAST, 2.0)):
+        widths.see(way, bps, now)
+    assert widths.due == 2.0 + PATIENCE_S
+    assert widths.see(way, FAST, 3.01) == FAST
+    assert widths.due <= 3.01 and widths.take_due(3.02) == {way}
+    assert widths.take_due(3.03) == set() and widths.due == inf
+
+
+def test_a_way_that_nobody_asks_for_is_told_once_it_is_due() -> None:
+    widths, way = Widths(), Address(bytes(16))
+    for bps, now in ((FAST, 0.0), (0.0, 1.0), (FAST, 2.0)):
+        widths.see(way, bps, now)
+    assert widths.take_due(2.9) == set()
+    assert widths.take_due(3.0) == {way}
+    assert widths.see(way, FAST, 3.0) == FAST and widths.take_due(3.0) == set()
