@@ -7,7 +7,7 @@ import struct
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
-from typing import Any, ClassVar, NoReturn, Self
+from typing import Any, ClassVar, NamedTuple, NoReturn, Self
 
 import trio
 
@@ -175,29 +175,41 @@ class _Watch:
     async def run(self) -> None:
         """Until cancelled, or as long as the system tells."""
         stalled = False
-        with suppress(AttributeError, OSError, struct.error):
-            while True:
-                await self._written.wait()
-                self._written = trio.Event()
-                since = trio.current_time()
-                waits = True
-                while waits or self._writing:
-                    await trio.sleep(LOOK_S)
-                    waits, quiet, patience = _acknowledged(self._stream)
-                    quiet = min(quiet, trio.current_time() - since)
-                    if stalled != (waits and quiet >= patience):
-                        stalled = not stalled
-                        self._carrier.stalled(stalled)
+        while True:
+            await self._written.wait()
+            self._written = trio.Event()
+            since = trio.current_time()
+            waits = True
+            while waits or self._writing:
+                await trio.sleep(LOOK_S)
+                told = _acknowledged(self._stream)
+                if told is None:
+                    return
+                waits = told.waits
+                quiet_s = min(told.quiet_s, trio.current_time() - since)
+                if stalled != (waits and quiet_s >= told.patience_s):
+                    stalled = not stalled
+                    self._carrier.stalled(stalled)
 
 
-def _acknowledged(stream: trio.SocketStream) -> tuple[bool, float, float]:
+class _Acknowledged(NamedTuple):
     """Whether something waits to be acknowledged, or more than one question whether there is room; the
     seconds since anything was; and how many to wait: a few segments may get lost in a row."""
-    info = stream.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO.size)
-    probes, backoff, timeout_us, unacknowledged, last_ms, round_trip_us = _INFO.unpack(info)
-    timeout_s = (timeout_us >> backoff) / 1e6
-    patience = max(STALLED_S, 4 * round_trip_us / 1e6, 3 * timeout_s)
-    return unacknowledged > 0 or probes > 1, last_ms / 1000, patience
+
+    waits: bool
+    quiet_s: float
+    patience_s: float
+
+
+def _acknowledged(stream: trio.SocketStream) -> _Acknowledged | None:
+    """None where the system does not tell."""
+    try:
+        info = stream.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO.size)
+        probes, backoff, timeout_us, unacknowledged, last_ms, round_trip_us = _INFO.unpack(info)
+    except (AttributeError, OSError, struct.error):
+        return None
+    patience_s = max(STALLED_S, 4 * round_trip_us / 1e6, 3 * (timeout_us >> backoff) / 1e6)
+    return _Acknowledged(unacknowledged > 0 or probes > 1, last_ms / 1000, patience_s)
 
 
 def _set_up(stream: trio.SocketStream) -> None:

@@ -163,3 +163,27 @@ def test_n4_a_far_end_that_reads_nothing_has_not_vanished(streams: list[trio.Soc
             await stream.aclose()
 
     trio.run(main)
+
+
+def test_where_the_system_does_not_tell_the_connection_serves_as_before(
+    streams: list[trio.SocketStream], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tcp, "_INFO", struct.Struct("@4096x"))  # a shorter answer comes
+
+    async def main() -> None:
+        port = ProbePort()
+        where = free_port()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(TcpDriver.from_config({"listen": f"127.0.0.1:{where}"}).run, port)
+            await until(lambda: bool(port.reports), "it does not listen")
+            async with await trio.open_tcp_stream("127.0.0.1", where) as stream:
+                await until(lambda: bool(port.carriers), "not taken")
+                (carrier,) = port.carriers
+                for frame in (b"one", b"two"):
+                    carrier.send(frame)
+                    assert await stream.receive_some(100) == bytes((3, 0)) + frame
+                    await trio.sleep(0.5)
+                assert carrier.attached and carrier.stalls == []
+            nursery.cancel_scope.cancel()
+
+    trio.run(main)
