@@ -150,10 +150,10 @@ class RNodeModem(Modem):
                     self._start(now)
                     self.expire(now)
                 self._check(now)
-            case Ready():
-                self._queue.answered(event, now)
+            case Ready(room):
+                self._queue.answered(now)
                 if self._phase is _Phase.ON:
-                    self._note_room(event.room, now)
+                    self._note_room(room, now)
             case DeviceError(code):
                 self._failed(code)
             case ChannelStats():

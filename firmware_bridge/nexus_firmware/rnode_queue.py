@@ -4,7 +4,6 @@ from collections import deque
 from dataclasses import dataclass
 from math import inf
 
-from nexus_firmware.rnode_events import Ready
 from nexus_firmware.rnode_spans import SentSpans
 
 _FIRST_WORD_S = 3.0
@@ -65,7 +64,6 @@ class QueueAccount:
         self._held: deque[_Given] = deque()
         self._asked: deque[int] = deque()
         """How many it held at each question that is not answered yet."""
-        self._full = False
         self._spans = SentSpans(self._longest)
         self._perhaps = False
         """Whether it may have sent what it holds: only what it is given next will show it."""
@@ -113,15 +111,13 @@ class QueueAccount:
         """The radio is on from now. The board may have restarted without a word."""
         self._first_word_by = now + _FIRST_WORD_S
         self._spans = SentSpans(self._longest)
-        self._full = False
 
     def asked(self) -> None:
         """The device was asked whether it has room, after all that it was given."""
         self._asked.append(len(self._held))
 
-    def answered(self, ready: Ready, now: float) -> None:
-        """The device said whether it has room."""
-        self._full = not ready.room
+    def answered(self, now: float) -> None:
+        """The device said whether it has room: it has read what it was given before the question."""
         read = self._asked.popleft() if self._asked else 0
         for one in list(self._held)[:read]:
             one.read_at = min(one.read_at, now)
@@ -177,7 +173,7 @@ class QueueAccount:
         packets, octets = len(self._held), sum(one.size for one in self._held)
         if self._perhaps:
             packets, octets = packets - 1, octets - size
-        return not self._full and packets < self._packets and octets + size <= self._octets
+        return packets < self._packets and octets + size <= self._octets
 
     def next_room(self, now: float) -> float | None:
         """When the next packet will have left, if one is held; None where the device tells."""

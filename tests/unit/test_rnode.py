@@ -197,10 +197,6 @@ def test_the_account_never_holds_more_than_it_may():
     assert account.next_room(10.0) == 11.5
     assert not account.room(1, 11.4)
     assert account.room(500, 11.5)
-    account.answered(Ready(False), 12.0)
-    assert not account.room(1, 100.0)
-    account.answered(Ready(True), 13.0)
-    assert account.room(1, 100.0)
     large = QueueAccount(packets=100)
     for _ in range(6):
         large.took(500, 1.0, 0.0)

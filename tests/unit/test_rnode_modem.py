@@ -257,6 +257,33 @@ def test_a_board_that_does_not_send_is_started_anew():
     assert modem.trouble.startswith("the RNode sends nothing of what it was given")
 
 
+def test_firmware_that_never_says_ready_is_not_started_anew_for_it():
+    """Nothing shows what it has read, so much of what it is taken to hold may be out."""
+    modem = up()
+    modem.receive(channel(own=0, load=0), 1.0)
+    modem.send(bytes(500), 1.0)
+    for _ in range(3):
+        modem.expire(modem.next_deadline())
+    for second in range(2, 60):
+        modem.receive(channel(own=0, load=0), second)
+        while modem.room_at(second) == second:
+            modem.send(bytes(20), second)
+    assert modem.ready and rnode.RESTART not in written(modem)
+
+
+@pytest.mark.parametrize("room", [b"\0", b"\1"])
+def test_a_ready_answer_that_comes_as_it_is_set_up_anew_stops_nothing(room: bytes):
+    modem = up()
+    modem.send(bytes(500), 1.0)
+    modem.receive(said(Command.SPREADING_FACTOR, b"\x0c"), 1.1)
+    modem.receive(said(0x0F, room), 1.2)
+    assert not modem.ready and modem.next_deadline() < 2.0
+    modem.receive(HERE, 1.3)
+    for command, value in ECHOES.items():
+        modem.receive(said(command, value), 1.4)
+    assert modem.ready and modem.room_at(1.4) == 1.4
+
+
 def test_what_its_own_limit_holds_back_is_not_lost():
     """R5, R7."""
     modem = up()
@@ -269,7 +296,7 @@ def test_what_its_own_limit_holds_back_is_not_lost():
 
 
 def test_while_it_sends_it_may_be_silent():
-    """Twenty seconds for a packet of 500 bytes at SF12: the firmware does nothing else meanwhile."""
+    """The firmware does nothing else meanwhile; at SF12 that is twenty seconds for a packet of 500 bytes."""
     modem = up()
     modem.receive(channel(own=0, load=0), 1.0)
     sending = 0.0

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nexus_firmware.rnode_events import Ready
 from nexus_firmware.rnode_queue import QueueAccount
 from nexus_firmware.rnode_spans import SPAN_S, Sent, SentSpans
 
@@ -96,7 +95,7 @@ class Host:
     def _answer(self, now: float) -> None:
         while self._questions:
             self._questions = 0
-            self.account.answered(Ready(True), self._time(now))
+            self.account.answered(self._time(now))
             if self.account.unread:
                 self._ask()
 
