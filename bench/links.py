@@ -222,10 +222,7 @@ class _Channels:
 
     def links_up(self) -> int:
         """How many links have come up since it was asked last."""
-        count = 0
-        while (event := self.core.poll_event()) is not None:
-            count += event.event == "link_up"
-        return count
+        return sum(event.event == "link_up" for event in self.core.poll_events())
 
 
 def _engine(folder: str, seed: bytes) -> NodeCore:

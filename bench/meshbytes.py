@@ -133,8 +133,7 @@ class _Net:
             for core in self.cores:
                 if self.now >= core.wake_at:
                     core.expire(self.now)
-                while core.poll_event() is not None:
-                    pass
+                core.poll_events()
             while sum(air.step(self.now) for air in self.airs):
                 pass
             wake = min(min(core.wake_at for core in self.cores), min(air.arrives for air in self.airs))

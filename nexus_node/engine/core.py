@@ -1,10 +1,9 @@
 """The node's heart: everything it decides, without a clock, a socket or a thread of its own.
 
-Durable before visible stands in one place each way: `next_frame` and `poll_event` commit the store
+Durable before visible stands in one place each way: `next_frame` and `poll_events` commit the store
 before anything leaves. See ARCHITECTURE.md for the way of a message through here.
 """
 
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
 from nexus_node.base.errors import BadWire, InputError, StoreCorrupt, StoreError
@@ -102,7 +101,7 @@ class NodeCore(Carriers):
         """When links are looked at again that have no air left for bulk, or whose neighbour wants a pause."""
         self._vault = Vault(identity.vault_key())
         composer = Composer(identity, rng)
-        self._events: deque[Event] = deque()
+        self._events: list[Event] = []
         self.contacts = Contacts(store, identity.node_id, self._emit)
         self.objects = Objects(store, self._arm_expiry_ms)
         self._receipts = Receipts(store)
@@ -551,12 +550,13 @@ class NodeCore(Carriers):
                 return True
         return False
 
-    def poll_event(self) -> Event | None:
-        """The next event, which is durable by then."""
+    def poll_events(self) -> list[Event]:
+        """What has happened since this was asked last, which is durable by then. Raises StoreError."""
         if not self._events:
-            return None
+            return []
         self.commit()
-        return self._events.popleft()
+        events, self._events = self._events, []
+        return events
 
     @property
     def has_events(self) -> bool:

@@ -12,7 +12,7 @@ from nexus_node.crypto.address import address_of
 from nexus_node.crypto.envelope import receipt_mark
 from nexus_node.engine.attach import whole_state
 from nexus_node.engine.compose import is_introduction, is_sound
-from nexus_node.engine.events import Emit, Value
+from nexus_node.engine.events import Emit
 from nexus_node.engine.mailbox import LOAD_ROWS, Flight, Mailbox, Way
 from nexus_node.engine.peers import Attachment
 from nexus_node.engine.serving import Served
@@ -434,8 +434,8 @@ class Delivery:
                 self._ended(row)
 
     def _tell(self, message_id: MessageId, row: Outgoing, state: State, by: str) -> None:
-        fields: dict[str, Value] = {"id": message_id.hex(), "to": address_of(row.to).hex()}
-        self._emit("message_state", fields | {"state": state.value, "by": by})
+        to = address_of(row.to).hex()
+        self._emit("message_state", {"id": message_id.hex(), "to": to, "state": state.value, "by": by})
 
     def _flights_of(self, row: Outgoing) -> list[Flight]:
         mailboxes = self._mailboxes.get(row.to, ())

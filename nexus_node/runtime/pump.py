@@ -171,7 +171,7 @@ class Pump:
                     await self._urgent.wait()
             await trio.lowlevel.checkpoint()  # whatever else is runnable joins this commit
             self.core.commit()
-            while (event := self.core.poll_event()) is not None:
+            for event in self.core.poll_events():
                 self._publish(event)
 
     def _publish(self, event: Event) -> None:

@@ -128,13 +128,13 @@ def test_m5_after_a_failed_commit_nothing_leaves_until_a_new_engine_starts(by: s
         if by == "frame":
             hub.core.next_frame(wires[0].cids[1], 1.0)
         else:
-            hub.core.poll_event()
+            hub.core.poll_events()
     for wire in wires:
         with pytest.raises(StoreFull):
             hub.core.next_frame(wire.cids[1], 1.1)
     assert hub.core.has_events
     with pytest.raises(StoreFull):
-        hub.core.poll_event()
+        hub.core.poll_events()
     start_again(hub, wires, 2.0)
     assert sorted(hub.inbox()) == ["from 0", "from 1", "from 2"]
     assert [host.states()[message] for host, message in zip(hosts, promised, strict=True)] == [
@@ -154,7 +154,7 @@ def test_m5_a_commit_that_failed_for_an_event_stops_the_frames_as_well() -> None
     hub.core.deliver(wires[0].cids[1], hosts[0].core.next_frame(wires[0].cids[0], 1.0), None, 1.0)
     full_disk_once(hub)
     with pytest.raises(StoreFull):
-        hub.core.poll_event()
+        hub.core.poll_events()
     with pytest.raises(StoreFull):
         hub.core.next_frame(wires[1].cids[1], 1.1)
     start_again(hub, wires, 2.0)

@@ -63,8 +63,7 @@ class Host:
         return row.id
 
     def drain(self) -> None:
-        while (event := self.core.poll_event()) is not None:
-            self.events.append(event)
+        self.events += self.core.poll_events()
 
     def inbox(self) -> list[str]:
         return [self.core.text_of(row) for row in self.store.inbox()]
