@@ -64,6 +64,7 @@ class ChunkTable(Database):
         self._move_chunks()
 
     def _load(self) -> None:
+        super()._load()
         leaves = self._leaves = dict[bytes, int]()
         for records in self._packs.load():
             leaves.update((leaf, size << _SIZE_SHIFT | place) for leaf, size, place in records)
@@ -115,6 +116,7 @@ class ChunkTable(Database):
         return bool(self._journal) or self._failure is not None or self._packs.dirty
 
     def _before_commit(self) -> None:
+        super()._before_commit()
         if self._packs.dirty:
             try:
                 self._packs.sync()
@@ -123,6 +125,7 @@ class ChunkTable(Database):
 
     def _after_commit(self) -> None:
         """Let dead packs go, and copy what lives of one that is mostly dead."""
+        super()._after_commit()
         for number in sorted(self._shrunk):
             live, size = self._live.get(number, 0), self._packs.sizes.get(number, 0)
             if number == self._packs.current and live:
@@ -154,6 +157,7 @@ class ChunkTable(Database):
         self._packs.remove(number)
 
     def _gone_back(self) -> None:
+        super()._gone_back()
         self._packs.discard()
 
     def _go_back(self, kept: int) -> None:

@@ -9,7 +9,8 @@ from nexus_node.base.errors import InputError, LocalError
 from nexus_node.base.ids import MessageId
 from nexus_node.base.states import State
 from nexus_node.ports.groups import HeldMessage, Letter, SentMessage, Standing, StoredEpoch, StoredGroup
-from nexus_node.store.database import STATE_CODES, STATES, Database, Row
+from nexus_node.store.database import STATE_CODES, STATES, Row
+from nexus_node.store.outbox import OutboxTable
 from nexus_node.wire.group import ID_SIZE, GroupId, OperationId
 
 _GROUP = "SELECT id, name, standing, inviter, created_ms FROM groups "
@@ -45,8 +46,8 @@ _COUNTED = (_Kind.OPERATION, _Kind.WAITING, _Kind.SENT, _Kind.KEPT)
 """The rows whose data count against the quota: what others can make grow, and texts (`Database._count`)."""
 
 
-class GroupTable(Database):
-    """The tables `groups` and `group_rows`."""
+class GroupTable(OutboxTable):
+    """The tables `groups` and `group_rows`; letters about groups are rows of the outbox."""
 
     def put_group(self, group: StoredGroup) -> None:
         values = (group.name, int(group.standing), group.inviter)
@@ -209,13 +210,11 @@ class GroupTable(Database):
         return Letter(message_id, GroupId(found[0]), found[2], found[1]) if found is not None else None
 
     def drop_letter(self, message_id: MessageId) -> None:
-        rows = self._read("SELECT state, length(body) FROM outbox WHERE id = ?", (message_id,))
-        for code, size in rows:
-            if not STATES[code].final:
+        row = self.outgoing(message_id)
+        if row is not None:
+            if not row.state.final:
                 raise LocalError("a letter that is still on its way")
-            self._write("DELETE FROM outbox WHERE id = ?", (message_id,))
-            self._counters.bytes -= size
-            self._counters.states[STATES[code]] -= 1
+            self._drop_outgoing(row)
         self._drop(_Kind.LETTER, message_id)
 
     def letters(self) -> list[Letter]:

@@ -13,17 +13,74 @@ from nexus_node.store.database import STATE_CODES, STATES, Database, Row
 _SELECT = """SELECT id, recipient, object, created_ms, expires_ms, size, envelope, body,
     delivered_mark, read_mark, min_bandwidth, part_of, state, seq FROM outbox """
 
+_NAME = 8
+"""Bytes of an id or a read mark that `outbox_names` has of it."""
+_UNNAMED = 1024
+"""Rows that may be without names there: they are known in memory."""
+_NAME_ROWS = (
+    """INSERT OR IGNORE INTO outbox_names
+        SELECT substr(id, 1, 8), seq FROM outbox WHERE seq > (SELECT upto FROM outbox_named)
+        UNION ALL
+        SELECT substr(read_mark, 1, 8), seq FROM outbox WHERE seq > (SELECT upto FROM outbox_named)
+        ORDER BY 1""",
+    "UPDATE outbox_named SET upto = (SELECT coalesce(max(seq), 0) FROM outbox)",
+)
+_NAMED_AT_MOST = "UPDATE outbox_named SET upto = min(upto, (SELECT coalesce(max(seq), 0) FROM outbox))"
+
 
 class OutboxTable(Database):
-    """The table `outbox`. The fact `queued` is the row itself, as of `created_ms`."""
+    """The table `outbox`. The fact `queued` is the row itself, as of `created_ms`.
+
+    Rows are found by id and read mark, which are random, so their names are written in order and many at a
+    time: one by one each made a page of its own to be written with the row. Until then they are in memory.
+    """
+
+    def _load(self) -> None:
+        super()._load()
+        sql = "SELECT count(*) FROM outbox WHERE seq > (SELECT upto FROM outbox_named)"
+        if self._read(sql)[0][0] >= _UNNAMED:  # of an earlier version, or recovered
+            for statement in ("BEGIN IMMEDIATE", *_NAME_ROWS, "COMMIT"):
+                self._run(statement)
+        sql = "SELECT seq, id, read_mark FROM outbox WHERE seq > (SELECT upto FROM outbox_named)"
+        self._unnamed = dict[bytes, int]()
+        """The `seq` of each row without names, by its id and its read mark."""
+        for seq, *names in self._read(sql):
+            self._unnamed.update(dict.fromkeys(names, seq))
+        self._names_going = False
+
+    def _before_commit(self) -> None:
+        super()._before_commit()
+        if len(self._unnamed) >= 2 * _UNNAMED and self._journal:
+            for statement in _NAME_ROWS:
+                self._write(statement)
+            self._names_going = True
+
+    def _after_commit(self) -> None:
+        super()._after_commit()
+        if self._names_going:
+            self._unnamed.clear()
+            self._names_going = False
+
+    def _gone_back(self) -> None:
+        super()._gone_back()
+        self._names_going = False
+
+    def _where(self, column: str, name: bytes) -> tuple[str, Row]:
+        """The condition for the row whose id or read mark this is, and its values."""
+        condition = (
+            f"seq IN (SELECT ? UNION ALL SELECT seq FROM outbox_names WHERE name = ?) AND {column} = ?"
+        )
+        return condition, (self._unnamed.get(name), name[:_NAME], name)
 
     def add_outgoing(self, message: Outgoing) -> int:
+        if message.id in self._unnamed or message.read_mark in self._unnamed:
+            raise LocalError(_TWICE)
         size = len(message.body) + message.size
         self._take_room(size, "a message")
         try:
             cursor = self._write(
-                """INSERT INTO outbox (id, recipient, object, created_ms, expires_ms, size, min_bandwidth,
-                state, open, delivered_mark, read_mark, body, envelope, part_of, facts)
+                """INSERT INTO outbox (id, recipient, object, created_ms, expires_ms, size,
+                min_bandwidth, state, open, delivered_mark, read_mark, body, envelope, part_of, facts)
                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?, ?, ?, '')""",
                 (
                     message.id,
@@ -43,12 +100,19 @@ class OutboxTable(Database):
             )
         except sqlite3.IntegrityError as error:
             self._counters.bytes -= size
-            raise LocalError("the outbox has this message, or one of its marks, already") from error
+            raise LocalError(_TWICE) from error
+        seq = cursor.lastrowid or 0
+        self._keep(self._unnamed, message.id, seq)
+        self._keep(self._unnamed, message.read_mark, seq)
         self._counters.states[State.QUEUED] += 1
-        return cursor.lastrowid or 0
+        return seq
 
     def outgoing(self, message_id: MessageId) -> Outgoing | None:
-        rows = self._read(_SELECT + "WHERE id = ?", (message_id,))
+        return self._outgoing_by("id", message_id)
+
+    def _outgoing_by(self, column: str, name: bytes) -> Outgoing | None:
+        where, values = self._where(column, name)
+        rows = self._read(f"{_SELECT} WHERE {where}", values)
         return _outgoing(rows[0]) if rows else None
 
     def outbox(self, *, since_seq: int = 0, limit: int | None = None) -> Iterator[Outgoing]:
@@ -96,36 +160,37 @@ class OutboxTable(Database):
         )
 
     def find_by_mark(self, mark: bytes) -> tuple[Outgoing, State] | None:
-        for which, state in (
-            ("delivered_mark = ? AND state < 70", State.DELIVERED),  # as the index has it: few, and at hand
-            ("read_mark = ?", State.READ),
-        ):
-            rows = self._read(f"{_SELECT} WHERE {which}", (mark,))
-            if rows:
-                return _outgoing(rows[0]), state
-        return None
+        which = "delivered_mark = ? AND state < 70"  # as the index has it: few, and at hand
+        rows = self._read(f"{_SELECT} WHERE {which}", (mark,))
+        if rows:
+            return _outgoing(rows[0]), State.DELIVERED
+        row = self._outgoing_by("read_mark", mark)
+        return (row, State.READ) if row is not None else None
 
     def reseal(self, message: Outgoing) -> None:
-        sizes = self._read("SELECT size FROM outbox WHERE id = ? AND open = 1", (message.id,))
-        if not sizes:
+        where, values = self._where("id", message.id)
+        found = self._read(f"SELECT seq, size FROM outbox WHERE {where} AND open = 1", values)
+        if not found:
             raise LocalError("no such message waits in the outbox")
-        self._take_room(message.size - sizes[0][0], "a message")
+        seq, size = found[0]
+        self._take_room(message.size - size, "a message")
         try:
             self._write(
                 """UPDATE outbox SET object = ?, size = ?, envelope = ?, delivered_mark = ?, read_mark = ?
-                WHERE id = ?""",
+                WHERE seq = ?""",
                 (
                     message.object,
                     message.size,
                     message.envelope,
                     message.delivered_mark,
                     message.read_mark,
-                    message.id,
+                    seq,
                 ),
             )
         except sqlite3.IntegrityError as error:
-            self._counters.bytes -= message.size - sizes[0][0]
+            self._counters.bytes -= message.size - size
             raise LocalError("another message in the outbox has one of these marks") from error
+        self._write("INSERT OR IGNORE INTO outbox_names VALUES (?, ?)", (message.read_mark[:_NAME], seq))
 
     def add_facts(self, message: Outgoing, *facts: Fact) -> list[Fact]:
         before = message.state
@@ -156,10 +221,20 @@ class OutboxTable(Database):
         return moving
 
     def retire(self, message: Outgoing) -> None:
-        sql = "UPDATE outbox SET open = 0, envelope = x'' WHERE id = ? AND open = 1"
-        if self._write(sql, (message.id,)).rowcount:
+        where, values = self._where("id", message.id)
+        sql = f"UPDATE outbox SET open = 0, envelope = x'' WHERE {where} AND open = 1"
+        if self._write(sql, values).rowcount:
             self._counters.bytes -= message.size
         message.envelope = b""
+
+    def _drop_outgoing(self, message: Outgoing) -> None:
+        """Remove a row that is final, and its names."""
+        self._write("DELETE FROM outbox WHERE seq = ?", (message.seq,))
+        self._write(_NAMED_AT_MOST)  # the next row may get its `seq`
+        for name in (message.id, message.read_mark):
+            self._write("DELETE FROM outbox_names WHERE name = ? AND seq = ?", (name[:_NAME], message.seq))
+        self._counters.bytes -= len(message.body)
+        self._counters.states[message.state] -= 1
 
     def _refresh(self, message: Outgoing) -> Outgoing:
         """Bring a row up to date that something else has moved on."""
@@ -170,7 +245,8 @@ class OutboxTable(Database):
         return message
 
     def facts(self, message_id: MessageId) -> list[Fact]:
-        rows = self._read("SELECT created_ms, facts FROM outbox WHERE id = ?", (message_id,))
+        where, values = self._where("id", message_id)
+        rows = self._read(f"SELECT created_ms, facts FROM outbox WHERE {where}", values)
         if not rows:
             return []
         created_ms, lines = rows[0]
@@ -183,6 +259,9 @@ class OutboxTable(Database):
     def next_expiry_ms(self) -> int | None:
         first: int | None = self._read("SELECT min(expires_ms) FROM outbox WHERE open = 1")[0][0]
         return first
+
+
+_TWICE = "the outbox has this message, or one of its marks, already"
 
 
 def _outgoing(row: Row) -> Outgoing:

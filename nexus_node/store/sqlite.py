@@ -24,7 +24,6 @@ from nexus_node.store.inbox import InboxTable
 from nexus_node.store.migrations import VERSION, layout, layout_of, migrate, version_of
 from nexus_node.store.mutable import MutableTable
 from nexus_node.store.objects import ObjectTable
-from nexus_node.store.outbox import OutboxTable
 from nexus_node.store.packs import FileDisk, Packs
 from nexus_node.store.people import PeopleTable
 from nexus_node.store.pub import PubTable
@@ -36,9 +35,7 @@ _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
 """What SQLite calls it when reading fails because of what it read."""
 
 
-class SqlStore(
-    ObjectTable, OutboxTable, InboxTable, PeopleTable, CustodyTable, GroupTable, PubTable, MutableTable
-):
+class SqlStore(ObjectTable, InboxTable, PeopleTable, CustodyTable, GroupTable, PubTable, MutableTable):
     """All tables together: the whole store port on any SQLite connection."""
 
 

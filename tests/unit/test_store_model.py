@@ -5,6 +5,7 @@ from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from unittest.mock import patch
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -14,6 +15,7 @@ from nexus_node.base.errors import StoreFull
 from nexus_node.base.limits import CHUNK_SIZE
 from nexus_node.base.states import State
 from nexus_node.ports.store import Fact, Incoming, Outgoing, StoredObject
+from nexus_node.store import outbox
 from nexus_node.store.check import BOB, CAROL, an_incoming, an_object, an_outgoing
 from nexus_node.store.sqlite import SqliteStore
 
@@ -119,6 +121,8 @@ class Undo(Exception):
 class StoreMachine(RuleBasedStateMachine):
     @initialize()
     def open(self) -> None:
+        self.few_unnamed = patch.object(outbox, "_UNNAMED", 2)
+        self.few_unnamed.start()
         self.directory = tempfile.TemporaryDirectory()
         self.path = Path(self.directory.name) / "store.db"
         self.store = SqliteStore.open(self.path, QUOTA)
@@ -128,6 +132,7 @@ class StoreMachine(RuleBasedStateMachine):
         if hasattr(self, "store"):
             self.store.close()
             self.directory.cleanup()
+            self.few_unnamed.stop()
 
     def both(self, write) -> None:
         before = deepcopy(self.model)
@@ -198,6 +203,7 @@ class StoreMachine(RuleBasedStateMachine):
         assert list(store.inbox()) == list(model.inbox.values())
         for row in model.outbox.values():
             assert store.facts(row.id) == model.facts[row.id]
+            assert store.find_by_mark(row.read_mark) == (row, State.READ)
         pending = [row for row in model.outbox.values() if not row.state.final]
         assert store.pending(BOB, limit=99) == [row for row in pending if row.to == BOB]
         assert store.next_expiry_ms() == min((row.expires_ms for row in pending), default=None)

@@ -14,6 +14,7 @@ from nexus_node.store.migrations import (
     m0008_pub,
     m0009_mutable,
     m0010_unwanted,
+    m0011_names,
 )
 
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
@@ -27,6 +28,7 @@ MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     m0008_pub.migrate,
     m0009_mutable.migrate,
     m0010_unwanted.migrate,
+    m0011_names.migrate,
 )
 VERSION = len(MIGRATIONS)
 
