@@ -20,13 +20,17 @@ class State(StrEnum):
     DELIVERED = "delivered"
     READ = "read"
 
-    @property
-    def rank(self) -> int:
-        """Position on the way; a later state has a higher rank.
+    rank: int
+    """Position on the way; a later state has a higher rank.
 
-        A receipt outranks `failed` and `expired`: proof of arrival is stronger than our giving up.
-        """
-        return _RANK[self]
+    A receipt outranks `failed` and `expired`: proof of arrival is stronger than our giving up.
+    """
+
+    def __new__(cls, value: str) -> Self:
+        state = str.__new__(cls, value)
+        state._value_ = value
+        state.rank = len(cls.__members__)  # they stand in order
+        return state
 
     @property
     def final(self) -> bool:
@@ -41,6 +45,3 @@ class State(StrEnum):
     def settles(self, wanted: Self) -> bool:
         """Whether waiting for `wanted` ends here: come so far, or given up. Delivered may yet be read."""
         return self.rank >= wanted.rank or self.gave_up
-
-
-_RANK = {state: rank for rank, state in enumerate(State)}
