@@ -1,7 +1,8 @@
 """Real contact traces: what is delivered, how late, and with how many transmissions (N10, ../shared/traces).
 
 Ours are real nodes, one a person, in virtual time. Flooding and binary spray and wait are models of the same
-contacts without limits of bandwidth, whose receipts spread at each contact as ours do: yardsticks.
+contacts without limits of bandwidth, whose receipts spread at each contact as ours do: yardsticks. One of
+them knows the future: what flooding costs when nothing is carried in vain (docs/adr/0006-carrying.md).
 """
 
 from collections import defaultdict
@@ -26,14 +27,18 @@ SPRAYS = (6, 16, 64)
 class _Model:
     """Copies that cross every contact at once; each may be given on by who has more than one to give."""
 
-    def __init__(self, trace: Trace, ttl_s: float, copies: float) -> None:
+    def __init__(
+        self, trace: Trace, ttl_s: float, copies: float, *, in_vain: set[Message] | None = None
+    ) -> None:
+        """`in_vain`: messages that nobody takes, as if they had arrived; everybody then hears of each
+        receipt at once."""
         self._trace = trace
         self._ttl_s = ttl_s
         self._copies = copies
         self._held: dict[str, dict[Message, float]] = defaultdict(dict)
         """How many copies each person may still give away, of each message, with their own."""
         self._near: dict[str, set[str]] = defaultdict(set)
-        self._proofs: dict[str, set[Message]] = defaultdict(set)
+        self._proofs: dict[str, set[Message]] = defaultdict(lambda: set() if in_vain is None else in_vain)
         self.delays: dict[str, float] = {}
         self.transmissions = 0
 
@@ -68,7 +73,7 @@ class _Model:
         proofs = self._proofs[a] | self._proofs[b]
         changed = {one for one in (a, b) if self._proofs[one] != proofs}
         for giver, taker in ((a, b), (b, a)):
-            self._proofs[giver] = set(proofs)
+            self._proofs[giver] |= proofs
             for message, copies in list(self._held[giver].items()):
                 if message in proofs or now > message.t + self._ttl_s:
                     del self._held[giver][message]
@@ -101,8 +106,15 @@ def run(peer: Peer | None) -> Section:
         if not files[0].exists():
             continue
         trace = read_trace(*files)
+        flooding = _Model(trace, ttl_s, float("inf"))
         rows = {
-            "flooding (model)": _Model(trace, ttl_s, float("inf")).run(),
+            "flooding (model)": flooding.run(),
+            "flooding that knows the future (model)": _Model(
+                trace,
+                ttl_s,
+                float("inf"),
+                in_vain={message for message in trace.messages if message.id not in flooding.delays},
+            ).run(),
             **{f"spray and wait, {n} copies (model)": _Model(trace, ttl_s, n).run() for n in SPRAYS},
             "direct, real nodes": _ours(trace, ttl_s, BYTES_PER_S, carry=False),
             "ours": _ours(trace, ttl_s, BYTES_PER_S),
@@ -136,7 +148,8 @@ def run(peer: Peer | None) -> Section:
     words = (
         "One real node a person, each direction of a contact carries 250 kB/s (`nexus-sim contacts`). "
         "Overhead is (transmissions - delivered) / delivered, and counts what came for nothing as well. The "
-        "models have no limit of bandwidth and no delay. The ONE simulator on sfhh_day1: epidemic 0.614 at "
-        "359, PRoPHET v2 0.532 at 197, spray and wait with 6 copies 0.152 at 28."
+        "models have no limit of bandwidth and no delay; the one that knows the future carries nothing that "
+        "never arrives, and everybody hears of each arrival at once. The ONE simulator on sfhh_day1: "
+        "epidemic 0.614 at 359, PRoPHET v2 0.532 at 197, spray and wait with 6 copies 0.152 at 28."
     )
     return Section("Contact traces", words, tables)
