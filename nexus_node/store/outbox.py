@@ -17,12 +17,10 @@ _NAME = 8
 """Bytes of an id or a read mark that `outbox_names` has of it."""
 _UNNAMED = 1024
 """Rows that may be without names there: they are known in memory."""
+_WITHOUT = "FROM outbox WHERE seq > (SELECT upto FROM outbox_named)"
 _NAME_ROWS = (
-    """INSERT OR IGNORE INTO outbox_names
-        SELECT substr(id, 1, 8), seq FROM outbox WHERE seq > (SELECT upto FROM outbox_named)
-        UNION ALL
-        SELECT substr(read_mark, 1, 8), seq FROM outbox WHERE seq > (SELECT upto FROM outbox_named)
-        ORDER BY 1""",
+    f"""INSERT OR IGNORE INTO outbox_names SELECT substr(id, 1, {_NAME}), seq {_WITHOUT}
+        UNION ALL SELECT substr(read_mark, 1, {_NAME}), seq {_WITHOUT} ORDER BY 1""",
     "UPDATE outbox_named SET upto = (SELECT coalesce(max(seq), 0) FROM outbox)",
 )
 _NAMED_AT_MOST = "UPDATE outbox_named SET upto = min(upto, (SELECT coalesce(max(seq), 0) FROM outbox))"
@@ -37,14 +35,12 @@ class OutboxTable(Database):
 
     def _load(self) -> None:
         super()._load()
-        sql = "SELECT count(*) FROM outbox WHERE seq > (SELECT upto FROM outbox_named)"
-        if self._read(sql)[0][0] >= _UNNAMED:  # of an earlier version, or recovered
+        if self._read(f"SELECT count(*) {_WITHOUT}")[0][0] >= _UNNAMED:  # of an earlier version, or recovered
             for statement in ("BEGIN IMMEDIATE", *_NAME_ROWS, "COMMIT"):
                 self._run(statement)
-        sql = "SELECT seq, id, read_mark FROM outbox WHERE seq > (SELECT upto FROM outbox_named)"
         self._unnamed = dict[bytes, int]()
         """The `seq` of each row without names, by its id and its read mark."""
-        for seq, *names in self._read(sql):
+        for seq, *names in self._read(f"SELECT seq, id, read_mark {_WITHOUT}"):
             self._unnamed.update(dict.fromkeys(names, seq))
         self._names_going = False
 
