@@ -43,8 +43,10 @@ _SCALARS = bytes([1] * 32), bytes([2] * 32)
 """Static keys of sender and receiver; their shared secret is kept, as a node keeps it."""
 _SHARED = crypto_scalarmult(_SCALARS[0], crypto_scalarmult_base(_SCALARS[1]))
 _SCHEMA = """CREATE TABLE messages (
-    seq INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, mark BLOB NOT NULL UNIQUE,
+    seq INTEGER PRIMARY KEY, id BLOB NOT NULL, mark BLOB NOT NULL,
     state INTEGER NOT NULL, body BLOB NOT NULL, envelope BLOB NOT NULL) STRICT"""
+_ONCE = "CREATE UNIQUE INDEX once ON messages (id)"
+"""Only the receiver needs it."""
 _INSERT = "INSERT INTO messages (id, mark, state, body, envelope) VALUES (?, ?, ?, ?, ?)"
 
 
@@ -156,7 +158,7 @@ def _sender(pipe: Connection, folder: str, port: int, window: int, seconds: floa
     connection = socket.create_connection(("127.0.0.1", port))
     framed = _Framed(connection)
     theirs = crypto_scalarmult_base(_SCALARS[1])
-    begun: dict[bytes, float] = {}
+    begun: dict[bytes, tuple[float, int]] = {}
     spans: list[float] = []
     batch = max(1, window // _BATCHES)
     cpu = time.process_time()
@@ -166,9 +168,9 @@ def _sender(pipe: Connection, folder: str, port: int, window: int, seconds: floa
         receipts = framed.receive() if must_wait or select.select([connection], [], [], 0)[0] else []
         store.execute("BEGIN")
         marks = [blake2b(receipt, digest_size=16).digest() for receipt in receipts]
-        for mark in marks:
-            store.execute("UPDATE messages SET state = 50 WHERE mark = ?", (mark,))
-        since = [begun.pop(mark) for mark in marks]
+        answered = [begun.pop(mark) for mark in marks]
+        for _, seq in answered:
+            store.execute("UPDATE messages SET state = 50 WHERE seq = ?", (seq,))
         envelopes: list[bytes] = []
         while len(begun) < window and len(envelopes) < batch:
             begin = time.perf_counter()
@@ -178,12 +180,12 @@ def _sender(pipe: Connection, folder: str, port: int, window: int, seconds: floa
             envelope = ephemeral + ChaCha20Poly1305(key).encrypt(_NONCE, TEXT, transcript)
             name = _object_id(envelope)
             mark = blake2b(receipt, digest_size=16).digest()
-            store.execute(_INSERT, (name, mark, 10, _own_copy(TEXT, name), envelope))
-            begun[mark] = begin
+            row = store.execute(_INSERT, (name, mark, 10, _own_copy(TEXT, name), envelope))
+            begun[mark] = begin, row.lastrowid or 0
             envelopes.append(envelope)
         store.execute("COMMIT")
         now = time.perf_counter()
-        spans += [now - begin for begin in since]
+        spans += [now - begin for begin, _ in answered]
         if envelopes:
             framed.send(envelopes)
     cpu = time.process_time() - cpu
@@ -195,6 +197,7 @@ def _sender(pipe: Connection, folder: str, port: int, window: int, seconds: floa
 
 def _receiver(pipe: Connection, folder: str) -> None:
     store = _open_store(Path(folder, "receiver.db"))
+    store.execute(_ONCE)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         pipe.send(listener.getsockname()[1])
         framed = _Framed(listener.accept()[0])

@@ -31,6 +31,8 @@ def _empty() -> sqlite3.Connection:
 class MemoryStore(SqlStore):
     """The store port in memory; `commit` makes nothing durable."""
 
+    _unnamed_most = 64  # a page costs nothing here, and a simulator has many stores
+
     def __init__(self, quota_bytes: int) -> None:
         connection = _connect()
         _empty().backup(connection)

@@ -13,10 +13,10 @@ from nexus_node.store.database import STATE_CODES, STATES, Database, Row
 _SELECT = """SELECT id, recipient, object, created_ms, expires_ms, size, envelope, body,
     delivered_mark, read_mark, min_bandwidth, part_of, state, seq FROM outbox """
 
+NAMES_SINCE = 11
+"""The layout that they came with."""
 _NAME = 8
 """Bytes of an id or a read mark that `outbox_names` has of it."""
-_UNNAMED = 1024
-"""Rows that may be without names there: they are known in memory."""
 _WITHOUT = "FROM outbox WHERE seq > (SELECT upto FROM outbox_named)"
 _NAME_ROWS = (
     f"""INSERT OR IGNORE INTO outbox_names SELECT substr(id, 1, {_NAME}), seq {_WITHOUT}
@@ -24,6 +24,13 @@ _NAME_ROWS = (
     "UPDATE outbox_named SET upto = (SELECT coalesce(max(seq), 0) FROM outbox)",
 )
 _NAMED_AT_MOST = "UPDATE outbox_named SET upto = min(upto, (SELECT coalesce(max(seq), 0) FROM outbox))"
+NAMED_WRONG = """SELECT count(*) <> 1 OR NOT
+    total(upto BETWEEN 0 AND (SELECT coalesce(max(seq), 0) FROM outbox)) FROM outbox_named"""
+"""Whether it is not known which rows have names."""
+_HAS = f"EXISTS (SELECT 1 FROM outbox_names WHERE name = substr({{}}, 1, {_NAME}) AND seq = outbox.seq)"
+NAMES_LACK = f"""SELECT EXISTS (SELECT 1 FROM outbox WHERE seq <= (SELECT upto FROM outbox_named)
+    AND NOT ({_HAS.format("id")} AND {_HAS.format("read_mark")}))"""
+"""Whether a row has no names that should have: `PRAGMA integrity_check` says so of real indexes only."""
 
 
 class OutboxTable(Database):
@@ -33,9 +40,12 @@ class OutboxTable(Database):
     time: one by one each made a page of its own to be written with the row. Until then they are in memory.
     """
 
+    _unnamed_most = 1024
+    """Rows that may be without names in the table: they are known in memory."""
+
     def _load(self) -> None:
         super()._load()
-        if self._read(f"SELECT count(*) {_WITHOUT}")[0][0] >= _UNNAMED:  # of an earlier version, or recovered
+        if self._read(f"SELECT count(*) {_WITHOUT}")[0][0] >= self._unnamed_most:  # migrated, or recovered
             for statement in ("BEGIN IMMEDIATE", *_NAME_ROWS, "COMMIT"):
                 self._run(statement)
         self._unnamed = dict[bytes, int]()
@@ -46,7 +56,7 @@ class OutboxTable(Database):
 
     def _before_commit(self) -> None:
         super()._before_commit()
-        if len(self._unnamed) >= 2 * _UNNAMED and self._journal:
+        if len(self._unnamed) >= 2 * self._unnamed_most and self._journal:
             for statement in _NAME_ROWS:
                 self._write(statement)
             self._names_going = True
@@ -61,12 +71,12 @@ class OutboxTable(Database):
         super()._gone_back()
         self._names_going = False
 
-    def _where(self, column: str, name: bytes) -> tuple[str, Row]:
-        """The condition for the row whose id or read mark this is, and its values."""
+    def _where(self, column: str, name: bytes, seq: int = 0) -> tuple[str, Row]:
+        """The condition for the row whose id or read mark this is, and its values; `seq` if it is known."""
         condition = (
             f"seq IN (SELECT ? UNION ALL SELECT seq FROM outbox_names WHERE name = ?) AND {column} = ?"
         )
-        return condition, (self._unnamed.get(name), name[:_NAME], name)
+        return condition, (self._unnamed.get(name, seq), name[:_NAME], name)
 
     def add_outgoing(self, message: Outgoing) -> int:
         if message.id in self._unnamed or message.read_mark in self._unnamed:
@@ -164,11 +174,11 @@ class OutboxTable(Database):
         return (row, State.READ) if row is not None else None
 
     def reseal(self, message: Outgoing) -> None:
-        where, values = self._where("id", message.id)
-        found = self._read(f"SELECT seq, size FROM outbox WHERE {where} AND open = 1", values)
+        where, values = self._where("id", message.id, message.seq)
+        found = self._read(f"SELECT seq, size, read_mark FROM outbox WHERE {where} AND open = 1", values)
         if not found:
             raise LocalError("no such message waits in the outbox")
-        seq, size = found[0]
+        seq, size, mark = found[0]
         self._take_room(message.size - size, "a message")
         try:
             self._write(
@@ -186,7 +196,9 @@ class OutboxTable(Database):
         except sqlite3.IntegrityError as error:
             self._counters.bytes -= message.size - size
             raise LocalError("another message in the outbox has one of these marks") from error
-        self._write("INSERT OR IGNORE INTO outbox_names VALUES (?, ?)", (message.read_mark[:_NAME], seq))
+        if message.read_mark != mark:
+            self._write("DELETE FROM outbox_names WHERE name = ? AND seq = ?", (mark[:_NAME], seq))
+            self._write("INSERT OR IGNORE INTO outbox_names VALUES (?, ?)", (message.read_mark[:_NAME], seq))
 
     def add_facts(self, message: Outgoing, *facts: Fact) -> list[Fact]:
         before = message.state
@@ -217,7 +229,7 @@ class OutboxTable(Database):
         return moving
 
     def retire(self, message: Outgoing) -> None:
-        where, values = self._where("id", message.id)
+        where, values = self._where("id", message.id, message.seq)
         sql = f"UPDATE outbox SET open = 0, envelope = x'' WHERE {where} AND open = 1"
         if self._write(sql, values).rowcount:
             self._counters.bytes -= message.size
@@ -229,6 +241,7 @@ class OutboxTable(Database):
         self._write(_NAMED_AT_MOST)  # the next row may get its `seq`
         for name in (message.id, message.read_mark):
             self._write("DELETE FROM outbox_names WHERE name = ? AND seq = ?", (name[:_NAME], message.seq))
+            self._keep(self._unnamed, name, None)
         self._counters.bytes -= len(message.body)
         self._counters.states[message.state] -= 1
 

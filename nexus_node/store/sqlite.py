@@ -24,6 +24,7 @@ from nexus_node.store.inbox import InboxTable
 from nexus_node.store.migrations import VERSION, layout, layout_of, migrate, version_of
 from nexus_node.store.mutable import MutableTable
 from nexus_node.store.objects import ObjectTable
+from nexus_node.store.outbox import NAMED_WRONG, NAMES_LACK, NAMES_SINCE
 from nexus_node.store.packs import FileDisk, Packs
 from nexus_node.store.people import PeopleTable
 from nexus_node.store.pub import PubTable
@@ -107,9 +108,14 @@ def _examine(path: Path) -> str | None:
             )
         if version < 1 or not layout(version) <= layout_of(connection):
             return "its layout is not as it was made"
+        named = version >= NAMES_SINCE
+        if named and connection.execute(NAMED_WRONG).fetchone()[0]:
+            return "it does not say which messages can be found by their ids"
         if path.stat().st_size > CHECK_MAX and not crashed and not suspect:
             return None
         found: str = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
+        if named and found == "ok" and connection.execute(NAMES_LACK).fetchone()[0]:
+            found = "messages that cannot be found by their ids"
         strange = connection.execute(f"SELECT count(*) FROM outbox WHERE state NOT IN {tuple(STATES)}")
         if strange.fetchone()[0]:
             found = "a message in a state that does not exist"

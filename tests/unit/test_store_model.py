@@ -15,8 +15,8 @@ from nexus_node.base.errors import StoreFull
 from nexus_node.base.limits import CHUNK_SIZE
 from nexus_node.base.states import State
 from nexus_node.ports.store import Fact, Incoming, Outgoing, StoredObject
-from nexus_node.store import outbox
 from nexus_node.store.check import BOB, CAROL, an_incoming, an_object, an_outgoing
+from nexus_node.store.outbox import OutboxTable
 from nexus_node.store.sqlite import SqliteStore
 
 QUOTA = 6 * CHUNK_SIZE
@@ -121,7 +121,7 @@ class Undo(Exception):
 class StoreMachine(RuleBasedStateMachine):
     @initialize()
     def open(self) -> None:
-        self.few_unnamed = patch.object(outbox, "_UNNAMED", 2)
+        self.few_unnamed = patch.object(OutboxTable, "_unnamed_most", 2)
         self.few_unnamed.start()
         self.directory = tempfile.TemporaryDirectory()
         self.path = Path(self.directory.name) / "store.db"

@@ -11,11 +11,11 @@ from nexus_node.base.ids import MessageId, ObjectId
 from nexus_node.base.states import State
 from nexus_node.ports.groups import Letter
 from nexus_node.ports.store import Fact, Outgoing
-from nexus_node.store import outbox
 from nexus_node.store.check import an_outgoing
 from nexus_node.store.check_groups import a_group
 from nexus_node.store.files import make_database
 from nexus_node.store.migrations import migrate
+from nexus_node.store.outbox import OutboxTable
 from nexus_node.store.sqlite import SqliteStore
 
 QUOTA = 10**8
@@ -98,7 +98,7 @@ def test_a_commit_writes_few_pages_however_many_rows_there_are(tmp_path: Path) -
 def test_names_that_cannot_be_written_leave_the_rows_as_they_were(tmp_path: Path, what: str) -> None:
     path = tmp_path / "nexus.db"
     store = SqliteStore.open(path, QUOTA)
-    rows = add(store, *range(outbox._UNNAMED - 1))
+    rows = add(store, *range(OutboxTable._unnamed_most - 1))
     store.commit()
     add(store, 5000, 5001)
     run = store._execute
@@ -126,7 +126,7 @@ def test_a_row_that_gets_the_number_of_one_that_was_dropped_is_found_after_a_cra
     store = SqliteStore.open(path, QUOTA)
     group = a_group()
     store.put_group(group)
-    rows = add(store, *range(outbox._UNNAMED))
+    rows = add(store, *range(OutboxTable._unnamed_most))
     store.commit()
     assert named(store) == 2 * len(rows)
     letter = rows.pop()
@@ -145,7 +145,7 @@ def test_a_row_that_gets_the_number_of_one_that_was_dropped_is_found_after_a_cra
 def test_a_new_sealing_of_a_row_with_names_is_found_by_its_new_mark(tmp_path: Path) -> None:
     path = tmp_path / "nexus.db"
     store = SqliteStore.open(path, QUOTA)
-    rows = add(store, *range(outbox._UNNAMED), 3000)
+    rows = add(store, *range(OutboxTable._unnamed_most), 3000)
     store.commit()
     unnamed = add(store, 3001)[0]
     resealed = [replace(row, read_mark=a_row(row.seq + 8000).read_mark) for row in (rows[0], unnamed)]
@@ -178,4 +178,55 @@ def test_version_10_gets_the_names_of_its_rows(tmp_path: Path) -> None:
     store = SqliteStore.open(path, QUOTA)
     assert store.recovered is None and named(store) == 3000
     assert found(store, rows) and list(store.outbox()) == rows
+    store.close()
+
+
+def changed(path: Path, *statements: str) -> str:
+    """Change a closed store behind its back, and open it: what was recovered."""
+    connection = sqlite3.connect(path, isolation_level=None)
+    for statement in statements:
+        connection.execute(statement)
+    connection.close()
+    store = SqliteStore.open(path, QUOTA)
+    recovered = store.recovered
+    store.close()
+    return recovered or ""
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE outbox_named SET upto = 999999",
+        "UPDATE outbox_named SET upto = -1",
+        "DELETE FROM outbox_named",
+        "INSERT INTO outbox_named VALUES (5)",
+        "DELETE FROM outbox_names WHERE seq = 7",
+        "UPDATE outbox_names SET seq = seq + 1 WHERE seq = 700",
+    ],
+)
+def test_names_that_do_not_fit_the_rows_are_noticed_at_the_start(tmp_path: Path, damage: str) -> None:
+    """As `PRAGMA integrity_check` notices of an index: such a message could not be found."""
+    path = tmp_path / "nexus.db"
+    store = SqliteStore.open(path, QUOTA)
+    rows = add(store, *range(OutboxTable._unnamed_most + 100))
+    store.commit()
+    store.close()
+    assert changed(path) == ""
+    recovered = changed(path, damage)
+    assert "by their ids" in recovered and recovered.endswith("lost, as far as can be told: nothing")
+    store = SqliteStore.open(path, QUOTA)
+    assert store.recovered is None and found(store, rows)
+    store.close()
+
+
+def test_a_row_whose_names_are_gone_is_retired_and_sealed_again_all_the_same(tmp_path: Path) -> None:
+    """Who holds the row knows its `seq`: a bridge would try for ever what it cannot retire."""
+    store = SqliteStore.open(tmp_path / "nexus.db", QUOTA)
+    rows = add(store, *range(OutboxTable._unnamed_most))
+    store.commit()
+    store._write("DELETE FROM outbox_names")
+    store.reseal(replace(rows[0], read_mark=a_row(9000).read_mark))
+    store.retire(rows[1])
+    assert [row.seq for row in store.pending(rows[0].to, limit=2)] == [rows[0].seq, rows[2].seq]
+    assert store.find_by_mark(a_row(9000).read_mark) is not None
     store.close()
