@@ -24,6 +24,7 @@ from bench import (
     reconcile,
     relay,
     simulator,
+    wear,
     wirebytes,
 )
 from bench.peers import Peer, find_peer
@@ -36,6 +37,7 @@ _MEASUREMENTS = {
     "process": process.run,
     "ceiling": ceiling.run,
     "chunks": chunks.run,
+    "wear": wear.run,
     "groups": groups.run,
     "hop": hop.run,
     "bulk": bulk.run,

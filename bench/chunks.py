@@ -10,6 +10,7 @@ from pathlib import Path
 
 from bench.peers import Peer
 from bench.report import Figures, Section, Table, emit, verdict
+from bench.workers import disk_bytes
 from nexus_node.base.ids import ObjectId
 from nexus_node.base.limits import CHUNK_SIZE, MIB
 from nexus_node.crypto.merkle import leaf_hash, page_root, pages_over
@@ -29,12 +30,6 @@ def _chunks() -> Iterator[bytes]:
         yield number.to_bytes(8, "little") * (CHUNK_SIZE // 8)
 
 
-def _written() -> int:
-    """Bytes that this process has caused to be sent to the disk."""
-    lines = Path("/proc/self/io").read_text().splitlines()
-    return int(next(line.split()[1] for line in lines if line.startswith("write_bytes")))
-
-
 def _rss_mb() -> float:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
 
@@ -46,7 +41,7 @@ def into_packs(folder: Path, pack_mb: int) -> Figures:
     total = SIZE // CHUNK_SIZE
     header = StoredObject(_ID, 1, total * CHUNK_SIZE, page_root(pages[-1][2]), 0)
     store = SqliteStore.open(folder / "store.db", 1 << 40)
-    before, began = _written(), time.perf_counter()
+    before, began = disk_bytes(), time.perf_counter()
     store.begin_object(header)
     for page in sorted(pages, reverse=True):
         store.add_page(_ID, *page)
@@ -57,7 +52,7 @@ def into_packs(folder: Path, pack_mb: int) -> Figures:
             store.commit()
     store.close()
     put = time.perf_counter() - began
-    written = _written() - before
+    written = disk_bytes() - before
     began = time.perf_counter()
     store = SqliteStore.open(folder / "store.db", 1 << 40)
     opened = time.perf_counter() - began
@@ -85,7 +80,7 @@ def into_sqlite(folder: Path, _: int) -> Figures:
     for setting in ("journal_mode = WAL", "synchronous = FULL", "locking_mode = EXCLUSIVE"):
         database.execute(f"PRAGMA {setting}")
     database.execute("CREATE TABLE chunks (seq INTEGER PRIMARY KEY, hash BLOB UNIQUE, content BLOB)")
-    before, began = _written(), time.perf_counter()
+    before, began = disk_bytes(), time.perf_counter()
     database.execute("BEGIN")
     for number, chunk in enumerate(_chunks()):
         database.execute("INSERT INTO chunks (hash, content) VALUES (?, ?)", (leaf_hash(chunk), chunk))
@@ -95,7 +90,7 @@ def into_sqlite(folder: Path, _: int) -> Figures:
     database.execute("COMMIT")
     database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     put = time.perf_counter() - began
-    written = _written() - before
+    written = disk_bytes() - before
     began = time.perf_counter()
     size = 0
     for chunk in _chunks():

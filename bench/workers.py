@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 _SPAWN = multiprocessing.get_context("spawn")
@@ -51,6 +52,12 @@ def receive(pipe: Connection, within_s: float = 120.0) -> Any:
     if not pipe.poll(within_s):
         raise TimeoutError(f"a worker said nothing for {within_s:.0f} s")
     return pipe.recv()
+
+
+def disk_bytes() -> int:
+    """Bytes that this process has caused to be sent to the disk."""
+    lines = Path("/proc/self/io").read_text().splitlines()
+    return int(next(line.split()[1] for line in lines if line.startswith("write_bytes")))
 
 
 def free_port() -> int:

@@ -269,8 +269,9 @@ class Store(CustodyStore, GroupStore, PubStore, MutableStore, Protocol):
     def add_outgoing(self, message: Outgoing) -> int:
         """Insert, with the fact `queued`; returns its `seq`. Raises `StoreFull` with words.
 
-        `size` and the body count against the quota, `size` until the state is final. That ids and marks are
-        new is for the caller to see to, who makes them at random; a store may refuse others with LocalError.
+        `size` and the body count against the quota, `size` until the state is final. Raises
+        LocalError for the mark of a message that has not arrived; that ids are new else, which are random, is
+        not looked at.
         """
         ...
 

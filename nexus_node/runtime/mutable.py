@@ -6,11 +6,11 @@ import trio
 
 from nexus_node.base.errors import InputError
 from nexus_node.base.ids import NODE_ID_SIZE, NodeId
+from nexus_node.engine.events import Event
 from nexus_node.engine.mutable import label_bytes
 from nexus_node.ports.store import StoredObject
 from nexus_node.runtime.arguments import Json, argument, seconds
 from nexus_node.runtime.node import Node
-from nexus_node.runtime.pump import Follower
 from nexus_node.wire.mutable import Record, name_of
 
 _ANSWERS_S = 10.0
@@ -69,7 +69,7 @@ def _settled(node: Node, owner: NodeId, name: bytes) -> bool:
     )
 
 
-async def _until(events: Follower, done: Callable[[], bool]) -> None:
+async def _until(events: trio.MemoryReceiveChannel[Event], done: Callable[[], bool]) -> None:
     if done():
         return
     async for _ in events:

@@ -85,63 +85,6 @@ class _Watch:
             self.bell.ring()
 
 
-class Follower:
-    """Events for one reader, from when it was entered until it is left.
-
-    `trio.EndOfChannel` ends it, and a loop over it, once the reader is behind by `limits.EVENTS_BUFFERED`.
-    """
-
-    def __init__(self, followers: "dict[Follower, None]") -> None:
-        self._followers = followers
-        self._waiting: deque[Event] = deque()
-        self._bell = Bell()
-        self._behind = False
-
-    def __enter__(self) -> "Follower":
-        self._followers[self] = None
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._followers.pop(self, None)
-
-    def put(self, events: list[Event]) -> None:
-        room = EVENTS_BUFFERED - len(self._waiting)
-        self._waiting += events[:room]
-        if room < len(events):
-            self._behind = True
-            self._followers.pop(self, None)
-        self._bell.ring()
-
-    async def receive(self) -> Event:
-        """The next event."""
-        await self._some()
-        return self._waiting.popleft()
-
-    async def take(self) -> list[Event]:
-        """All that there are by now, at least one."""
-        await self._some()
-        events = list(self._waiting)
-        self._waiting.clear()
-        return events
-
-    async def _some(self) -> None:
-        if self._waiting:
-            await trio.lowlevel.checkpoint()
-        while not self._waiting:
-            if self._behind:
-                raise trio.EndOfChannel
-            await self._bell.wait()
-
-    def __aiter__(self) -> "Follower":
-        return self
-
-    async def __anext__(self) -> Event:
-        try:
-            return await self.receive()
-        except trio.EndOfChannel:
-            raise StopAsyncIteration from None
-
-
 class Pump:
     """One engine's surroundings. Call `after` after every call into the engine."""
 
@@ -160,7 +103,8 @@ class Pump:
         self._urgent = Bell()
         self.recent: deque[Event] = deque(maxlen=EVENTS_RECENT)
         """What `nexus events` shows of the time before it was called."""
-        self._followers: dict[Follower, None] = {}
+        self._followers: dict[int, trio.MemorySendChannel[Event]] = {}
+        self._next_follower = 0
         self._watches: dict[str, list[_Watch]] = {}
 
     def now(self) -> float:
@@ -237,8 +181,12 @@ class Pump:
                 if event.event == "message_state":
                     for watch in self._watches.get(str(event.fields["id"]), ()):
                         watch.take(State(str(event.fields["state"])), str(event.fields["by"]))
-        for follower in list(self._followers):
-            follower.put(events)
+        for number, channel in list(self._followers.items()):
+            try:
+                for event in events:
+                    channel.send_nowait(event)
+            except (trio.WouldBlock, trio.BrokenResourceError):
+                self._followers.pop(number).close()
 
     async def reach(self, message_id: str, wanted: State) -> tuple[State, str]:
         """Wait until that message has durably come to `wanted`, or has ended: its state, and by whom."""
@@ -253,6 +201,9 @@ class Pump:
                 self._watches.pop(message_id, None)
         return watch.state, watch.by
 
-    def follow(self) -> Follower:
-        """Events from when it is entered on."""
-        return Follower(self._followers)
+    def follow(self) -> trio.MemoryReceiveChannel[Event]:
+        """Events from now on. The channel ends if its reader falls behind by `limits.EVENTS_BUFFERED`."""
+        send, receive = trio.open_memory_channel[Event](EVENTS_BUFFERED)
+        self._followers[self._next_follower] = send
+        self._next_follower += 1
+        return receive

@@ -198,6 +198,7 @@ def check_outbox(make_store: MakeStore) -> None:
     expect(store.find_by_mark(rows[3].delivered_mark), (rows[3], State.DELIVERED), "by delivered mark")
     expect(store.find_by_mark(rows[3].read_mark), (rows[3], State.READ), "by read mark")
     expect(store.find_by_mark(bytes(16)), None, "by an unknown mark")
+    expect_raises(LocalError, lambda: store.add_outgoing(rows[3]), "adding a row twice")
     expect(store.usage()[1], sum(len(row.body) + row.size for row in rows), "bytes of the outbox")
     expect(store.expired(10**6 - 248), [rows[249], rows[248]], "rows whose time is over")
     expect(store.next_expiry_ms(), 10**6 - 249, "the next expiry")

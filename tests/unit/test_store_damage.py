@@ -184,6 +184,7 @@ def test_one_flipped_byte_anywhere_never_breaks_the_store(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("part", [0.5, 0.9])
 def test_truncated_file_gives_what_is_left(tmp_path: Path, part: float) -> None:
+    """With fewer rows a third of the file are the first pages of its tables and indexes."""
     path = tmp_path / "store.db"
     fill(path, rows=600).close()
     pages = path.stat().st_size // PAGE
